@@ -1,0 +1,24 @@
+//! What one transaction changes, in the form the commit queue applies.
+
+use std::collections::BTreeMap;
+
+use super::TableId;
+
+/// Changes to one table, in key order: a new row, or `None` for a removed one.
+pub type TableWrites = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Everything one transaction changes.
+#[derive(Clone, Debug, Default)]
+pub struct WriteBatch {
+    /// Tables to create (before the writes).
+    pub create: Vec<TableId>,
+    /// Tables to drop as a whole (after the writes).
+    pub drop: Vec<TableId>,
+    pub writes: BTreeMap<TableId, std::sync::Arc<TableWrites>>,
+}
+
+impl WriteBatch {
+    pub fn is_empty(&self) -> bool {
+        self.create.is_empty() && self.drop.is_empty() && self.writes.is_empty()
+    }
+}
