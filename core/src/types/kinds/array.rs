@@ -105,8 +105,8 @@ impl<'a> Scanner<'a> {
             }
             return Err(match self.rest.chars().next() {
                 None => self.malformed("Unexpected end of input."),
-                Some('"') => self.malformed("Unexpected array element."),
-                Some(c) => self.malformed(&format!("Unexpected \"{c}\" character.")),
+                Some('{') => self.malformed("Unexpected \"{\" character."),
+                Some(_) => self.malformed("Unexpected array element."),
             });
         }
     }
