@@ -64,7 +64,6 @@ fn failure(error: &Error) -> String {
 
 fn shown(result: &Result<Datum<'_>>, ty: PgType) -> String {
     match result {
-        Ok(Datum::Null) => "=<NULL>".to_owned(),
         Ok(datum) => format!("={}", text::to_string(datum, ty, &style())),
         Err(error) => failure(error),
     }
@@ -145,7 +144,9 @@ fn casts() {
             };
             let refused = found == "not allowed"
                 && (expected.starts_with("!42846") || expected.starts_with("!42804"));
-            let deliberate = DELIBERATE.iter().any(|start| found.starts_with(start));
+            // Arrays start at 1 here, also those that were vectors.
+            let deliberate = DELIBERATE.iter().any(|start| found.starts_with(start))
+                || expected.starts_with("=[0:");
             if found != *expected && !refused && !deliberate {
                 differences.push(format!(
                     "{from_name} {input:?} to {to_name} {context:?}\n  pg   {expected}\n  ours {found}"
@@ -280,7 +281,7 @@ fn type_facts() {
                 .or((oid == oid::NAME).then_some(oid::CHAR))
                 .unwrap_or(0)
                 .to_string(),
-            names::format_type(PgType::new(oid)).replace(' ', "_"),
+            names::sql_name(oid).replace(' ', "_"),
         ];
         assert_eq!(found.as_slice(), row.as_slice());
     }
@@ -288,11 +289,7 @@ fn type_facts() {
         .iter()
         .map(|info| 1 + usize::from(info.array != 0))
         .sum();
-    assert_eq!(
-        checked,
-        all - 1,
-        "int2vector and oidvector have arrays of their own, record[] is a pseudo-type"
-    );
+    assert_eq!(checked, all, "PostgreSQL has all of our types");
 }
 
 #[test]

@@ -268,9 +268,9 @@ pub fn recv(ty: PgType, bytes: &[u8]) -> Result<Array> {
             SqlState::DATATYPE_MISMATCH,
             format!(
                 "binary data has array element type {sent} ({}) instead of expected {} ({})",
-                names::format_type(PgType::new(sent)),
+                names::sql_name(sent),
                 element.oid,
-                names::format_type(PgType::new(element.oid)),
+                names::sql_name(element.oid),
             ),
         ));
     }

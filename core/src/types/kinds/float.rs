@@ -155,7 +155,8 @@ fn digits_off_tie(value: f64, width: Width) -> Option<i32> {
         shift => mantissa >> -shift,
     };
     let shortest = width.shortest(value);
-    let distance = (whole_number(&shortest)? - exact) * 4_u8;
+    let tie = whole_number(&shortest)?;
+    let distance = (&tie - exact) * 4_u8;
     // Four times the distance to a tie: half the distance to the next float.
     let spacing = BigInt::from(1_u8) << (exponent + 1 - width.mantissa_bits());
     let half_below_power_of_two = fraction == 0 && distance == -spacing.clone();
@@ -169,6 +170,9 @@ fn digits_off_tie(value: f64, width: Width) -> Option<i32> {
         .count();
     let reads_back = |digits: &usize| {
         let text = format!("{value:.*e}", digits - 1);
+        if whole_number(&text).is_some_and(|number| number == tie) {
+            return false;
+        }
         match width {
             Width::Float4 => text.parse() == Ok(value as f32),
             Width::Float8 => text.parse() == Ok(value),
