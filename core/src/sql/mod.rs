@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Statements: parsed, classified, and run, one file a verb.
+//!
+//! Three ways for a statement (chosen when it is prepared): compiled (single rows by key, never in
+//! DataFusion), DataFusion (everything that reads), writes with a query inside (a DataFusion plan
+//! that gives row keys and new values, then lock, recheck, write).
+
+mod context;
+pub mod ddl;
+pub mod dml;
+mod engine;
+
+pub use context::{Context, CopySink, CopySource, Outcome, Tag};
+pub use engine::Engine;
