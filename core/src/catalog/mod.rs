@@ -20,10 +20,10 @@ pub use names::{
 };
 pub use object::Object;
 pub use objects::*;
-pub use sequences::Sequences;
-pub use store::bootstrap;
+pub use sequences::{Sequences, row_id_mark, sequence_mark};
+pub use store::{bootstrap, relation_name_lock, role_name_lock, schema_name_lock};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// All objects at one snapshot. Cloning shares the objects.
@@ -34,6 +34,11 @@ pub struct Catalog {
     pub(crate) relations: BTreeMap<(u32, String), u32>,
     pub(crate) schemas: BTreeMap<String, u32>,
     pub(crate) roles: BTreeMap<String, u32>,
+    /// (referenced table, referencing table) of every foreign key.
+    pub(crate) references: BTreeSet<(u32, u32)>,
+    /// (object, part) → text; part 0 is the object itself. Tables, their columns and views keep
+    /// theirs in the object.
+    pub(crate) comments: BTreeMap<(u32, u32), Arc<str>>,
 }
 
 impl Catalog {
@@ -68,6 +73,16 @@ impl Catalog {
         }
     }
 
+    /// All objects in the order of their OIDs.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.values()
+    }
+
+    /// The comment on an object that does not keep its own (see [`Catalog::set_comment`]).
+    pub fn comment(&self, oid: u32, sub: u32) -> Option<&str> {
+        self.comments.get(&(oid, sub)).map(AsRef::as_ref)
+    }
+
     /// The indexes of a table, the primary key's own first; each is also listed in the table.
     pub fn indexes(&self, table: &Table) -> Vec<Arc<Index>> {
         table
@@ -83,13 +98,14 @@ impl Catalog {
     /// Foreign keys of any table that reference `table`.
     pub fn referencing(&self, table: u32) -> Vec<(Arc<Table>, ForeignKey)> {
         let mut found = Vec::new();
-        for object in self.objects.values() {
-            if let Object::Table(child) = object {
-                for constraint in &child.constraints {
-                    if let ConstraintKind::ForeignKey(key) = &constraint.kind {
-                        if key.table == table {
-                            found.push((child.clone(), key.clone()));
-                        }
+        for (_, child) in self.references.range((table, 0)..=(table, u32::MAX)) {
+            let Some(child) = self.table(*child) else {
+                continue;
+            };
+            for constraint in &child.constraints {
+                if let ConstraintKind::ForeignKey(key) = &constraint.kind {
+                    if key.table == table {
+                        found.push((child.clone(), key.clone()));
                     }
                 }
             }
