@@ -5,15 +5,23 @@
 //! rows. In memory a [`Catalog`] is an immutable value; changing one makes another.
 
 mod cache;
+pub mod keys;
+mod keywords;
 mod names;
+mod object;
 mod objects;
 mod sequences;
 mod store;
 
 pub use cache::Cache;
-pub use names::{QualifiedName, SearchPath};
+pub use names::{
+    MAX_NAME_BYTES, QualifiedName, SearchPath, fold, quote, truncate, undefined_relation,
+    undefined_schema,
+};
+pub use object::Object;
 pub use objects::*;
 pub use sequences::Sequences;
+pub use store::bootstrap;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,17 +34,6 @@ pub struct Catalog {
     pub(crate) relations: BTreeMap<(u32, String), u32>,
     pub(crate) schemas: BTreeMap<String, u32>,
     pub(crate) roles: BTreeMap<String, u32>,
-}
-
-/// Any object, shared.
-#[derive(Clone, Debug)]
-pub enum Object {
-    Schema(Arc<Schema>),
-    Table(Arc<Table>),
-    Index(Arc<Index>),
-    View(Arc<View>),
-    Sequence(Arc<Sequence>),
-    Role(Arc<Role>),
 }
 
 impl Catalog {
