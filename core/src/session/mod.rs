@@ -5,6 +5,7 @@
 //! `simple`, then `next_simple` until it gives `None`. Results are pulled block by block, so a
 //! result of any size needs the memory of one block.
 
+mod check;
 mod database;
 mod portal;
 mod prepared;
@@ -18,7 +19,7 @@ mod verbs;
 
 pub use crate::error::Notice;
 pub use crate::query::{ResultColumn, Rows};
-pub use database::{Database, Login};
+pub use database::{Database, DatabaseOptions, Login};
 pub use session::Session;
 pub use shared::canceled;
 pub use rows::{Format, RowBlock};

@@ -62,7 +62,7 @@ impl Session {
     pub(super) fn new(engine: Arc<Engine>, options: ConnectOptions) -> Result<Session> {
         let settings = Settings::new(&options.user, &options.parameters)?;
         let interrupt = Interrupt::default();
-        let locks = engine.transactions.session_locks();
+        let locks = engine.transactions.session(options.process_id);
         engine.sessions.lock().insert(options.process_id, interrupt.clone());
         Ok(Session {
             shared: Arc::new(Shared::new(engine.clone(), settings, locks)),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, Object, Sequence};
@@ -10,7 +11,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::query::SessionAccess;
 use crate::sql::Engine;
 use crate::sql::settings::Settings;
-use crate::txn::SessionLocks;
+use crate::txn::{Interrupt, LockTarget, RowMode, SessionLocks, Wait};
 
 /// Settings, sequence values and advisory locks of one session.
 pub(super) struct Shared {
@@ -19,7 +20,8 @@ pub(super) struct Shared {
     sequences: Mutex<SequenceValues>,
     /// The catalog of the running statement.
     catalog: Mutex<Arc<Catalog>>,
-    locks: SessionLocks,
+    /// Advisory locks that outlive transactions.
+    pub locks: Mutex<SessionLocks>,
 }
 
 /// SET lasts, SET LOCAL ends with the transaction, and both are undone by a rollback.
@@ -50,7 +52,7 @@ impl Shared {
             settings: Mutex::new(SettingsState { current: settings.clone(), lasting: settings }),
             sequences: Mutex::default(),
             catalog: Mutex::default(),
-            locks,
+            locks: Mutex::new(locks),
         }
     }
 
@@ -107,7 +109,7 @@ impl Shared {
     }
 
     pub fn unlock_all(&self) {
-        self.locks.unlock_all();
+        self.locks.lock().unlock_all();
     }
 
     fn sequence(&self, oid: u32) -> Result<Arc<Sequence>> {
@@ -194,11 +196,19 @@ impl SessionAccess for Shared {
                 "Use pg_try_advisory_lock, and pg_advisory_unlock when done.",
             ));
         }
-        self.locks.try_lock(key)
+        // SKIP never waits, so the future is ready at once.
+        let mut locks = self.locks.lock();
+        let taken = locks.lock(
+            &LockTarget::Advisory(key),
+            RowMode::Update,
+            Wait::Skip,
+            &Interrupt::default(),
+        );
+        taken.now_or_never().unwrap_or(Ok(false))
     }
 
     fn advisory_unlock(&self, key: i64) -> bool {
-        self.locks.unlock(key)
+        self.locks.lock().unlock(&LockTarget::Advisory(key), RowMode::Update)
     }
 
     fn cancel(&self, process_id: i32) -> bool {

@@ -48,7 +48,11 @@ impl Session {
 
     fn new_transaction(&self, options: BeginOptions) -> Open {
         Open {
-            txn: self.engine.transactions.begin(options, self.interrupt.clone()),
+            txn: self.engine.transactions.begin_in(
+                &self.shared.locks.lock(),
+                options,
+                self.interrupt.clone(),
+            ),
             block: false,
             failed: false,
             savepoints: Vec::new(),
