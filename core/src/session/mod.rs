@@ -6,11 +6,21 @@
 //! result of any size needs the memory of one block.
 
 mod database;
+mod portal;
+mod prepared;
 mod rows;
+mod run;
+#[expect(clippy::module_inception)]
+mod session;
+mod shared;
+mod transaction;
+mod verbs;
 
 pub use crate::error::Notice;
 pub use crate::query::{ResultColumn, Rows};
 pub use database::{Database, Login};
+pub use session::Session;
+pub use shared::canceled;
 pub use rows::{Format, RowBlock};
 
 use std::future::Future;
@@ -155,6 +165,3 @@ pub trait SqlSession: Send {
     /// Milliseconds that the session may idle inside a transaction (25P03), 0 for ever.
     fn idle_in_transaction_timeout(&self) -> u64;
 }
-
-/// A session of the engine. See [`SqlSession`].
-pub struct Session {}
