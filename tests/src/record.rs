@@ -64,6 +64,9 @@ pub fn record(path: &Path, script: &str, place: &str) -> Result<String, Failure>
         let record = without_protocol(record);
         let answer = futures::executor::block_on(runner.apply_record(record.clone()));
         out += &unparse(&record, &answer);
+        if matches!(record, Record::Statement { .. } | Record::Query { .. }) {
+            out.push('\n');
+        }
     }
     runner.shutdown();
     while out.ends_with("\n\n") {
@@ -75,9 +78,7 @@ pub fn record(path: &Path, script: &str, place: &str) -> Result<String, Failure>
 fn without_protocol(mut record: Record<Type>) -> Record<Type> {
     if let Record::Statement { conditions, .. } | Record::Query { conditions, .. } = &mut record {
         conditions.retain(|condition| {
-            let (Condition::OnlyIf { label } | Condition::SkipIf { label }) = condition else {
-                return true;
-            };
+            let (Condition::OnlyIf { label } | Condition::SkipIf { label }) = condition;
             label != "simple" && label != "extended"
         });
     }
