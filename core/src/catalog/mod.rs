@@ -5,17 +5,25 @@
 //! rows. In memory a [`Catalog`] is an immutable value; changing one makes another.
 
 mod cache;
+pub mod keys;
+mod keywords;
 mod names;
+mod object;
 mod objects;
 mod sequences;
 mod store;
 
 pub use cache::Cache;
-pub use names::{QualifiedName, SearchPath};
+pub use names::{
+    MAX_NAME_BYTES, QualifiedName, SearchPath, fold, quote, truncate, undefined_relation,
+    undefined_schema,
+};
+pub use object::Object;
 pub use objects::*;
-pub use sequences::Sequences;
+pub use sequences::{Sequences, row_id_mark, sequence_mark};
+pub use store::{bootstrap, relation_name_lock, role_name_lock, schema_name_lock};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// All objects at one snapshot. Cloning shares the objects.
@@ -26,17 +34,11 @@ pub struct Catalog {
     pub(crate) relations: BTreeMap<(u32, String), u32>,
     pub(crate) schemas: BTreeMap<String, u32>,
     pub(crate) roles: BTreeMap<String, u32>,
-}
-
-/// Any object, shared.
-#[derive(Clone, Debug)]
-pub enum Object {
-    Schema(Arc<Schema>),
-    Table(Arc<Table>),
-    Index(Arc<Index>),
-    View(Arc<View>),
-    Sequence(Arc<Sequence>),
-    Role(Arc<Role>),
+    /// (referenced table, referencing table) of every foreign key.
+    pub(crate) references: BTreeSet<(u32, u32)>,
+    /// (object, part) → text; part 0 is the object itself. Tables, their columns and views keep
+    /// theirs in the object.
+    pub(crate) comments: BTreeMap<(u32, u32), Arc<str>>,
 }
 
 impl Catalog {
@@ -71,6 +73,16 @@ impl Catalog {
         }
     }
 
+    /// All objects in the order of their OIDs.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.values()
+    }
+
+    /// The comment on an object that does not keep its own (see [`Catalog::set_comment`]).
+    pub fn comment(&self, oid: u32, sub: u32) -> Option<&str> {
+        self.comments.get(&(oid, sub)).map(AsRef::as_ref)
+    }
+
     /// The indexes of a table, the primary key's own first; each is also listed in the table.
     pub fn indexes(&self, table: &Table) -> Vec<Arc<Index>> {
         table
@@ -86,13 +98,14 @@ impl Catalog {
     /// Foreign keys of any table that reference `table`.
     pub fn referencing(&self, table: u32) -> Vec<(Arc<Table>, ForeignKey)> {
         let mut found = Vec::new();
-        for object in self.objects.values() {
-            if let Object::Table(child) = object {
-                for constraint in &child.constraints {
-                    if let ConstraintKind::ForeignKey(key) = &constraint.kind {
-                        if key.table == table {
-                            found.push((child.clone(), key.clone()));
-                        }
+        for (_, child) in self.references.range((table, 0)..=(table, u32::MAX)) {
+            let Some(child) = self.table(*child) else {
+                continue;
+            };
+            for constraint in &child.constraints {
+                if let ConstraintKind::ForeignKey(key) = &constraint.kind {
+                    if key.table == table {
+                        found.push((child.clone(), key.clone()));
                     }
                 }
             }

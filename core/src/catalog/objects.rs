@@ -195,6 +195,13 @@ pub struct Sequence {
     /// Table OID and column position that own it; dropped with them.
     #[serde(default)]
     pub owned_by: Option<(u32, usize)>,
+    /// Names the state (the last value) that it counts on; 0 is its OID. RESTART gives it a new
+    /// one, so that a rollback brings the old one back.
+    #[serde(default)]
+    pub state: u64,
+    /// The first value of that state, when it is not `start`.
+    #[serde(default)]
+    pub restart: Option<i64>,
 }
 
 impl Table {

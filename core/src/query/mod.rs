@@ -6,9 +6,11 @@
 
 mod info;
 mod rows;
+mod system;
 
 pub use info::{SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
+pub use system::{NoSystemCatalog, SystemCatalog};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,8 +72,8 @@ pub struct QueryOptions {
 }
 
 impl QueryEngine {
-    pub fn new(options: &QueryOptions) -> Result<QueryEngine> {
-        let _ = options;
+    pub fn new(options: &QueryOptions, system: Arc<dyn SystemCatalog>) -> Result<QueryEngine> {
+        let _ = (options, system);
         todo!()
     }
 

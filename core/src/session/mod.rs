@@ -5,12 +5,23 @@
 //! `simple`, then `next_simple` until it gives `None`. Results are pulled block by block, so a
 //! result of any size needs the memory of one block.
 
+mod check;
 mod database;
+mod portal;
+mod prepared;
 mod rows;
+mod run;
+#[expect(clippy::module_inception)]
+mod session;
+mod shared;
+mod transaction;
+mod verbs;
 
 pub use crate::error::Notice;
 pub use crate::query::{ResultColumn, Rows};
-pub use database::{Database, Login};
+pub use database::{Database, DatabaseOptions, Login};
+pub use session::Session;
+pub use shared::canceled;
 pub use rows::{Format, RowBlock};
 
 use std::future::Future;
@@ -155,6 +166,3 @@ pub trait SqlSession: Send {
     /// Milliseconds that the session may idle inside a transaction (25P03), 0 for ever.
     fn idle_in_transaction_timeout(&self) -> u64;
 }
-
-/// A session of the engine. See [`SqlSession`].
-pub struct Session {}

@@ -27,6 +27,9 @@ pub struct Context<'a> {
     pub interrupt: Interrupt,
     /// `lock_timeout` in microseconds; `None` is none.
     pub lock_timeout: Option<u64>,
+    /// Whether a transaction block (or a query string of several statements) is open around the
+    /// statement: VACUUM and its like are refused then (25001).
+    pub in_block: bool,
 }
 
 /// What a statement gives back.
@@ -40,6 +43,9 @@ pub enum Outcome {
     },
     CopyIn(Box<dyn CopySink>),
     CopyOut(Box<dyn CopySource>),
+    /// Nothing was done: the catalog changed while a relation lock was awaited. The session plans
+    /// again and runs the statement anew; its locks stay.
+    Replan,
 }
 
 /// How a row-returning statement ends.

@@ -1,9 +1,13 @@
 //! What all sessions of a database share.
 
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
 use crate::catalog::{Cache, Sequences};
 use crate::env::Env;
 use crate::query::QueryEngine;
-use crate::txn::Transactions;
+use crate::txn::{Interrupt, Transactions};
 
 /// The parts of an open database.
 pub struct Engine {
@@ -12,4 +16,6 @@ pub struct Engine {
     pub catalog: Cache,
     pub sequences: Sequences,
     pub query: QueryEngine,
+    /// Running sessions by process number, for `pg_cancel_backend`.
+    pub sessions: Mutex<HashMap<i32, Interrupt>>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Statement;
 
-use super::{Context, Engine, Outcome};
+use super::{Context, Engine, ExplainOptions, Locking, Outcome};
 use crate::error::Result;
 use crate::query::{PlanContext, ResultColumn};
 use crate::types::PgType;
@@ -17,13 +17,22 @@ pub struct Prepared {
     pub columns: Option<Arc<[ResultColumn]>>,
 }
 
-/// Prepares INSERT, UPDATE, DELETE, and those SELECTs that compile; `None` for any other statement.
+impl Prepared {
+    /// Whether it runs without DataFusion; then it looks at the interrupt itself where it waits.
+    pub fn is_compiled(&self) -> bool {
+        todo!()
+    }
+}
+
+/// Prepares INSERT, UPDATE, DELETE, SELECT with `locking` clauses, and those SELECTs that compile;
+/// `None` for any other statement. `locking` holds what stood behind a query (the AST has none).
 pub async fn prepare(
     engine: &Arc<Engine>,
     statement: &Statement,
+    locking: &[Locking],
     context: &PlanContext<'_>,
 ) -> Result<Option<Arc<Prepared>>> {
-    let _ = (engine, statement, context);
+    let _ = (engine, statement, locking, context);
     todo!()
 }
 
@@ -36,5 +45,15 @@ pub async fn execute(context: &mut Context<'_>, prepared: &Prepared) -> Result<O
 /// Starts `COPY` in either direction.
 pub async fn copy(context: &mut Context<'_>, statement: &Statement) -> Result<Outcome> {
     let _ = (context, statement);
+    todo!()
+}
+
+/// The plan as `EXPLAIN` shows it, one line each; `analyze` runs the statement.
+pub async fn explain(
+    context: &mut Context<'_>,
+    prepared: &Prepared,
+    options: ExplainOptions,
+) -> Result<Vec<String>> {
+    let _ = (context, prepared, options);
     todo!()
 }
