@@ -242,6 +242,14 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
+/// A message to the client that is not an error.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// `NOTICE`, `WARNING`, `INFO`, ….
+    pub severity: &'static str,
+    pub error: Error,
+}
+
 /// Any failure of redb is one of the storage medium: nothing that a statement did.
 macro_rules! from_redb {
     ($($kind:ident)*) => {

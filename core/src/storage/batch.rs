@@ -1,6 +1,7 @@
 //! What one transaction changes, in the form the commit queue applies.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::TableId;
 
@@ -14,11 +15,20 @@ pub struct WriteBatch {
     pub create: Vec<TableId>,
     /// Tables to drop as a whole (after the writes).
     pub drop: Vec<TableId>,
-    pub writes: BTreeMap<TableId, std::sync::Arc<TableWrites>>,
+    pub writes: BTreeMap<TableId, Arc<TableWrites>>,
 }
 
 impl WriteBatch {
     pub fn is_empty(&self) -> bool {
         self.create.is_empty() && self.drop.is_empty() && self.writes.is_empty()
+    }
+
+    /// Every table that the batch changes in some way.
+    pub fn tables(&self) -> impl Iterator<Item = TableId> + '_ {
+        self.writes
+            .keys()
+            .chain(&self.create)
+            .chain(&self.drop)
+            .copied()
     }
 }

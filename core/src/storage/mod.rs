@@ -5,12 +5,25 @@
 //! snapshot of everything.
 
 mod batch;
+mod commit;
+#[cfg(any(test, feature = "fault"))]
+pub mod fault;
+mod format;
+mod modified;
+mod queue;
+mod recover;
 mod snapshot;
 mod store;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Bound;
 
 pub use batch::{TableWrites, WriteBatch};
+pub use format::FORMAT_VERSION;
+pub use queue::{OnVisible, Pending, Validate};
 pub use snapshot::{RangeIter, Snapshot, Value};
-pub use store::{Options, Pending, Store};
+pub use store::{Options, Stats, Store};
 
 /// Names a redb table. Relations get theirs from the catalog's OID counter, anew whenever their
 /// rows are rewritten or truncated.
@@ -22,3 +35,15 @@ pub const CATALOG_TABLE: TableId = 1;
 pub const SEQUENCE_TABLE: TableId = 2;
 /// The first identifier for tables of users.
 pub const FIRST_USER_TABLE: TableId = 16384;
+
+/// Whether no key can lie between two bounds. Ordered maps panic on some such ranges.
+pub(crate) fn bounds_are_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    use Bound::{Excluded, Included, Unbounded};
+    match (from, to) {
+        (Unbounded, _) | (_, Unbounded) => false,
+        (Included(from), Included(to)) => from > to,
+        (Included(from) | Excluded(from), Excluded(to)) | (Excluded(from), Included(to)) => {
+            from >= to
+        }
+    }
+}

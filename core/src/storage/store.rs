@@ -1,13 +1,23 @@
 //! The store: a redb database over the host's backend, and the queue through which all commits go.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
-use futures::future::BoxFuture;
-use redb::StorageBackend;
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::ready;
+use parking_lot::{Mutex, RwLock};
+use redb::{Builder, Database, ReadableDatabase, StorageBackend};
 
-use super::{Snapshot, WriteBatch};
-use crate::env::Env;
-use crate::error::Result;
+use super::modified::Modified;
+use super::queue::{Item, MAX_QUEUED, OnVisible, Outcome, Pending, Queue, Validate};
+use super::{Snapshot, WriteBatch, commit, format, recover};
+use crate::env::{Committer, Env};
+use crate::error::{Error, Result, SqlState};
+
+/// The sequence number of the state that was found when the database was opened.
+const FIRST_SEQUENCE: u64 = 1;
 
 /// Settings of a [`Store`].
 #[derive(Clone, Debug)]
@@ -16,51 +26,253 @@ pub struct Options {
     pub cache_bytes: usize,
 }
 
+/// What a store has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Transactions made visible.
+    pub commits: u64,
+    /// Groups of transactions applied together.
+    pub groups: u64,
+    /// Durable commits: each made every group before it durable.
+    pub syncs: u64,
+    /// Transactions that wait in the queue now.
+    pub queued: u64,
+}
+
 /// An open database. Cheap to clone; all clones are one store.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
 }
 
-/// A commit under way. `visible` resolves once other snapshots see it, `durable` once it would
-/// survive a crash; only then may a client be answered.
-pub struct Pending {
-    pub visible: BoxFuture<'static, Result<u64>>,
-    pub durable: BoxFuture<'static, Result<()>>,
+#[derive(Default)]
+pub(super) struct Counters {
+    pub commits: AtomicU64,
+    pub groups: AtomicU64,
+    pub syncs: AtomicU64,
+}
+
+pub(super) struct Inner {
+    committer: Committer,
+    queue: Mutex<Queue>,
+    poison: OnceLock<Error>,
+    pub modified: Arc<Modified>,
+    pub counters: Counters,
+    /// The newest visible state, shared by everyone who reads now. `None` once closed.
+    current: RwLock<Option<Arc<Snapshot>>>,
+    /// Held during a commit step, so that steps do not overlap. `None` once closed. Dropped after
+    /// `current`, which reads from it.
+    database: Mutex<Option<Database>>,
 }
 
 impl Store {
     /// Opens the database in `backend`, creating it when the backend is empty and recovering it
     /// when it was not closed.
+    ///
+    /// # Errors
+    /// 58030 when the backend fails; 55000 when it holds something else than a database, 0A000 when
+    /// it holds one of an unknown version; XX001 when it is damaged.
     pub fn open(backend: impl StorageBackend, options: &Options, env: Env) -> Result<Store> {
-        let _ = (backend, options, env);
-        todo!()
+        let mut builder = Builder::new();
+        builder.set_cache_size(options.cache_bytes);
+        recover::discard_interrupted_creation(&backend)?;
+        let database = builder.create_with_backend(backend)?;
+        format::check_or_create(&database)?;
+        let modified = Arc::new(Modified::new(FIRST_SEQUENCE));
+        let reader = database.begin_read()?;
+        let snapshot = Snapshot::new(FIRST_SEQUENCE, modified.clone(), reader);
+        Ok(Store {
+            inner: Arc::new(Inner {
+                committer: env.committer,
+                queue: Mutex::new(Queue::default()),
+                poison: OnceLock::new(),
+                modified,
+                counters: Counters::default(),
+                current: RwLock::new(Some(Arc::new(snapshot))),
+                database: Mutex::new(Some(database)),
+            }),
+        })
     }
 
     /// The newest visible state.
+    ///
+    /// # Errors
+    /// 57P03 once the store is closed.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        let _ = &self.inner;
-        todo!()
+        self.inner.current.read().clone().ok_or_else(closed)
+    }
+
+    /// Fails if the store takes no more writes: 58030 after a storage failure.
+    pub fn check_writable(&self) -> Result<()> {
+        match self.inner.poisoned() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     /// Hands a write batch to the commit queue. `validate` runs inside the queue, before the batch
-    /// is applied, with the sequence number of the state it would apply to.
-    pub fn submit(
+    /// is applied, with the sequence number that the batch will have.
+    ///
+    /// # Errors
+    /// 58030 after a storage failure, 57P03 once closed, 53000 when the queue is full.
+    pub fn submit(&self, batch: WriteBatch, validate: Option<Validate>) -> Result<Pending> {
+        self.submit_with(batch, validate, None)
+    }
+
+    /// [`Store::submit`] with a hook that runs as soon as the batch is visible, on the committing
+    /// thread: earlier than any task that awaits `visible` could.
+    pub fn submit_with(
         &self,
         batch: WriteBatch,
-        validate: Option<Box<dyn FnOnce() -> Result<()> + Send>>,
+        validate: Option<Validate>,
+        on_visible: Option<OnVisible>,
     ) -> Result<Pending> {
-        let _ = (batch, validate);
-        todo!()
+        self.check_writable()?;
+        if batch.is_empty() && validate.is_none() {
+            let sequence = self.snapshot()?.sequence();
+            if let Some(hook) = on_visible {
+                hook(sequence);
+            }
+            return Ok(Pending {
+                visible: ready(Ok(sequence)).boxed(),
+                durable: ready(Ok(())).boxed(),
+            });
+        }
+        let (visible, visible_receiver) = oneshot::channel();
+        let (durable, durable_receiver) = oneshot::channel();
+        let first = {
+            let mut queue = self.inner.queue.lock();
+            if queue.closed {
+                return Err(closed());
+            }
+            if queue.items.len() >= MAX_QUEUED {
+                return Err(Error::new(
+                    SqlState::INSUFFICIENT_RESOURCES,
+                    "too many transactions wait to be committed",
+                ));
+            }
+            queue.items.push_back(Item {
+                batch,
+                validate,
+                on_visible,
+                visible,
+                durable,
+            });
+            queue.items.len() == 1
+        };
+        let drive = match &self.inner.committer {
+            Committer::Inline => Some(self.clone()),
+            Committer::Wake(wake) => {
+                // Whoever made the queue non-empty has woken the host; its step takes us along.
+                if first {
+                    wake();
+                }
+                None
+            }
+        };
+        Ok(Pending {
+            visible: Outcome {
+                receiver: visible_receiver,
+                drive: drive.clone(),
+            }
+            .boxed(),
+            durable: Outcome {
+                receiver: durable_receiver,
+                drive,
+            }
+            .boxed(),
+        })
     }
 
-    /// Commits what is queued: one group. Blocks on the backend. Returns whether there was work.
+    /// Commits what is queued. Blocks on the backend. Returns whether there was work: a host calls
+    /// it until there is none, then waits for [`Committer::Wake`]. Steps never overlap: a second
+    /// caller waits for the first.
     pub fn commit_step(&self) -> bool {
-        todo!()
+        match &*self.inner.database.lock() {
+            Some(database) => commit::step(&self.inner, database),
+            None => {
+                for item in self.inner.take_queued(usize::MAX) {
+                    item.fail(&closed());
+                }
+                false
+            }
+        }
     }
 
-    /// Finishes what is queued and closes the database; later calls fail.
-    pub fn close(&self) -> Result<()> {
-        todo!()
+    /// What the store has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.inner.counters;
+        Stats {
+            commits: counters.commits.load(Relaxed),
+            groups: counters.groups.load(Relaxed),
+            syncs: counters.syncs.load(Relaxed),
+            queued: self.inner.queue.lock().items.len() as u64,
+        }
     }
+
+    /// Finishes what is queued and closes the database; later calls fail. Snapshots that are still
+    /// held can no longer be read.
+    ///
+    /// # Errors
+    /// 58030 when the backend fails; then the next opening recovers.
+    pub fn close(&self) -> Result<()> {
+        self.inner.queue.lock().closed = true;
+        while self.commit_step() {}
+        let database = self.inner.database.lock().take();
+        self.inner.current.write().take();
+        match database {
+            Some(database) => Ok(database.close()?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    pub fn sequence(&self) -> u64 {
+        match &*self.current.read() {
+            Some(snapshot) => snapshot.sequence(),
+            None => FIRST_SEQUENCE,
+        }
+    }
+
+    /// Makes `snapshot` the one that everyone gets from now on.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        let old = self.current.write().replace(snapshot);
+        // Freed here, where nobody waits for it.
+        drop(old);
+    }
+
+    pub fn take_queued(&self, limit: usize) -> Vec<Item> {
+        let mut queue = self.queue.lock();
+        let count = queue.items.len().min(limit);
+        queue.items.drain(..count).collect()
+    }
+
+    /// Stops all writing, for good; returns what writers are told. The first failure is the one
+    /// that is reported.
+    pub fn poison(&self, cause: &Error) -> Error {
+        self.poison
+            .get_or_init(|| {
+                tracing::error!(error = %cause, "storage failed; no more writes are taken");
+                Error::new(
+                    SqlState::IO_ERROR,
+                    format!("the database takes no more writes after a storage failure: {cause}"),
+                )
+                .hint(
+                    "Restart it: opening the database recovers every transaction that was acknowledged.",
+                )
+            })
+            .clone()
+    }
+
+    pub fn poisoned(&self) -> Option<Error> {
+        self.poison.get().cloned()
+    }
+}
+
+fn closed() -> Error {
+    Error::new(
+        SqlState::CANNOT_CONNECT_NOW,
+        "the database system is shutting down",
+    )
 }

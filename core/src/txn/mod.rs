@@ -5,10 +5,24 @@
 
 mod interrupt;
 mod lock;
+mod lock_entry;
+mod lock_key;
+mod lock_owner;
+mod lock_table;
+mod own_rows;
+mod read_set;
+mod recent;
+#[cfg(test)]
+mod tests;
 mod transaction;
+mod transactions;
 mod view;
+mod write_set;
 
 pub use interrupt::Interrupt;
-pub use lock::{LockTarget, RelationMode, RowMode, Wait};
-pub use transaction::{BeginOptions, Isolation, RowLock, Savepoint, Transaction, Transactions};
+pub use lock::{
+    LockTarget, RelationMode, RowMode, Wait, relation_not_available, row_not_available,
+};
+pub use transaction::{BeginOptions, Isolation, RowLock, Savepoint, Transaction};
+pub use transactions::{SessionLocks, Transactions};
 pub use view::{Entry, View, ViewIter};

@@ -1,11 +1,16 @@
-//! One transaction, and the manager that begins them.
+//! One transaction: snapshots, own writes, locks, savepoints, and the way to commit.
 
 use std::sync::Arc;
 
-use super::{Interrupt, LockTarget, RelationMode, RowMode, View, Wait};
-use crate::env::Env;
-use crate::error::Result;
-use crate::storage::{Store, TableId};
+use super::lock::Mode;
+use super::lock_key::LockKey;
+use super::lock_owner::{LockOwner, Taken};
+use super::read_set::ReadSet;
+use super::recent::{Claim, changes};
+use super::write_set::WriteSet;
+use super::{Interrupt, LockTarget, RelationMode, RowMode, Transactions, View, Wait};
+use crate::error::{Error, Result, SqlState};
+use crate::storage::{Snapshot, TableId};
 
 /// Isolation levels. READ UNCOMMITTED is READ COMMITTED, as in PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,30 +26,8 @@ pub struct BeginOptions {
     pub read_only: bool,
 }
 
-/// Begins transactions and owns what they share: store, lock table, log of recent commits.
-#[derive(Clone)]
-pub struct Transactions {
-    inner: Arc<()>,
-}
-
-impl Transactions {
-    pub fn new(store: Store, env: Env) -> Self {
-        let _ = (store, env);
-        todo!()
-    }
-
-    pub fn store(&self) -> &Store {
-        let _ = &self.inner;
-        todo!()
-    }
-
-    pub fn begin(&self, options: BeginOptions, interrupt: Interrupt) -> Transaction {
-        let _ = (options, interrupt);
-        todo!()
-    }
-}
-
 /// What locking a row found.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowLock {
     /// Locked; the row is as the statement's snapshot shows it.
     Unchanged,
@@ -59,80 +42,192 @@ pub enum RowLock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Savepoint(pub(super) usize);
 
+/// What a savepoint remembers.
+struct Mark {
+    writes: usize,
+    locks: usize,
+}
+
 /// A transaction. Dropping it rolls back: nothing is written, all locks are released.
-pub struct Transaction {}
+pub struct Transaction {
+    manager: Transactions,
+    options: BeginOptions,
+    interrupt: Interrupt,
+    id: u64,
+    locks: LockOwner,
+    writes: WriteSet,
+    /// The statement's (READ COMMITTED) or the transaction's snapshot.
+    snapshot: Option<Arc<Snapshot>>,
+    had_snapshot: bool,
+    /// What was read, and the claim to validate it: SERIALIZABLE transactions that may write.
+    reads: Option<Arc<ReadSet>>,
+    claim: Option<Claim>,
+    savepoints: Vec<Mark>,
+}
 
 impl Transaction {
+    pub(super) fn new(
+        manager: Transactions,
+        options: BeginOptions,
+        interrupt: Interrupt,
+        id: u64,
+        locks: LockOwner,
+    ) -> Self {
+        Transaction {
+            manager,
+            options,
+            interrupt,
+            id,
+            locks,
+            writes: WriteSet::default(),
+            snapshot: None,
+            had_snapshot: false,
+            reads: None,
+            claim: None,
+            savepoints: Vec::new(),
+        }
+    }
+
     pub fn options(&self) -> BeginOptions {
-        todo!()
+        self.options
     }
 
     /// Changes the isolation level or access mode; the caller has checked that it still may.
     pub fn set_options(&mut self, options: BeginOptions) {
-        let _ = options;
-        todo!()
+        self.options = options;
     }
 
     /// Whether a snapshot was taken, so that SET TRANSACTION ISOLATION comes too late.
     pub fn has_snapshot(&self) -> bool {
-        todo!()
+        self.had_snapshot
     }
 
-    /// Identifies the transaction in locks and in `pg_locks`; grows.
+    /// Identifies the transaction; grows.
     pub fn id(&self) -> u64 {
-        todo!()
+        self.id
     }
 
     /// Starts a statement: READ COMMITTED takes a new snapshot.
     pub fn start_statement(&mut self) -> Result<()> {
-        todo!()
+        if self.options.isolation == Isolation::ReadCommitted {
+            self.snapshot = None;
+        }
+        self.statement_snapshot().map(|_| ())
+    }
+
+    /// Ends a statement: READ COMMITTED gives its snapshot back, so that a transaction that is idle
+    /// does not pin freed pages. Optional.
+    pub fn end_statement(&mut self) {
+        if self.options.isolation == Isolation::ReadCommitted {
+            self.snapshot = None;
+        }
+    }
+
+    fn statement_snapshot(&mut self) -> Result<&Arc<Snapshot>> {
+        if self.snapshot.is_none() {
+            self.snapshot = Some(self.new_snapshot()?);
+            self.had_snapshot = true;
+        }
+        self.snapshot
+            .as_ref()
+            .ok_or_else(|| Error::internal("no snapshot"))
+    }
+
+    fn new_snapshot(&mut self) -> Result<Arc<Snapshot>> {
+        let shared = &self.manager.shared;
+        // A transaction that only reads is as if it had run wholly at its snapshot.
+        if self.options.isolation == Isolation::Serializable && !self.options.read_only {
+            let (snapshot, claim) = shared.recent.claim(&shared.store)?;
+            self.claim = Some(claim);
+            self.reads = Some(Arc::default());
+            return Ok(snapshot);
+        }
+        shared.store.snapshot()
     }
 
     /// The statement's snapshot ∪ own writes until now. Later writes do not show in it.
     pub fn view(&mut self) -> Result<View> {
-        todo!()
+        let snapshot = self.statement_snapshot()?.clone();
+        let (tables, stamp) = self.writes.share();
+        Ok(View::new(snapshot, tables, stamp, self.reads.clone()))
     }
 
     /// The newest committed state ∪ own writes until now: for uniqueness and foreign keys.
+    ///
+    /// SERIALIZABLE does not validate what is read here. Lock what the answer depends on.
     pub fn latest(&mut self) -> Result<View> {
-        todo!()
+        let snapshot = self.manager.store().snapshot()?;
+        let (tables, stamp) = self.writes.share();
+        Ok(View::new(snapshot, tables, stamp, None))
     }
 
     /// Whether anything was written.
     pub fn has_writes(&self) -> bool {
-        todo!()
+        !self.writes.is_empty()
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.options.read_only {
+            return Err(Error::new(
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                "cannot write in a read-only transaction",
+            ));
+        }
+        self.manager.store().check_writable()
     }
 
     /// Writes a row. The caller holds the row's lock.
     ///
     /// # Errors
-    /// 25006 in a READ ONLY transaction.
+    /// 25006 in a READ ONLY transaction; 58030 after a storage failure.
     pub fn put(&mut self, table: TableId, key: Vec<u8>, row: Vec<u8>) -> Result<()> {
-        let _ = (table, key, row);
-        todo!()
+        self.check_writable()?;
+        self.writes.write(table, key, Some(row));
+        Ok(())
     }
 
+    /// Deletes a row, if it is there. The caller holds the row's lock.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
     pub fn delete(&mut self, table: TableId, key: Vec<u8>) -> Result<()> {
-        let _ = (table, key);
-        todo!()
+        self.check_writable()?;
+        self.writes.write(table, key, None);
+        Ok(())
     }
 
     /// Creates a table at commit; until then its rows are in the write set.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
     pub fn create_table(&mut self, table: TableId) -> Result<()> {
-        let _ = table;
-        todo!()
+        self.check_writable()?;
+        self.writes.create_table(table);
+        Ok(())
     }
 
     /// Drops a table at commit; its own pending writes are forgotten.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
     pub fn drop_table(&mut self, table: TableId) -> Result<()> {
-        let _ = table;
-        todo!()
+        self.check_writable()?;
+        self.writes.drop_table(table);
+        Ok(())
+    }
+
+    async fn take(&mut self, key: LockKey, mode: Mode, wait: Wait) -> Result<Taken> {
+        let clock = self.manager.shared.env.clock.as_ref();
+        self.locks
+            .take(key, mode, wait, &self.interrupt, clock)
+            .await
     }
 
     /// Locks a row and says whether it changed since the statement's snapshot.
     ///
     /// # Errors
-    /// 40001, 40P01, 55P03, or what the interrupt raised.
+    /// 40001, 40P01, 55P03 (see [`super::row_not_available`] for its wording), or what the interrupt
+    /// raised.
     pub async fn lock_row(
         &mut self,
         table: TableId,
@@ -140,50 +235,143 @@ impl Transaction {
         mode: RowMode,
         wait: Wait,
     ) -> Result<RowLock> {
-        let _ = (table, key, mode, wait);
-        todo!()
+        self.statement_snapshot()?;
+        let lock = self.locks.row_key(table, key);
+        if self.take(lock, mode.into(), wait).await? == Taken::Skipped {
+            return Ok(RowLock::Skipped);
+        }
+        // Whoever wrote a row holds its lock, so nobody else has changed it since.
+        if self.writes.has_written(table, key) {
+            return Ok(RowLock::Unchanged);
+        }
+        // Read after the lock was granted: committers release theirs once they are visible.
+        let newest = self.manager.store().snapshot()?;
+        let seen = self.statement_snapshot()?;
+        if newest.sequence() == seen.sequence() || newest.last_modified(table) <= seen.sequence() {
+            return Ok(RowLock::Unchanged);
+        }
+        let before = seen.get(table, key)?;
+        let now = newest.get(table, key)?;
+        if before.as_ref().map(AsRef::as_ref) == now.as_ref().map(AsRef::as_ref) {
+            return Ok(RowLock::Unchanged);
+        }
+        if self.options.isolation == Isolation::ReadCommitted {
+            return Ok(RowLock::Changed(now.map(|row| row.as_ref().to_vec())));
+        }
+        let what = if now.is_some() { "update" } else { "delete" };
+        Err(Error::new(
+            SqlState::SERIALIZATION_FAILURE,
+            format!("could not serialize access due to concurrent {what}"),
+        ))
     }
 
-    /// Locks a key value (of a unique index, of a catalog name) without looking at its row.
+    /// Locks a key value (of a unique index, of a catalog name) or an advisory lock, without looking
+    /// at any row. [`Wait::Skip`] is [`Wait::Fail`] here; see [`Transaction::try_lock_key`].
+    ///
+    /// # Errors
+    /// 40P01, 55P03, or what the interrupt raised.
     pub async fn lock_key(&mut self, target: LockTarget, mode: RowMode, wait: Wait) -> Result<()> {
-        let _ = (target, mode, wait);
-        todo!()
+        let wait = match wait {
+            Wait::Skip => Wait::Fail,
+            wait => wait,
+        };
+        let key = self.locks.key(with_row_modes(&target)?);
+        self.take(key, mode.into(), wait).await.map(|_| ())
     }
 
-    /// Locks a relation until the end of the transaction.
+    /// Takes a lock if that needs no waiting. Returns whether it did.
+    pub async fn try_lock_key(&mut self, target: &LockTarget, mode: RowMode) -> Result<bool> {
+        let key = self.locks.key(with_row_modes(target)?);
+        let taken = self.take(key, mode.into(), Wait::Skip).await?;
+        Ok(taken == Taken::Yes)
+    }
+
+    /// Locks a relation until the end of the transaction. [`Wait::Skip`] is [`Wait::Fail`] here.
+    ///
+    /// # Errors
+    /// 40P01, 55P03 (see [`super::relation_not_available`]), or what the interrupt raised.
     pub async fn lock_relation(
         &mut self,
         relation: u32,
         mode: RelationMode,
         wait: Wait,
     ) -> Result<()> {
-        let _ = (relation, mode, wait);
-        todo!()
+        let wait = match wait {
+            Wait::Skip => Wait::Fail,
+            wait => wait,
+        };
+        self.take(LockKey::Relation(relation), mode.into(), wait)
+            .await
+            .map(|_| ())
     }
 
     pub fn savepoint(&mut self) -> Savepoint {
-        todo!()
+        self.savepoints.push(Mark {
+            writes: self.writes.mark(),
+            locks: self.locks.mark(),
+        });
+        Savepoint(self.savepoints.len() - 1)
     }
 
     /// Undoes every write since `savepoint` and releases the locks taken since. The savepoint stays.
     pub fn rollback_to(&mut self, savepoint: Savepoint) {
-        let _ = savepoint;
-        todo!()
+        let Some(mark) = self.savepoints.get(savepoint.0) else {
+            debug_assert!(false, "the savepoint was released");
+            return;
+        };
+        self.writes.undo_to(mark.writes);
+        self.locks.release_since(mark.locks);
+        self.savepoints.truncate(savepoint.0 + 1);
     }
 
     /// Forgets `savepoint` and later ones; their writes stay.
     pub fn release(&mut self, savepoint: Savepoint) {
-        let _ = savepoint;
-        todo!()
+        self.savepoints.truncate(savepoint.0);
+        if self.savepoints.is_empty() {
+            self.writes.forget_marks();
+        }
     }
 
-    /// Commits: resolves once the transaction is durable.
+    /// Commits: resolves once the transaction is durable. Its locks are released as soon as it is
+    /// visible. If the future is dropped before it resolves, the transaction commits nevertheless.
     ///
     /// # Errors
     /// 40001 when SERIALIZABLE validation fails; 58030 when storage failed.
     pub async fn commit(self) -> Result<()> {
-        todo!()
+        if self.writes.is_empty() {
+            return Ok(());
+        }
+        let batch = self.writes.into_batch();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let changes = changes(&batch);
+        let (reads, claim, locks) = (self.reads, self.claim, self.locks);
+        let recent = self.manager.shared.recent.clone();
+        let validate = {
+            let recent = recent.clone();
+            move |sequence| {
+                let validation = reads.as_deref().zip(claim.as_ref());
+                recent.admit(sequence, changes, validation)
+            }
+        };
+        let on_visible = move |sequence| {
+            recent.prune(sequence);
+            drop(locks);
+        };
+        let store = self.manager.store();
+        let pending =
+            store.submit_with(batch, Some(Box::new(validate)), Some(Box::new(on_visible)))?;
+        pending.durable.await
     }
 
     pub fn rollback(self) {}
+}
+
+/// Relations have other modes than everything else.
+fn with_row_modes(target: &LockTarget) -> Result<&LockTarget> {
+    match target {
+        LockTarget::Relation(_) => Err(Error::internal("relations have lock modes of their own")),
+        _ => Ok(target),
+    }
 }

@@ -1,66 +1,263 @@
 //! What a statement reads: a snapshot with the transaction's own writes laid over it.
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::own_rows::OwnRows;
+use super::read_set::ReadSet;
+use super::write_set::{Row, Stamp, TableState, Tables};
 use crate::error::Result;
-use crate::storage::{Snapshot, TableId};
+use crate::storage::{RangeIter, Snapshot, TableId, Value};
 
 /// A fixed state to read from. Cheap to clone, and safe to read from several threads. A
-/// SERIALIZABLE transaction's view remembers which ranges were read through it.
+/// SERIALIZABLE transaction's view remembers which ranges were read through it; reading its
+/// [`View::snapshot`] directly is not remembered.
 #[derive(Clone)]
-pub struct View {}
+pub struct View {
+    snapshot: Arc<Snapshot>,
+    tables: Tables,
+    stamp: Stamp,
+    reads: Option<Arc<ReadSet>>,
+}
 
 /// Bytes of a row or key, from the snapshot's page or from the write set.
-pub struct Entry {}
+pub struct Entry(EntryBytes);
+
+enum EntryBytes {
+    Page(Value),
+    Key(Vec<u8>),
+    Row(Bytes),
+}
 
 impl AsRef<[u8]> for Entry {
     fn as_ref(&self) -> &[u8] {
-        todo!()
+        match &self.0 {
+            EntryBytes::Page(value) => value.as_ref(),
+            EntryBytes::Key(key) => key,
+            EntryBytes::Row(row) => row,
+        }
+    }
+}
+
+impl View {
+    pub(super) fn new(
+        snapshot: Arc<Snapshot>,
+        tables: Tables,
+        stamp: Stamp,
+        reads: Option<Arc<ReadSet>>,
+    ) -> Self {
+        View {
+            snapshot,
+            tables,
+            stamp,
+            reads,
+        }
+    }
+
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The row of one key.
+    pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Entry>> {
+        if let Some(reads) = &self.reads {
+            reads.add_key(table, key);
+        }
+        if let Some(own) = self.tables.get(&table) {
+            if own.dropped {
+                return Ok(None);
+            }
+            let rows = own.rows.read();
+            if let Some(row) = rows.map.get(key).and_then(|row| row.seen_by(self.stamp)) {
+                return Ok(row.clone().map(|row| Entry(EntryBytes::Row(row))));
+            }
+        }
+        let found = self.snapshot.get(table, key)?;
+        Ok(found.map(|value| Entry(EntryBytes::Page(value))))
+    }
+
+    /// Entries of a range in key order. Reads lazily.
+    pub fn range(&self, table: TableId, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<ViewIter> {
+        if let Some(reads) = &self.reads {
+            reads.add_range(table, from, to);
+        }
+        let own = self.tables.get(&table);
+        if own.is_some_and(|own| own.dropped) {
+            return Ok(ViewIter::default());
+        }
+        let own = own.filter(|own| !own.rows.read().map.is_empty());
+        Ok(ViewIter {
+            stored: Ends::new(Some(self.snapshot.range(table, from, to)?)),
+            own: Ends::new(own.map(|own| OwnRows::new(own.rows.clone(), self.stamp, from, to))),
+        })
+    }
+
+    /// Exact number of entries of a table. Costs a look-up for each own write.
+    pub fn len(&self, table: TableId) -> Result<u64> {
+        if let Some(reads) = &self.reads {
+            reads.add_range(table, Bound::Unbounded, Bound::Unbounded);
+        }
+        let stored = self.snapshot.len(table)?;
+        let Some(own) = self.tables.get(&table) else {
+            return Ok(stored);
+        };
+        if own.dropped {
+            return Ok(0);
+        }
+        let mut len = stored;
+        let unbounded = Bound::Unbounded;
+        for (key, row) in OwnRows::new(own.rows.clone(), self.stamp, unbounded, unbounded) {
+            let is_stored = stored > 0 && self.snapshot.get(table, &key)?.is_some();
+            match (is_stored, row.is_some()) {
+                (false, true) => len = len.saturating_add(1),
+                (true, false) => len = len.saturating_sub(1),
+                (true, true) | (false, false) => {}
+            }
+        }
+        Ok(len)
+    }
+
+    /// A number that is the same for two views only if both see the same rows of `table`; `None`
+    /// when own writes make it unique to this transaction.
+    ///
+    /// What is cached under it may be used instead of reading the table, so a SERIALIZABLE
+    /// transaction counts as having read all of it.
+    pub fn version(&self, table: TableId) -> Option<u64> {
+        if let Some(reads) = &self.reads {
+            reads.add_range(table, Bound::Unbounded, Bound::Unbounded);
+        }
+        let written = |own: &TableState| own.dropped || !own.rows.read().map.is_empty();
+        if self.tables.get(&table).is_some_and(written) {
+            return None;
+        }
+        Some(self.snapshot.last_modified(table))
+    }
+}
+
+/// An iterator that can be looked at from both ends before it is advanced.
+struct Ends<I: Iterator> {
+    rest: Option<I>,
+    front: Option<I::Item>,
+    back: Option<I::Item>,
+}
+
+impl<I: Iterator> Default for Ends<I> {
+    fn default() -> Self {
+        Ends::new(None)
+    }
+}
+
+impl<I: Iterator> Ends<I> {
+    fn new(rest: Option<I>) -> Self {
+        Ends {
+            rest,
+            front: None,
+            back: None,
+        }
+    }
+
+    fn peek_front(&mut self) -> Option<&I::Item> {
+        if self.front.is_none() {
+            self.front = self.rest.as_mut().and_then(Iterator::next);
+        }
+        if self.front.is_none() {
+            self.front = self.back.take();
+        }
+        self.front.as_ref()
+    }
+}
+
+impl<I: DoubleEndedIterator> Ends<I> {
+    fn peek_back(&mut self) -> Option<&I::Item> {
+        if self.back.is_none() {
+            self.back = self.rest.as_mut().and_then(DoubleEndedIterator::next_back);
+        }
+        if self.back.is_none() {
+            self.back = self.front.take();
+        }
+        self.back.as_ref()
     }
 }
 
 /// Entries of a range in key order; from the front and from the back.
-pub struct ViewIter {}
+#[derive(Default)]
+pub struct ViewIter {
+    stored: Ends<RangeIter>,
+    own: Ends<OwnRows>,
+}
+
+/// Where the next entry comes from.
+enum Source {
+    Stored,
+    Own,
+    /// Both have the key; the own row counts.
+    Both,
+}
+
+impl Source {
+    /// Chooses between the two next entries; `first` is the order of the key that comes first.
+    fn choose(
+        stored: Option<&Result<(Value, Value)>>,
+        own: Option<&(Vec<u8>, Row)>,
+        first: Ordering,
+    ) -> Option<Source> {
+        match (stored, own) {
+            (None, None) => None,
+            (Some(_), None) | (Some(Err(_)), _) => Some(Source::Stored),
+            (None, Some(_)) => Some(Source::Own),
+            (Some(Ok((stored, _))), Some((own, _))) => match stored.as_ref().cmp(own) {
+                Ordering::Equal => Some(Source::Both),
+                order if order == first => Some(Source::Stored),
+                _ => Some(Source::Own),
+            },
+        }
+    }
+}
+
+fn stored_entry(found: Result<(Value, Value)>) -> Result<(Entry, Entry)> {
+    let (key, row) = found?;
+    Ok((Entry(EntryBytes::Page(key)), Entry(EntryBytes::Page(row))))
+}
+
+fn own_entry((key, row): (Vec<u8>, Row)) -> Option<(Entry, Entry)> {
+    let row = Entry(EntryBytes::Row(row?));
+    Some((Entry(EntryBytes::Key(key)), row))
+}
 
 impl Iterator for ViewIter {
     type Item = Result<(Entry, Entry)>;
+
     fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+        loop {
+            let (stored, own) = (self.stored.peek_front(), self.own.peek_front());
+            match Source::choose(stored, own, Ordering::Less)? {
+                Source::Stored => return self.stored.front.take().map(stored_entry),
+                Source::Own => {}
+                Source::Both => self.stored.front = None,
+            }
+            // A tombstone is no entry.
+            if let Some(entry) = self.own.front.take().and_then(own_entry) {
+                return Some(Ok(entry));
+            }
+        }
     }
 }
 
 impl DoubleEndedIterator for ViewIter {
     fn next_back(&mut self) -> Option<Self::Item> {
-        todo!()
-    }
-}
-
-impl View {
-    pub fn snapshot(&self) -> &Arc<Snapshot> {
-        todo!()
-    }
-
-    pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Entry>> {
-        let _ = (table, key);
-        todo!()
-    }
-
-    pub fn range(&self, table: TableId, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<ViewIter> {
-        let _ = (table, from, to);
-        todo!()
-    }
-
-    /// Exact number of entries of a table.
-    pub fn len(&self, table: TableId) -> Result<u64> {
-        let _ = table;
-        todo!()
-    }
-
-    /// A number that is the same for two views only if both see the same rows of `table`; `None`
-    /// when own writes make it unique to this transaction.
-    pub fn version(&self, table: TableId) -> Option<u64> {
-        let _ = table;
-        todo!()
+        loop {
+            let (stored, own) = (self.stored.peek_back(), self.own.peek_back());
+            match Source::choose(stored, own, Ordering::Greater)? {
+                Source::Stored => return self.stored.back.take().map(stored_entry),
+                Source::Own => {}
+                Source::Both => self.stored.back = None,
+            }
+            if let Some(entry) = self.own.back.take().and_then(own_entry) {
+                return Some(Ok(entry));
+            }
+        }
     }
 }

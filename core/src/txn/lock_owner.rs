@@ -1,0 +1,244 @@
+//! Whoever holds locks: a transaction until it ends, or a session until it gives them back.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures::future::OptionFuture;
+
+use super::lock::{Mode, Modes, not_available, timed_out};
+use super::lock_entry::{OwnerId, Scope, Waiter};
+use super::lock_key::LockKey;
+use super::lock_table::{Attempt, Edge, LockTable, WaitRecord};
+use super::{Interrupt, LockTarget, Wait};
+use crate::env::Clock;
+use crate::error::{Error, Result, SqlState};
+
+/// An owner with more locks than this always searches for deadlocks when it waits; one with fewer
+/// first looks whether anyone waits for it.
+const MAX_LOOKED_AT: usize = 64;
+
+/// Holds locks; dropping it releases all of them.
+pub(super) struct LockOwner {
+    table: Arc<LockTable>,
+    id: OwnerId,
+    /// What deadlock messages call the owner.
+    process: u64,
+    /// Whether other owners of its group may hold locks too.
+    shares_group: bool,
+    /// In the order taken. One entry for each mode gained (a transaction), or for each successful
+    /// call (a session, whose locks are counted).
+    held: Vec<Held>,
+}
+
+#[derive(Clone, Copy)]
+struct Held {
+    key: LockKey,
+    modes: Modes,
+}
+
+/// What taking a lock came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Yes,
+    /// Busy, and the request said SKIP LOCKED.
+    Skipped,
+}
+
+impl LockOwner {
+    pub fn new(table: Arc<LockTable>, id: OwnerId, process: u64, shares_group: bool) -> Self {
+        LockOwner {
+            table,
+            id,
+            process,
+            shares_group,
+            held: Vec::new(),
+        }
+    }
+
+    pub fn id(&self) -> OwnerId {
+        self.id
+    }
+
+    pub fn process(&self) -> u64 {
+        self.process
+    }
+
+    pub fn key(&self, target: &LockTarget) -> LockKey {
+        self.table.hasher.target(target)
+    }
+
+    pub fn row_key(&self, table: u64, key: &[u8]) -> LockKey {
+        self.table.hasher.row(table, key)
+    }
+
+    /// A mark for [`LockOwner::release_since`].
+    pub fn mark(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Releases what was taken since the mark.
+    pub fn release_since(&mut self, mark: usize) {
+        while self.held.len() > mark {
+            if let Some(held) = self.held.pop() {
+                self.table.release(held.key, self.id, held.modes);
+            }
+        }
+    }
+
+    /// Releases one session lock. Returns whether it was held.
+    pub fn unlock(&mut self, key: LockKey, mode: Mode) -> bool {
+        let same = |held: &Held| held.key == key && held.modes == mode.bit();
+        let Some(at) = self.held.iter().rposition(same) else {
+            return false;
+        };
+        self.held.swap_remove(at);
+        if !self.held.iter().any(same) {
+            self.table.release(key, self.id, mode.bit());
+        }
+        true
+    }
+
+    /// Takes a lock, waiting in line if need be. Needs no runtime. If the future is dropped, the
+    /// lock is not taken.
+    pub async fn take(
+        &mut self,
+        key: LockKey,
+        mode: Mode,
+        wait: Wait,
+        interrupt: &Interrupt,
+        clock: &dyn Clock,
+    ) -> Result<Taken> {
+        match self.table.attempt(key, self.id, mode, wait) {
+            Attempt::Held if self.id.scope == Scope::Transaction => return Ok(Taken::Yes),
+            Attempt::Held | Attempt::Granted => {}
+            Attempt::Busy if wait == Wait::Skip => return Ok(Taken::Skipped),
+            Attempt::Busy => return Err(not_available(key)),
+            Attempt::Queued(waiter) => self.wait(key, waiter, wait, interrupt, clock).await?,
+        }
+        self.held.push(Held {
+            key,
+            modes: mode.bit(),
+        });
+        Ok(Taken::Yes)
+    }
+
+    async fn wait(
+        &self,
+        key: LockKey,
+        waiter: Arc<Waiter>,
+        wait: Wait,
+        interrupt: &Interrupt,
+        clock: &dyn Clock,
+    ) -> Result<()> {
+        let mut place = Place {
+            table: &self.table,
+            key,
+            waiter: &waiter,
+            claimed: false,
+        };
+        self.table.start_wait(WaitRecord {
+            key,
+            waiter: waiter.clone(),
+            process: self.process,
+        });
+        if self.may_be_waited_for()
+            && let Some(cycle) = self.table.find_deadlock(self.id.group)
+        {
+            return Err(deadlock(&cycle));
+        }
+        let limit = match wait {
+            Wait::Queue(limit) => limit,
+            Wait::Fail | Wait::Skip => None,
+        };
+        let mut raised = pin!(interrupt.raised());
+        let mut time_out = OptionFuture::from(limit.map(|micros| clock.sleep(micros)));
+        let mut time_out = pin!(&mut time_out);
+        poll_fn(|cx| {
+            waiter.waker.register(cx.waker());
+            if waiter.is_granted() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Poll::Ready(error) = raised.as_mut().poll(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if limit.is_some() && time_out.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(timed_out()));
+            }
+            Poll::Pending
+        })
+        .await?;
+        place.claimed = true;
+        Ok(())
+    }
+
+    /// A cycle needs someone who waits for this owner. Most waits (a queue before one hot row) are
+    /// not part of one, and searching a long queue is not free.
+    fn may_be_waited_for(&self) -> bool {
+        self.shares_group
+            || self.held.len() > MAX_LOOKED_AT
+            || self
+                .table
+                .any_waited_for(self.held.iter().map(|held| held.key))
+    }
+}
+
+impl Drop for LockOwner {
+    fn drop(&mut self) {
+        self.release_since(0);
+    }
+}
+
+/// A place in line, given up when the wait ends in any way.
+struct Place<'a> {
+    table: &'a LockTable,
+    key: LockKey,
+    waiter: &'a Arc<Waiter>,
+    claimed: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.table.end_wait(self.waiter.id.group);
+        if !self.claimed {
+            self.table.abandon(self.key, self.waiter);
+        }
+    }
+}
+
+/// PostgreSQL's report: who waits for what, step by step.
+fn deadlock(cycle: &[Edge]) -> Error {
+    let process = |group: u64| {
+        cycle
+            .iter()
+            .find(|edge| edge.record.waiter.id.group == group)
+            .map_or(group, |edge| edge.record.process)
+    };
+    let lines: Vec<String> = cycle
+        .iter()
+        .map(|edge| {
+            let mode = edge.record.waiter.mode;
+            let (mode, what) = match edge.record.key {
+                LockKey::Relation(oid) => (mode.name(true), format!("relation {oid}")),
+                LockKey::Row(..) => ("ShareLock", format!("transaction {}", edge.blocker)),
+                LockKey::Advisory(key) => {
+                    let (high, low) = ((key >> 32) as u32, key as u32);
+                    (mode.name(false), format!("advisory lock [{high},{low},1]"))
+                }
+                LockKey::AdvisoryPair(first, second) => (
+                    mode.name(false),
+                    format!("advisory lock [{first},{second},2]"),
+                ),
+            };
+            format!(
+                "Process {} waits for {mode} on {what}; blocked by process {}.",
+                edge.record.process,
+                process(edge.blocker),
+            )
+        })
+        .collect();
+    Error::new(SqlState::DEADLOCK_DETECTED, "deadlock detected")
+        .detail(lines.join("\n"))
+        .hint("See server log for query details.")
+}

@@ -1,0 +1,234 @@
+//! What a transaction has written so far, with enough history that views stay as they were and
+//! savepoints can be rolled back to.
+//!
+//! Each row keeps its newest value, stamped with the number of the view that came before it. A view
+//! sees only smaller stamps. Older values of a row are kept while some view may still need them.
+//! So making a view is cheap, and so is writing while views are alive: nothing is copied.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use crate::storage::{TableId, TableWrites, WriteBatch};
+
+/// Grows whenever a view is made. A view with stamp `s` sees what was written with stamps `≤ s`.
+pub(super) type Stamp = u64;
+
+/// A row's value; `None` is deleted.
+pub(super) type Row = Option<Bytes>;
+
+/// The rows written to one table. Shared with the views.
+pub(super) type SharedRows = Arc<RwLock<Rows>>;
+
+/// Written rows by key.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub map: BTreeMap<Vec<u8>, Versions>,
+}
+
+/// The values that one row had in this transaction.
+pub(super) struct Versions {
+    stamp: Stamp,
+    row: Row,
+    /// Older values, oldest first.
+    older: Vec<(Stamp, Row)>,
+}
+
+impl Versions {
+    /// The newest value that a view may see; `None` if the row was first written after it.
+    pub fn seen_by(&self, stamp: Stamp) -> Option<&Row> {
+        if self.stamp <= stamp {
+            return Some(&self.row);
+        }
+        let seen = self.older.iter().rev().find(|(at, _)| *at <= stamp);
+        seen.map(|(_, row)| row)
+    }
+}
+
+/// One table of the write set, as a view or the transaction sees it.
+#[derive(Clone, Default)]
+pub(super) struct TableState {
+    pub rows: SharedRows,
+    pub created: bool,
+    pub dropped: bool,
+}
+
+/// All tables of the write set. Views hold a clone of the `Arc`.
+pub(super) type Tables = Arc<BTreeMap<TableId, TableState>>;
+
+enum Undo {
+    /// The row's value before; the outer `None` means that the transaction had not written it.
+    Row(TableId, Vec<u8>, Option<(Stamp, Row)>),
+    Created(TableId),
+    Dropped(TableId),
+}
+
+#[derive(Default)]
+pub(super) struct WriteSet {
+    tables: Tables,
+    stamp: Stamp,
+    /// What to undo, oldest first. Kept only while there is a savepoint.
+    undo: Vec<Undo>,
+    keeps_undo: bool,
+}
+
+impl WriteSet {
+    /// The tables for a new view, and the view's stamp.
+    pub fn share(&mut self) -> (Tables, Stamp) {
+        let stamp = self.stamp;
+        self.stamp += 1;
+        (self.tables.clone(), stamp)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tables
+            .values()
+            .all(|table| !table.created && !table.dropped && table.rows.read().map.is_empty())
+    }
+
+    /// Whether the transaction itself wrote this row (or deleted it).
+    pub fn has_written(&self, table: TableId, key: &[u8]) -> bool {
+        self.tables
+            .get(&table)
+            .is_some_and(|state| state.rows.read().map.contains_key(key))
+    }
+
+    fn state(&mut self, table: TableId) -> &mut TableState {
+        Arc::make_mut(&mut self.tables).entry(table).or_default()
+    }
+
+    pub fn write(&mut self, table: TableId, key: Vec<u8>, row: Option<Vec<u8>>) {
+        let stamp = self.stamp;
+        let row = row.map(Bytes::from);
+        let known = self.tables.get(&table).map(|state| state.rows.clone());
+        let rows = known.unwrap_or_else(|| self.state(table).rows.clone());
+        // A view holds the tables; or, since a table was added or changed, only their rows, which
+        // are also held here and by the write set itself.
+        let views_alive = Arc::strong_count(&self.tables) > 1 || Arc::strong_count(&rows) > 2;
+        let mut rows = rows.write();
+        let undo_key = self.keeps_undo.then(|| key.clone());
+        let before = match rows.map.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Versions {
+                    stamp,
+                    row,
+                    older: Vec::new(),
+                });
+                None
+            }
+            Entry::Occupied(occupied) => {
+                let versions = occupied.into_mut();
+                let old = (versions.stamp, std::mem::replace(&mut versions.row, row));
+                versions.stamp = stamp;
+                if !views_alive {
+                    versions.older.clear();
+                } else if old.0 < stamp {
+                    versions.older.push(old.clone());
+                }
+                Some(old)
+            }
+        };
+        if let Some(key) = undo_key {
+            self.undo.push(Undo::Row(table, key, before));
+        }
+    }
+
+    pub fn create_table(&mut self, table: TableId) {
+        self.state(table).created = true;
+        if self.keeps_undo {
+            self.undo.push(Undo::Created(table));
+        }
+    }
+
+    pub fn drop_table(&mut self, table: TableId) {
+        self.state(table).dropped = true;
+        if self.keeps_undo {
+            self.undo.push(Undo::Dropped(table));
+        }
+    }
+
+    /// From now on, writes can be undone.
+    pub fn mark(&mut self) -> usize {
+        self.keeps_undo = true;
+        self.undo.len()
+    }
+
+    /// No mark is needed any more.
+    pub fn forget_marks(&mut self) {
+        self.keeps_undo = false;
+        self.undo = Vec::new();
+    }
+
+    /// Undoes everything since the mark.
+    pub fn undo_to(&mut self, mark: usize) {
+        while self.undo.len() > mark {
+            match self.undo.pop() {
+                Some(Undo::Row(table, key, before)) => self.undo_row(table, key, before),
+                Some(Undo::Created(table)) => self.state(table).created = false,
+                Some(Undo::Dropped(table)) => self.state(table).dropped = false,
+                None => return,
+            }
+        }
+    }
+
+    fn undo_row(&mut self, table: TableId, key: Vec<u8>, before: Option<(Stamp, Row)>) {
+        let Some(state) = self.tables.get(&table) else {
+            return;
+        };
+        let mut rows = state.rows.write();
+        match (before, rows.map.entry(key)) {
+            (Some((stamp, row)), Entry::Occupied(occupied)) => {
+                let versions = occupied.into_mut();
+                if versions.older.last().is_some_and(|(at, _)| *at == stamp) {
+                    versions.older.pop();
+                }
+                versions.stamp = stamp;
+                versions.row = row;
+            }
+            (None, Entry::Occupied(occupied)) => {
+                occupied.remove();
+            }
+            (_, Entry::Vacant(_)) => {}
+        }
+    }
+
+    /// What the commit queue applies. Takes the rows out where no view needs them any more.
+    pub fn into_batch(self) -> WriteBatch {
+        let mut batch = WriteBatch::default();
+        let tables = Arc::try_unwrap(self.tables).unwrap_or_else(|shared| (*shared).clone());
+        for (table, state) in tables {
+            match (state.created, state.dropped) {
+                (true, true) => continue,
+                (false, true) => {
+                    batch.drop.push(table);
+                    continue;
+                }
+                (true, false) => batch.create.push(table),
+                (false, false) => {}
+            }
+            let writes: TableWrites = match Arc::try_unwrap(state.rows) {
+                Ok(rows) => rows
+                    .into_inner()
+                    .map
+                    .into_iter()
+                    .map(|(key, versions)| (key, versions.row.map(Vec::from)))
+                    .collect(),
+                Err(shared) => shared
+                    .read()
+                    .map
+                    .iter()
+                    .map(|(key, versions)| {
+                        (key.clone(), versions.row.as_ref().map(|row| row.to_vec()))
+                    })
+                    .collect(),
+            };
+            if !writes.is_empty() {
+                batch.writes.insert(table, Arc::new(writes));
+            }
+        }
+        batch
+    }
+}
