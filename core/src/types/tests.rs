@@ -313,6 +313,32 @@ fn zones() {
     assert_eq!(berlin.offset_at(1_000_000_000_000_000), 7200);
 }
 
+/// `SET TimeZone = 'America/New_York'; SELECT x + y`, from PostgreSQL 15.
+#[test]
+fn intervals_after_zoned_timestamps() {
+    for (at, by, expected) in [
+        ("2001-03-31 12:00", "1 day", "2001-04-01 12:00:00-04"),
+        ("2001-03-31 12:00", "24:00", "2001-04-01 13:00:00-04"),
+        ("2001-04-01 03:30", "-1 day", "2001-03-31 03:30:00-05"),
+        ("2001-03-31 02:30", "1 day 01:00", "2001-04-01 04:30:00-04"),
+        ("2001-01-31 00:00", "1 mon", "2001-02-28 00:00:00-05"),
+        ("infinity", "1 mon", "infinity"),
+    ] {
+        let ty = PgType::TIMESTAMPTZ;
+        let Ok(Datum::Timestamptz(at)) = text::parse(ty, at, &style()) else {
+            panic!("{at}")
+        };
+        let Ok(Datum::Interval(by)) = text::parse(PgType::INTERVAL, by, &style()) else {
+            panic!("{by}")
+        };
+        let sum = ops::timestamptz_plus(at, &by, &style().time_zone).unwrap();
+        assert_eq!(
+            text::to_string(&Datum::Timestamptz(sum), ty, &style()),
+            expected
+        );
+    }
+}
+
 #[test]
 fn deep_nesting_is_refused() {
     let deep = "[".repeat(100_000);
