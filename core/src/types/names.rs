@@ -156,6 +156,15 @@ pub fn physical(oid: u32) -> Option<(i16, char, char, bool)> {
     Some((-1, category, align, false))
 }
 
+/// A type as error messages and `regtype` name it: `character`, `integer[]`; `???` for an unknown oid.
+pub fn sql_name(oid: u32) -> String {
+    match (info(oid), array_element(oid)) {
+        (Some(info), _) => info.sql_name.to_owned(),
+        (None, Some(element)) => format!("{}[]", element.sql_name),
+        (None, None) => "???".to_owned(),
+    }
+}
+
 /// PostgreSQL's `format_type`: `character varying(10)`, `numeric(10,2)[]`; `???` for an unknown oid.
 pub fn format_type(ty: PgType) -> String {
     let (info, suffix) = match (info(ty.oid), array_element(ty.oid)) {

@@ -46,7 +46,10 @@ pub fn open(disk: &Disk) -> Result<Store> {
     Store::open(disk.backend(), &options, env(Committer::Inline))
 }
 
-pub fn batch(writes: &[(TableId, &[u8], Option<&[u8]>)]) -> WriteBatch {
+/// Table, key, and the new row or `None`.
+type Change<'a> = (TableId, &'a [u8], Option<&'a [u8]>);
+
+pub fn batch(writes: &[Change<'_>]) -> WriteBatch {
     let mut tables: BTreeMap<TableId, TableWrites> = BTreeMap::new();
     for (table, key, row) in writes {
         let rows = tables.entry(*table).or_default();
@@ -135,7 +138,7 @@ impl Workload {
                 set(&mut batch, state, more, to, balance);
             }
             let length = [3, 40, 400, 5000][random.within(0..4) as usize];
-            let fill = random.next() as u8;
+            let fill = random.number() as u8;
             put(
                 &mut batch,
                 JOURNAL,

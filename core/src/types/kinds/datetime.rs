@@ -296,6 +296,8 @@ pub enum Want {
 struct Decoder<'a> {
     style: &'a TextStyle,
     want: Want,
+    /// Whether a date may stand here: a time's input takes one only as its first field.
+    date_allowed: bool,
     civil: Civil,
     day_of_year: i32,
     seen: u32,
@@ -317,6 +319,7 @@ pub fn decode(text: &str, style: &TextStyle, want: Want) -> Result<Moment, Fault
     let mut decoder = Decoder {
         style,
         want,
+        date_allowed: true,
         civil: Civil::default(),
         day_of_year: 0,
         seen: 0,
@@ -332,6 +335,13 @@ pub fn decode(text: &str, style: &TextStyle, want: Want) -> Result<Moment, Fault
     };
     for (at, (kind, field)) in fields.iter().enumerate() {
         let next = fields.get(at + 1).map(|(kind, _)| *kind);
+        decoder.date_allowed = want == Want::Date
+            || at == 0
+                && (next == Some(FieldKind::Time)
+                    || next.is_some()
+                        && fields
+                            .last()
+                            .is_some_and(|(kind, _)| *kind == FieldKind::Date));
         let found = decoder.field(*kind, field, next)?;
         if found & decoder.seen != 0 {
             return Err(Fault::BadFormat);
@@ -383,40 +393,22 @@ impl Decoder<'_> {
             self.offset = Some(zone_offset(field.get(end..).unwrap_or(""))?);
             return Ok(part::DATE | part::TIME | part::ZONE);
         }
-        let time_only = self.want == Want::Time && !self.has(part::MONTH | part::DAY);
         let starts_with_digit = field.starts_with(|c: char| c.is_ascii_digit());
-        if self.pending.is_some()
-            || self.has(part::MONTH | part::DAY)
-            || (time_only && !starts_with_digit)
-        {
-            if starts_with_digit || self.pending.is_some() {
-                if self.pending.take().is_some_and(|unit| unit != Unit::Time) {
-                    return Err(Fault::BadFormat);
-                }
-                if self.has(part::TIME) {
-                    return Err(Fault::BadFormat);
-                }
-                let (time, zone) = field.split_at(field.find('-').ok_or(Fault::BadFormat)?);
-                self.offset = Some(zone_offset(zone)?);
-                let found = self.run_together(time, self.seen | part::DATE)?;
-                return Ok(found | part::ZONE);
-            }
-            if let Some(month_date) = self.month_first(field) {
-                return month_date;
-            }
+        let has_date = self.has(part::MONTH | part::DAY);
+        if self.pending.is_none() && !has_date && self.date_allowed {
+            return self.date(field);
+        }
+        if !starts_with_digit && self.pending.is_none() {
             self.zone = Some(named_zone(field)?);
             return Ok(part::ZONE);
         }
-        self.date(field)
-    }
-
-    /// In a time's input, `Jan-01-2001` is a date and `Europe/Paris` a zone.
-    fn month_first(&mut self, field: &str) -> Option<Result<u32, Fault>> {
-        let word = field.split(|c: char| !c.is_ascii_alphabetic()).next()?;
-        match token(word) {
-            Some(Token::Month(_)) if !self.has(part::MONTH) => Some(self.date(field)),
-            _ => None,
+        if self.pending.take().is_some_and(|unit| unit != Unit::Time) || self.has(part::TIME) {
+            return Err(Fault::BadFormat);
         }
+        let (time, zone) = field.split_at(field.find('-').ok_or(Fault::BadFormat)?);
+        self.offset = Some(zone_offset(zone)?);
+        let found = self.run_together(time, self.seen | part::DATE)?;
+        Ok(found | part::ZONE)
     }
 
     /// A date in one field: `2001-02-03`, `02/03/01`, `3-feb-2001`.

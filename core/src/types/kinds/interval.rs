@@ -306,12 +306,9 @@ fn number(total: &mut Total, field: &str, unit: Unit) -> std::result::Result<(u3
     Ok((found, unit))
 }
 
-/// `P1Y2M3DT4H5M6S` and the alternative `P0001-02-03T04:05:06`.
+/// `P1Y2M3DT4H5M6S`, and the alternative forms `P0001-02-03T04:05:06` and `P00010203T040506`.
 fn iso8601(text: &str) -> std::result::Result<Total, Fault> {
-    let mut rest = text
-        .trim_end_matches(super::is_space)
-        .strip_prefix('P')
-        .ok_or(Fault::BadFormat)?;
+    let mut rest = text.strip_prefix('P').ok_or(Fault::BadFormat)?;
     if rest.is_empty() {
         return Err(Fault::BadFormat);
     }
@@ -323,14 +320,12 @@ fn iso8601(text: &str) -> std::result::Result<Total, Fault> {
             date_part = false;
             have_field = false;
             rest = tail;
-            if rest.is_empty() {
-                return Err(Fault::BadFormat);
-            }
             continue;
         }
         let (whole, fraction, tail) = iso_number(rest)?;
-        let mut tail = tail.chars();
-        let unit = tail.next();
+        let digits = digits_of_whole(rest);
+        let unit = tail.chars().next();
+        let after = tail.get(1..).unwrap_or("");
         match (date_part, unit) {
             (true, Some('Y')) => total.years(whole, fraction, 1)?,
             (true, Some('M')) => {
@@ -348,45 +343,89 @@ fn iso8601(text: &str) -> std::result::Result<Total, Fault> {
             (false, Some('H')) => total.micros(whole, fraction, USECS_PER_HOUR)?,
             (false, Some('M')) => total.micros(whole, fraction, USECS_PER_MINUTE)?,
             (false, Some('S')) => total.micros(whole, fraction, USECS_PER_SEC)?,
-            (true, Some('-')) if !have_field => {
-                let (months, _, tail) = iso_number(tail.as_str())?;
-                total.years(whole, 0.0, 1)?;
-                total.months(months)?;
-                rest = match tail.strip_prefix('-') {
-                    Some(tail) => {
-                        let (days, _, tail) = iso_number(tail)?;
-                        total.days(days, 1)?;
-                        tail
-                    }
-                    None => tail,
-                };
-                if !rest.is_empty() && !rest.starts_with('T') {
-                    return Err(Fault::BadFormat);
-                }
-                have_field = true;
+            _ if have_field => return Err(Fault::BadFormat),
+            (true, None | Some('T')) if digits == 8 => {
+                total.years(whole / 10_000, 0.0, 1)?;
+                total.months(whole / 100 % 100)?;
+                total.days(whole % 100, 1)?;
+                total.fraction_micros(fraction, USECS_PER_DAY)?;
+                rest = tail;
                 continue;
             }
-            (false, Some(':')) if !have_field => {
-                let (minutes, _, tail) = iso_number(tail.as_str())?;
-                total.micros(whole, 0.0, USECS_PER_HOUR)?;
-                total.micros(minutes, 0.0, USECS_PER_MINUTE)?;
-                if let Some(tail) = tail.strip_prefix(':') {
-                    let (seconds, fraction, tail) = iso_number(tail)?;
-                    total.micros(seconds, fraction, USECS_PER_SEC)?;
-                    if !tail.is_empty() {
-                        return Err(Fault::BadFormat);
-                    }
-                } else if !tail.is_empty() {
-                    return Err(Fault::BadFormat);
-                }
+            (true, None | Some('T')) => {
+                total.years(whole, fraction, 1)?;
+                rest = tail;
+                continue;
+            }
+            (true, Some('-')) => {
+                total.years(whole, fraction, 1)?;
+                rest = iso_month_day(&mut total, after)?;
+                continue;
+            }
+            (false, None) if digits == 6 => {
+                total.micros(whole / 10_000, 0.0, USECS_PER_HOUR)?;
+                total.micros(whole / 100 % 100, 0.0, USECS_PER_MINUTE)?;
+                total.micros(whole % 100, fraction, USECS_PER_SEC)?;
+                return Ok(total);
+            }
+            (false, None) => {
+                total.micros(whole, fraction, USECS_PER_HOUR)?;
+                return Ok(total);
+            }
+            (false, Some(':')) => {
+                total.micros(whole, fraction, USECS_PER_HOUR)?;
+                iso_minute_second(&mut total, after)?;
                 return Ok(total);
             }
             _ => return Err(Fault::BadFormat),
         }
         have_field = true;
-        rest = tail.as_str();
+        rest = after;
     }
     Ok(total)
+}
+
+/// `mm` or `mm-dd`; returns what follows, which is nothing or the time part.
+fn iso_month_day<'a>(total: &mut Total, text: &'a str) -> std::result::Result<&'a str, Fault> {
+    let (months, fraction, tail) = iso_number(text)?;
+    total.months(months)?;
+    total.fraction_days(fraction, 30)?;
+    let tail = match tail.strip_prefix('-') {
+        Some(text) => {
+            let (days, fraction, tail) = iso_number(text)?;
+            total.days(days, 1)?;
+            total.fraction_micros(fraction, USECS_PER_DAY)?;
+            tail
+        }
+        None => tail,
+    };
+    if tail.is_empty() || tail.starts_with('T') {
+        Ok(tail)
+    } else {
+        Err(Fault::BadFormat)
+    }
+}
+
+/// `mm` or `mm:ss` to the end of the text.
+fn iso_minute_second(total: &mut Total, text: &str) -> Fallible {
+    let (minutes, fraction, tail) = iso_number(text)?;
+    total.micros(minutes, fraction, USECS_PER_MINUTE)?;
+    if tail.is_empty() {
+        return Ok(());
+    }
+    let (seconds, fraction, tail) = iso_number(tail.strip_prefix(':').ok_or(Fault::BadFormat)?)?;
+    total.micros(seconds, fraction, USECS_PER_SEC)?;
+    if tail.is_empty() {
+        Ok(())
+    } else {
+        Err(Fault::BadFormat)
+    }
+}
+
+/// Number of digits before the point of the number at the start of `text`.
+fn digits_of_whole(text: &str) -> usize {
+    let sign = usize::from(text.starts_with('-'));
+    datetime::digits_end(text, sign) - sign
 }
 
 /// A signed number with an optional fraction off the front of `text`.
