@@ -78,13 +78,15 @@ impl LockOwner {
         self.held.len()
     }
 
-    /// Releases what was taken since the mark.
-    pub fn release_since(&mut self, mark: usize) {
+    /// Releases what was taken since the mark. Returns whether someone got one of the locks.
+    pub fn release_since(&mut self, mark: usize) -> bool {
+        let mut let_go = false;
         while self.held.len() > mark {
             if let Some(held) = self.held.pop() {
-                self.table.release(held.key, self.id, held.modes);
+                let_go |= self.table.release(held.key, self.id, held.modes);
             }
         }
+        let_go
     }
 
     /// Releases one session lock. Returns whether it was held.

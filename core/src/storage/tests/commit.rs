@@ -50,6 +50,7 @@ fn a_batch_that_fails_validation_fails_alone() {
         };
         let hook = move |_| {
             hooks.fetch_add(1, Ordering::Relaxed);
+            false
         };
         let batch = batch(&[(T, key, Some(b"x"))]);
         store
