@@ -120,6 +120,7 @@ states! {
     STATEMENT_TOO_COMPLEX = "54001",
     TOO_MANY_COLUMNS = "54011",
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000",
+    OBJECT_IN_USE = "55006",
     CANT_CHANGE_RUNTIME_PARAM = "55P02",
     LOCK_NOT_AVAILABLE = "55P03",
     QUERY_CANCELED = "57014",
@@ -241,6 +242,14 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A message to the client that is not an error.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// `NOTICE`, `WARNING`, `INFO`, ….
+    pub severity: &'static str,
+    pub error: Error,
+}
 
 /// Any failure of redb is one of the storage medium: nothing that a statement did.
 macro_rules! from_redb {

@@ -1,1 +1,123 @@
-//! Placeholder.
+//! Reading with DataFusion: from a parsed query to a plan, from a plan and a view to batches.
+//!
+//! A [`Plan`] holds no data: its table providers describe tables, and find the [`View`] to read in
+//! the [`Execution`] that they are run with. So a prepared statement plans once and runs on each
+//! statement's own snapshot.
+
+mod info;
+mod rows;
+mod system;
+
+pub use info::{SessionAccess, SessionInfo};
+pub use rows::{ResultColumn, Rows};
+pub use system::{NoSystemCatalog, SystemCatalog};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast;
+use futures::stream::BoxStream;
+
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::txn::{Interrupt, View};
+use crate::types::{Datum, PgType};
+
+/// Name of the hidden column that holds a row's key in its table's storage (bytea).
+pub const ROW_KEY: &str = "__row_key";
+
+/// What all sessions share of DataFusion: runtime, memory pool, functions, caches.
+pub struct QueryEngine {}
+
+/// What a query is planned against.
+#[derive(Clone)]
+pub struct PlanContext<'a> {
+    pub catalog: &'a Arc<Catalog>,
+    pub info: &'a Arc<SessionInfo>,
+    /// Types that the client gave its parameters, `UNKNOWN` where it left them open.
+    pub parameters: &'a [PgType],
+    /// Names (aliases) of the FROM items whose [`ROW_KEY`] the query selects by that name, as in
+    /// `SELECT t.__row_key, … FROM t`: the targets of UPDATE, DELETE and FOR UPDATE.
+    pub row_keys: &'a [String],
+}
+
+/// A planned query.
+#[derive(Clone)]
+pub struct Plan {
+    pub columns: Arc<[ResultColumn]>,
+    /// Types of all parameters, as given or as inferred.
+    pub parameters: Vec<PgType>,
+}
+
+/// What a plan runs with.
+pub struct Execution {
+    pub view: View,
+    pub info: Arc<SessionInfo>,
+    pub parameters: Vec<Datum<'static>>,
+    pub interrupt: Interrupt,
+    /// For the named FROM items (see [`PlanContext::row_keys`]), read only rows with these keys:
+    /// how a condition is evaluated again on rows that changed while their locks were awaited.
+    pub only: HashMap<String, Arc<Vec<Vec<u8>>>>,
+}
+
+/// Options of `QueryEngine`.
+#[derive(Clone, Debug)]
+pub struct QueryOptions {
+    /// Bytes that running queries may use together (sorts, hash tables); 53200 beyond.
+    pub memory_bytes: usize,
+    /// Bytes of decoded columns kept between queries.
+    pub column_cache_bytes: usize,
+    /// Partitions of a plan; 1 where there is one thread.
+    pub parallelism: usize,
+}
+
+impl QueryEngine {
+    pub fn new(options: &QueryOptions, system: Arc<dyn SystemCatalog>) -> Result<QueryEngine> {
+        let _ = (options, system);
+        todo!()
+    }
+
+    /// Plans a query (SELECT, VALUES, set operations, WITH). Row locking clauses are not its
+    /// business: the caller strips them.
+    pub async fn plan(&self, query: &ast::Query, context: &PlanContext<'_>) -> Result<Plan> {
+        let _ = (query, context);
+        todo!()
+    }
+
+    /// Runs a plan. Nothing is read before the stream is polled.
+    pub async fn run(
+        &self,
+        plan: &Plan,
+        execution: Execution,
+    ) -> Result<BoxStream<'static, Result<Rows>>> {
+        let _ = (plan, execution);
+        todo!()
+    }
+
+    /// The plan as `EXPLAIN` shows it, one line each; `analyze` runs it and adds what was measured.
+    pub async fn explain(
+        &self,
+        plan: &Plan,
+        execution: Execution,
+        analyze: bool,
+        verbose: bool,
+    ) -> Result<Vec<String>> {
+        let _ = (plan, execution, analyze, verbose);
+        todo!()
+    }
+
+    /// Evaluates scalar expressions over rows of one table (CHECK, DEFAULT, SET): `rows[i]` holds
+    /// the table's live columns in order; the result has one row for each, one value for each
+    /// expression. Sub-queries are refused.
+    pub async fn evaluate(
+        &self,
+        expressions: &[ast::Expr],
+        table: Option<&crate::catalog::Table>,
+        rows: &[Vec<Datum<'static>>],
+        context: &PlanContext<'_>,
+        execution: &Execution,
+    ) -> Result<Vec<Vec<(Datum<'static>, PgType)>>> {
+        let _ = (expressions, table, rows, context, execution);
+        todo!()
+    }
+}

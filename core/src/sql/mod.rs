@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Statements: parsed, classified, and run, one file a verb.
+//!
+//! Three ways for a statement (chosen when it is prepared): compiled (single rows by key, never in
+//! DataFusion), DataFusion (everything that reads), writes with a query inside (a DataFusion plan
+//! that gives row keys and new values, then lock, recheck, write).
+
+mod context;
+mod cursor;
+pub mod ddl;
+pub mod dml;
+mod engine;
+mod parse;
+mod session_verbs;
+pub mod settings;
+mod statement;
+
+pub use context::{Context, CopySink, CopySource, Outcome, Tag};
+pub use engine::Engine;
+pub use parse::parse;
+pub use statement::{
+    Body, Direction, ExplainOptions, LockWait, Locking, Modes, SetValue, Statement, Verb,
+};

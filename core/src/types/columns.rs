@@ -15,11 +15,20 @@
 //!
 //! The exact type travels in the field's metadata under [`METADATA_KEY`].
 
-use arrow::array::{ArrayBuilder, ArrayRef};
-use arrow::datatypes::{DataType, Field};
+pub(super) mod build;
+mod read;
 
-use super::{Datum, PgType};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use datafusion::scalar::ScalarValue;
+
+use super::kinds::{Kind, array, interval};
+use super::{Datum, PgType, names, oid};
 use crate::error::Result;
+
+pub use build::ColumnBuilder;
+pub use read::get;
 
 /// Key of the field metadata that holds `oid:typmod`.
 pub const METADATA_KEY: &str = "pg_type";
@@ -27,61 +36,202 @@ pub const METADATA_KEY: &str = "pg_type";
 /// Fractional digits that a `numeric` without a modifier keeps as a column.
 pub const NUMERIC_SCALE: i8 = 20;
 
+/// Digits of a `numeric` without a modifier as a column.
+pub const NUMERIC_PRECISION: u8 = 76;
+
+/// Largest precision that a Decimal128 holds.
+const DECIMAL128_PRECISION: u8 = 38;
+
 /// The Arrow type of a column of type `ty`; `zone` is the session's time zone name.
 pub fn data_type(ty: PgType, zone: &str) -> DataType {
-    let _ = (ty, zone);
-    todo!()
+    match Kind::of(ty) {
+        Kind::Bool => DataType::Boolean,
+        Kind::Int2 => DataType::Int16,
+        Kind::Int4 => DataType::Int32,
+        Kind::Int8 => DataType::Int64,
+        Kind::Float4 => DataType::Float32,
+        Kind::Float8 => DataType::Float64,
+        Kind::Numeric => match ty.precision_scale() {
+            Some((precision, scale)) if precision <= DECIMAL128_PRECISION => {
+                DataType::Decimal128(precision, scale as i8)
+            }
+            Some((precision, scale)) => {
+                DataType::Decimal256(precision.min(NUMERIC_PRECISION), scale as i8)
+            }
+            None => DataType::Decimal256(NUMERIC_PRECISION, NUMERIC_SCALE),
+        },
+        Kind::Text => DataType::Utf8View,
+        Kind::Bytea => DataType::BinaryView,
+        Kind::Date => DataType::Date32,
+        Kind::Time => DataType::Time64(TimeUnit::Microsecond),
+        Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Kind::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into())),
+        Kind::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+        Kind::Uuid => DataType::FixedSizeBinary(16),
+        Kind::Oid => DataType::UInt32,
+        Kind::Array => {
+            let element = array::element(ty).unwrap_or(PgType::TEXT);
+            DataType::List(Arc::new(Field::new_list_field(
+                data_type(element, zone),
+                true,
+            )))
+        }
+    }
 }
 
 /// A field with the type's metadata.
 pub fn field(name: &str, ty: PgType, nullable: bool, zone: &str) -> Field {
-    let _ = (name, ty, nullable, zone);
-    todo!()
+    let metadata = [(METADATA_KEY.to_owned(), format!("{}:{}", ty.oid, ty.typmod))];
+    Field::new(name, data_type(ty, zone), nullable).with_metadata(metadata.into())
 }
 
-/// The PostgreSQL type of a field: from its metadata, else the natural one of its Arrow type.
+/// The PostgreSQL type of a field: from its metadata while its Arrow type still fits it, else the
+/// natural one of its Arrow type.
 pub fn pg_type(field: &Field) -> PgType {
-    let _ = field;
-    todo!()
-}
-
-/// The value at `row` of an array that holds values of type `ty`. Takes every Arrow layout that a
-/// function may return for the type (Utf8, LargeUtf8, Utf8View, Dictionary, …).
-pub fn get<'a>(array: &'a dyn arrow::array::Array, row: usize, ty: PgType) -> Result<Datum<'a>> {
-    let _ = (array, row, ty);
-    todo!()
-}
-
-/// Builds a column of type `ty` value by value.
-pub struct ColumnBuilder {
-    #[expect(dead_code)]
-    inner: Box<dyn ArrayBuilder>,
-}
-
-impl ColumnBuilder {
-    pub fn new(ty: PgType, zone: &str, capacity: usize) -> Self {
-        let _ = (ty, zone, capacity);
-        todo!()
+    let named = field.metadata().get(METADATA_KEY).and_then(|text| {
+        let (oid, typmod) = text.split_once(':')?;
+        Some(PgType::with_typmod(oid.parse().ok()?, typmod.parse().ok()?))
+    });
+    match named {
+        Some(ty) => compatible(ty, field.data_type()).unwrap_or_else(|| natural(field.data_type())),
+        None => natural(field.data_type()),
     }
+}
 
-    /// # Errors
-    /// 22003 when a numeric has more digits than the column's Arrow type holds.
-    pub fn append(&mut self, datum: &Datum<'_>) -> Result<()> {
-        let _ = datum;
-        todo!()
+/// `ty` if arrays of the Arrow type hold its values; without its modifier where that does not fit.
+fn compatible(ty: PgType, data_type: &DataType) -> Option<PgType> {
+    use DataType::*;
+    if let Dictionary(_, values) = data_type {
+        return compatible(ty, values);
     }
+    let fits = match Kind::of(ty) {
+        Kind::Bool => matches!(data_type, Boolean),
+        Kind::Int2 => matches!(data_type, Int16 | Int8 | UInt8),
+        Kind::Int4 => matches!(data_type, Int32 | UInt16),
+        Kind::Int8 => matches!(data_type, Int64 | UInt32),
+        Kind::Float4 => matches!(data_type, Float32 | Float16),
+        Kind::Float8 => matches!(data_type, Float64),
+        Kind::Numeric => {
+            let found = match data_type {
+                Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s) => (*p, *s),
+                UInt64 => return Some(PgType::NUMERIC),
+                _ => return None,
+            };
+            let same = ty
+                .precision_scale()
+                .is_some_and(|(p, s)| (p, s as i8) == found);
+            return Some(if same { ty } else { PgType::NUMERIC });
+        }
+        Kind::Text => matches!(data_type, Utf8 | LargeUtf8 | Utf8View | Null),
+        Kind::Bytea => {
+            matches!(
+                data_type,
+                Binary | LargeBinary | BinaryView | FixedSizeBinary(_)
+            )
+        }
+        Kind::Date => matches!(data_type, Date32 | Date64),
+        Kind::Time => matches!(data_type, Time32(_) | Time64(_)),
+        Kind::Timestamp => matches!(data_type, Timestamp(_, None)),
+        Kind::Timestamptz => matches!(data_type, Timestamp(_, Some(_))),
+        Kind::Interval => matches!(data_type, Interval(_) | Duration(_)),
+        Kind::Uuid => matches!(data_type, FixedSizeBinary(16)),
+        Kind::Oid => matches!(data_type, UInt32 | Int64 | Int32),
+        Kind::Array => match data_type {
+            List(item) | LargeList(item) | FixedSizeList(item, _) | ListView(item) => {
+                let element = array::element(ty)?;
+                let found = compatible(element, item.data_type())?;
+                return Some(PgType::with_typmod(ty.oid, found.typmod));
+            }
+            _ => false,
+        },
+    };
+    // A NULL literal keeps the type that the statement gave it.
+    (fits || matches!(data_type, Null)).then_some(ty)
+}
 
-    pub fn finish(&mut self) -> ArrayRef {
-        todo!()
+/// The PostgreSQL type that suits an Arrow type best.
+fn natural(data_type: &DataType) -> PgType {
+    match data_type {
+        DataType::Boolean => PgType::BOOL,
+        DataType::Int8 | DataType::UInt8 | DataType::Int16 => PgType::INT2,
+        DataType::Int32 | DataType::UInt16 => PgType::INT4,
+        DataType::Int64 | DataType::UInt32 => PgType::INT8,
+        DataType::UInt64
+        | DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => PgType::NUMERIC,
+        DataType::Float16 | DataType::Float32 => PgType::FLOAT4,
+        DataType::Float64 => PgType::FLOAT8,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => PgType::BYTEA,
+        DataType::FixedSizeBinary(16) => PgType::UUID,
+        DataType::FixedSizeBinary(_) => PgType::BYTEA,
+        DataType::Date32 | DataType::Date64 => PgType::DATE,
+        DataType::Time32(_) | DataType::Time64(_) => PgType::TIME,
+        DataType::Timestamp(_, None) => PgType::TIMESTAMP,
+        DataType::Timestamp(_, Some(_)) => PgType::TIMESTAMPTZ,
+        DataType::Interval(_) | DataType::Duration(_) => PgType::INTERVAL,
+        DataType::Dictionary(_, values) => natural(values),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::FixedSizeList(item, _) => {
+            let element = pg_type(item);
+            let array = names::array_of(element.oid).unwrap_or(oid::TEXT_ARRAY);
+            PgType::with_typmod(array, element.typmod)
+        }
+        DataType::Struct(_) => PgType::RECORD,
+        _ => PgType::TEXT,
     }
 }
 
 /// A scalar of DataFusion for a datum (a parameter, a literal).
-pub fn scalar(
-    datum: &Datum<'_>,
-    ty: PgType,
-    zone: &str,
-) -> Result<datafusion::scalar::ScalarValue> {
-    let _ = (datum, ty, zone);
-    todo!()
+///
+/// # Errors
+/// 22003 when a numeric or interval has more digits than its Arrow type holds.
+pub fn scalar(datum: &Datum<'_>, ty: PgType, zone: &str) -> Result<ScalarValue> {
+    Ok(match (datum, Kind::of(ty)) {
+        (Datum::Bool(value), Kind::Bool) => ScalarValue::Boolean(Some(*value)),
+        (Datum::Int2(value), Kind::Int2) => ScalarValue::Int16(Some(*value)),
+        (Datum::Int4(value), Kind::Int4) => ScalarValue::Int32(Some(*value)),
+        (Datum::Int8(value), Kind::Int8) => ScalarValue::Int64(Some(*value)),
+        (Datum::Float4(value), Kind::Float4) => ScalarValue::Float32(Some(*value)),
+        (Datum::Float8(value), Kind::Float8) => ScalarValue::Float64(Some(*value)),
+        (Datum::Text(value), Kind::Text) => ScalarValue::Utf8View(Some(value.to_string())),
+        (Datum::Bytea(value), Kind::Bytea) => ScalarValue::BinaryView(Some(value.to_vec())),
+        (Datum::Date(value), Kind::Date) => ScalarValue::Date32(Some(*value)),
+        (Datum::Time(value), Kind::Time) => ScalarValue::Time64Microsecond(Some(*value)),
+        (Datum::Timestamp(value), Kind::Timestamp) => {
+            ScalarValue::TimestampMicrosecond(Some(*value), None)
+        }
+        (Datum::Timestamptz(value), Kind::Timestamptz) => {
+            ScalarValue::TimestampMicrosecond(Some(*value), Some(zone.into()))
+        }
+        (Datum::Interval(value), Kind::Interval) => {
+            ScalarValue::IntervalMonthDayNano(Some(build::month_day_nano(value)?))
+        }
+        (Datum::Uuid(value), Kind::Uuid) => ScalarValue::FixedSizeBinary(16, Some(value.to_vec())),
+        (Datum::Oid(value), Kind::Oid) => ScalarValue::UInt32(Some(*value)),
+        _ => {
+            let mut builder = ColumnBuilder::new(ty, zone, 1);
+            builder.append(datum)?;
+            ScalarValue::try_from_array(&builder.finish(), 0).map_err(|error| {
+                crate::error::Error::internal(format!("scalar of an array: {error}"))
+            })?
+        }
+    })
+}
+
+/// The unconstrained `numeric` column, whose values come back without trailing zeros.
+pub(super) fn is_unconstrained(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Decimal256(NUMERIC_PRECISION, NUMERIC_SCALE)
+    )
+}
+
+/// An interval beyond what nanoseconds count.
+fn interval_overflow() -> crate::error::Error {
+    interval::out_of_range()
+        .hint("The time part of an interval may span 292 years in either direction.")
 }

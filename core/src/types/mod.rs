@@ -7,10 +7,16 @@ pub mod cast;
 pub mod columns;
 mod datum;
 pub mod key;
+pub mod kinds;
+pub mod names;
 pub mod ops;
 mod pg_type;
 pub mod row;
+#[cfg(test)]
+mod tests;
 pub mod text;
+pub mod zone;
+mod zone_abbreviations;
 
 pub use datum::{Array, Datum, Interval};
 pub use pg_type::{PgType, oid};

@@ -1,46 +1,207 @@
 //! Rows as bytes: a fixed header that gives every column's place, so that one column is read
-//! without decoding the others.
+//! without decoding the others. The README of this folder shows the format byte by byte.
+
+mod value;
 
 use super::columns::ColumnBuilder;
-use super::{Datum, PgType};
-use crate::error::Result;
+use super::{Datum, PgType, names};
+use crate::error::{Error, Result, SqlState};
+use value::{append_value, decode_value, encode_value};
+
+/// Version in the low four bits of the first byte.
+const VERSION: u8 = 1;
+/// Bits 4 and 5 of the first byte: an end offset takes 1 << n bytes.
+const WIDTH_SHIFT: u8 = 4;
+/// Version byte and column count.
+const FIXED_HEADER: usize = 3;
+/// Columns of one row, as in PostgreSQL.
+pub const MAX_COLUMNS: usize = 1_600;
+/// Bytes of one row: what redb takes as a value, with room to spare.
+pub const MAX_ROW_BYTES: usize = 0x3fff_ffff;
 
 /// Encodes a row; `values` and `types` are in the order of the table's physical columns.
+///
+/// A `numeric` without a modifier loses its trailing zeros: as a column it could not keep them.
+///
+/// # Errors
+/// 54000 and 54011 for a row that is too large, XX000 when a value is not of its type.
 pub fn encode(values: &[Datum<'_>], types: &[PgType]) -> Result<Vec<u8>> {
-    let _ = (values, types);
-    todo!()
+    if values.len() != types.len() {
+        return Err(Error::internal(format!(
+            "a row of {} values for {} columns",
+            values.len(),
+            types.len()
+        )));
+    }
+    if values.len() > MAX_COLUMNS {
+        return Err(Error::new(
+            SqlState::TOO_MANY_COLUMNS,
+            format!("a row can have at most {MAX_COLUMNS} columns"),
+        ));
+    }
+    let mut body = Vec::with_capacity(values.len() * 8);
+    let mut ends = Vec::with_capacity(values.len());
+    let mut nulls = vec![0_u8; values.len().div_ceil(8)];
+    for (at, (value, ty)) in values.iter().zip(types).enumerate() {
+        if value.is_null() {
+            if let Some(byte) = nulls.get_mut(at / 8) {
+                *byte |= 1 << (at % 8);
+            }
+        } else {
+            encode_value(value, *ty, &mut body)?;
+        }
+        ends.push(body.len());
+    }
+    if body.len() > MAX_ROW_BYTES {
+        return Err(Error::new(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            format!(
+                "row is too big: {} bytes, the limit is {MAX_ROW_BYTES}",
+                body.len()
+            ),
+        ));
+    }
+    let width_code: u8 = match body.len() {
+        0..=0xff => 0,
+        0x100..=0xffff => 1,
+        _ => 2,
+    };
+    let width = 1_usize << width_code;
+    let mut row = Vec::with_capacity(FIXED_HEADER + nulls.len() + ends.len() * width + body.len());
+    row.push(VERSION | width_code << WIDTH_SHIFT);
+    row.extend_from_slice(&(values.len() as u16).to_le_bytes());
+    row.extend_from_slice(&nulls);
+    for end in ends {
+        row.extend_from_slice((end as u32).to_le_bytes().get(..width).unwrap_or(&[]));
+    }
+    row.extend_from_slice(&body);
+    Ok(row)
+}
+
+fn wrong_type(value: &Datum<'_>, ty: PgType) -> Error {
+    Error::internal(format!(
+        "{value:?} is not of type {}",
+        names::format_type(ty)
+    ))
+}
+
+fn corrupted(what: &str) -> Error {
+    Error::corrupted(format!("row: {what}"))
 }
 
 /// A row read in place.
 #[derive(Clone, Copy)]
 pub struct RowRef<'a> {
-    #[expect(dead_code)]
-    bytes: &'a [u8],
+    nulls: &'a [u8],
+    ends: &'a [u8],
+    body: &'a [u8],
+    columns: usize,
+    width: usize,
 }
 
 impl<'a> RowRef<'a> {
     /// # Errors
     /// XX001 when the header does not describe these bytes.
     pub fn new(bytes: &'a [u8]) -> Result<Self> {
-        let _ = bytes;
-        todo!()
+        let Some(([first, low, high], rest)) = bytes.split_first_chunk::<FIXED_HEADER>() else {
+            return Err(corrupted("shorter than its header"));
+        };
+        let width_code = first >> WIDTH_SHIFT;
+        if first & 0x0f != VERSION || width_code > 2 {
+            return Err(corrupted(&format!("unknown format {first:#04x}")));
+        }
+        let columns = usize::from(u16::from_le_bytes([*low, *high]));
+        let width = 1_usize << width_code;
+        let (nulls, rest) = rest
+            .split_at_checked(columns.div_ceil(8))
+            .ok_or_else(|| corrupted("no null bitmap"))?;
+        let (ends, body) = rest
+            .split_at_checked(columns * width)
+            .ok_or_else(|| corrupted("no offsets"))?;
+        let row = RowRef {
+            nulls,
+            ends,
+            body,
+            columns,
+            width,
+        };
+        let last = match columns.checked_sub(1) {
+            Some(last) => row.end(last)?,
+            None => 0,
+        };
+        if last != body.len() {
+            return Err(corrupted("its length is not the last offset"));
+        }
+        Ok(row)
     }
 
     /// Number of columns this row was written with. A column added to the table later is not in
     /// it: its value is the column's default at the time it was added.
     pub fn columns(&self) -> usize {
-        todo!()
+        self.columns
+    }
+
+    fn end(&self, at: usize) -> Result<usize> {
+        let start = at * self.width;
+        let bytes = self
+            .ends
+            .get(start..start + self.width)
+            .ok_or_else(|| corrupted("no such column"))?;
+        Ok(match bytes {
+            [a] => usize::from(*a),
+            [a, b] => usize::from(u16::from_le_bytes([*a, *b])),
+            [a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]) as usize,
+            _ => return Err(corrupted("offset width")),
+        })
+    }
+
+    /// The stored bytes of column `at`, `None` for NULL.
+    fn slot(&self, at: usize) -> Result<Option<&'a [u8]>> {
+        let byte = self
+            .nulls
+            .get(at / 8)
+            .ok_or_else(|| corrupted("no such column"))?;
+        if byte & 1 << (at % 8) != 0 {
+            return Ok(None);
+        }
+        let start = match at.checked_sub(1) {
+            Some(before) => self.end(before)?,
+            None => 0,
+        };
+        let end = self.end(at)?;
+        match self.body.get(start..end) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Err(corrupted("offsets out of order")),
+        }
+    }
+
+    /// Whether column `at` is NULL (`at < columns()`).
+    pub fn is_null(&self, at: usize) -> Result<bool> {
+        Ok(self.slot(at)?.is_none())
     }
 
     /// The value of column `at` (`at < columns()`).
+    ///
+    /// # Errors
+    /// XX001 when the bytes are not a value of this type, or there is no such column.
     pub fn get(&self, at: usize, ty: PgType) -> Result<Datum<'a>> {
-        let _ = (at, ty);
-        todo!()
+        match self.slot(at)? {
+            Some(bytes) => decode_value(bytes, ty),
+            None => Ok(Datum::Null),
+        }
     }
 
     /// Appends column `at` to a builder of the same type, without a datum between.
+    ///
+    /// # Errors
+    /// As [`RowRef::get`].
     pub fn append_to(&self, at: usize, ty: PgType, builder: &mut ColumnBuilder) -> Result<()> {
-        let _ = (at, ty, builder);
-        todo!()
+        match self.slot(at)? {
+            Some(bytes) => append_value(bytes, ty, builder),
+            None => {
+                builder.append_null();
+                Ok(())
+            }
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! Text format: PostgreSQL's input and output syntax of every type.
 
-use super::{Datum, PgType};
+use super::kinds::{
+    self, Kind, array, bool, bytea, date, float, int, interval, json, numeric, string, time,
+    timestamp, uuid,
+};
+use super::{Datum, PgType, oid};
 use crate::error::Result;
 
 /// What input and output of text depends on: the session's `TimeZone`, `bytea_output`, ….
@@ -37,14 +41,58 @@ impl Default for TextStyle {
 /// # Errors
 /// 22P02, 22007, 22008, 22003, 22001 as PostgreSQL's input functions raise them, with its messages.
 pub fn parse(ty: PgType, text: &str, style: &TextStyle) -> Result<Datum<'static>> {
-    let _ = (ty, text, style);
-    todo!()
+    Ok(match Kind::of(ty) {
+        Kind::Bool => Datum::Bool(bool::parse(text)?),
+        Kind::Int2 => Datum::Int2(int::parse_int2(text)?),
+        Kind::Int4 => Datum::Int4(int::parse_int4(text)?),
+        Kind::Int8 => Datum::Int8(int::parse_int8(text)?),
+        Kind::Float4 => Datum::Float4(float::parse_float4(text)?),
+        Kind::Float8 => Datum::Float8(float::parse_float8(text)?),
+        Kind::Numeric => Datum::Numeric(numeric::parse(text, ty)?),
+        Kind::Text => Datum::text(match ty.oid {
+            oid::JSON => {
+                json::check(text)?;
+                text.to_owned()
+            }
+            oid::JSONB => json::normalize(text)?,
+            _ => string::parse(ty, text)?,
+        }),
+        Kind::Bytea => Datum::Bytea(bytea::parse(text)?.into()),
+        Kind::Date => Datum::Date(date::parse(text, style)?),
+        Kind::Time => Datum::Time(time::parse(text, ty.typmod, style)?),
+        Kind::Timestamp => Datum::Timestamp(timestamp::parse(text, ty.typmod, style)?),
+        Kind::Timestamptz => Datum::Timestamptz(timestamp::parse_tz(text, ty.typmod, style)?),
+        Kind::Interval => Datum::Interval(interval::parse(text)?),
+        Kind::Uuid => Datum::Uuid(uuid::parse(text)?),
+        Kind::Oid if kinds::is_reg(ty.oid) => Datum::Oid(int::parse_reg(ty, text)?),
+        Kind::Oid => Datum::Oid(int::parse_oid(text)?),
+        Kind::Array => Datum::Array(Box::new(array::parse(ty, text, style)?)),
+    })
 }
 
 /// Appends the text form of `datum` (not NULL) of type `ty` to `out`.
 pub fn write(datum: &Datum<'_>, ty: PgType, style: &TextStyle, out: &mut Vec<u8>) {
-    let _ = (datum, ty, style, out);
-    todo!()
+    match datum {
+        Datum::Null => {}
+        Datum::Bool(value) => bool::write(*value, out),
+        Datum::Int2(value) => int::write_i64(i64::from(*value), out),
+        Datum::Int4(value) => int::write_i64(i64::from(*value), out),
+        Datum::Int8(value) => int::write_i64(*value, out),
+        Datum::Float4(value) => float::write_float4(*value, style.extra_float_digits, out),
+        Datum::Float8(value) => float::write_float8(*value, style.extra_float_digits, out),
+        Datum::Numeric(value) => numeric::write(value, out),
+        Datum::Text(value) => out.extend_from_slice(value.as_bytes()),
+        Datum::Bytea(value) => bytea::write(value, style.bytea_escape, out),
+        Datum::Date(value) => date::write(*value, out),
+        Datum::Time(value) => time::write(*value, out),
+        Datum::Timestamp(value) => timestamp::write(*value, out),
+        Datum::Timestamptz(value) => timestamp::write_tz(*value, &style.time_zone, out),
+        Datum::Interval(value) => interval::write(value, out),
+        Datum::Uuid(value) => uuid::write(value, out),
+        Datum::Oid(value) if kinds::is_reg(ty.oid) => int::write_reg(ty, *value, out),
+        Datum::Oid(value) => int::write_u64(u64::from(*value), out),
+        Datum::Array(value) => array::write(value, ty, style, out),
+    }
 }
 
 /// [`write`] into a string of its own.

@@ -1,0 +1,63 @@
+//! Any object of the catalog, and what all objects have.
+
+use std::sync::Arc;
+
+use super::{Index, Role, Schema, Sequence, Table, View};
+
+/// Any object, shared.
+#[derive(Clone, Debug)]
+pub enum Object {
+    Schema(Arc<Schema>),
+    Table(Arc<Table>),
+    Index(Arc<Index>),
+    View(Arc<View>),
+    Sequence(Arc<Sequence>),
+    Role(Arc<Role>),
+}
+
+impl Object {
+    pub fn oid(&self) -> u32 {
+        match self {
+            Object::Schema(it) => it.oid,
+            Object::Table(it) => it.oid,
+            Object::Index(it) => it.oid,
+            Object::View(it) => it.oid,
+            Object::Sequence(it) => it.oid,
+            Object::Role(it) => it.oid,
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        match self {
+            Object::Schema(it) => &it.name,
+            Object::Table(it) => &it.name,
+            Object::Index(it) => &it.name,
+            Object::View(it) => &it.name,
+            Object::Sequence(it) => &it.name,
+            Object::Role(it) => &it.name,
+        }
+    }
+
+    /// OID of the schema that a relation is in.
+    pub fn schema(&self) -> Option<u32> {
+        match self {
+            Object::Schema(_) | Object::Role(_) => None,
+            Object::Table(it) => Some(it.schema),
+            Object::Index(it) => Some(it.schema),
+            Object::View(it) => Some(it.schema),
+            Object::Sequence(it) => Some(it.schema),
+        }
+    }
+
+    /// What messages call this kind of object.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Object::Schema(_) => "schema",
+            Object::Table(_) => "table",
+            Object::Index(_) => "index",
+            Object::View(_) => "view",
+            Object::Sequence(_) => "sequence",
+            Object::Role(_) => "role",
+        }
+    }
+}

@@ -1,0 +1,589 @@
+//! Whole queries: WITH, set operations, VALUES, and the ORDER BY and LIMIT around them.
+
+use std::sync::Arc;
+
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::Column;
+use datafusion::datasource::provider_as_source;
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::expr::{Sort, WindowFunction};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{
+    self, LimitClause, OrderByKind, SetExpr, SetOperator, SetQuantifier,
+};
+
+use super::coerce;
+use super::scope::{Cte, Frame, Item, OutColumn, Typed};
+use super::{Binder, Bound, Clause, check, fold, syntax, unsupported};
+use crate::error::{Error, Result, SqlState};
+use crate::types::cast::Context;
+use crate::types::names::format_type;
+use crate::types::{Datum, PgType};
+
+/// Where a query stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// Its rows go to the client.
+    Top,
+    Inner,
+    /// An arm of a set operation: open literals take the other arm's type.
+    Arm,
+}
+
+/// ORDER BY, OFFSET and LIMIT of a query.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tail<'q> {
+    pub order: &'q [ast::OrderByExpr],
+    pub limit: Option<&'q ast::Expr>,
+    pub offset: Option<&'q ast::Expr>,
+}
+
+impl<'q> Tail<'q> {
+    fn of(query: &'q ast::Query) -> Result<Tail<'q>> {
+        let mut tail = Tail::default();
+        if let Some(order) = &query.order_by {
+            match (&order.kind, &order.interpolate) {
+                (OrderByKind::Expressions(items), None) => tail.order = items,
+                _ => return syntax("syntax error in ORDER BY"),
+            }
+        }
+        match &query.limit_clause {
+            None => {}
+            Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
+                tail.limit = limit.as_ref();
+                tail.offset = offset.as_ref().map(|offset| &offset.value);
+            }
+            Some(LimitClause::OffsetCommaLimit { .. }) => {
+                return Err(Error::new(SqlState::SYNTAX_ERROR, "LIMIT #,# syntax is not supported")
+                    .hint("Use separate LIMIT and OFFSET clauses."));
+            }
+            Some(_) => return syntax("syntax error at or near \"BY\""),
+        }
+        if let Some(fetch) = &query.fetch {
+            if fetch.with_ties || fetch.percent {
+                return unsupported("FETCH FIRST … WITH TIES", "Use a window function.");
+            }
+            if tail.limit.is_some() {
+                return syntax("multiple LIMIT clauses not allowed");
+            }
+            tail.limit = fetch.quantity.as_ref();
+            if fetch.quantity.is_none() {
+                return Ok(Tail { limit: Some(one()), ..tail });
+            }
+        }
+        Ok(tail)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.order.is_empty() && self.limit.is_none() && self.offset.is_none()
+    }
+}
+
+/// The `1` of `FETCH FIRST ROW ONLY`.
+fn one() -> &'static ast::Expr {
+    static ONE: std::sync::OnceLock<ast::Expr> = std::sync::OnceLock::new();
+    ONE.get_or_init(|| ast::Expr::value(ast::Value::Number("1".to_owned(), false)))
+}
+
+impl Binder<'_> {
+    pub(super) fn query(&mut self, query: &ast::Query, place: Place) -> Result<Bound> {
+        check::query(query)?;
+        let mark = self.ctes.len();
+        let result = self.query_inner(query, place);
+        self.ctes.truncate(mark);
+        result
+    }
+
+    fn query_inner(&mut self, query: &ast::Query, place: Place) -> Result<Bound> {
+        if let Some(with) = &query.with {
+            for cte in &with.cte_tables {
+                self.with_query(cte, with.recursive)?;
+            }
+        }
+        let tail = Tail::of(query)?;
+        self.body(&query.body, tail, place)
+    }
+
+    fn body(&mut self, body: &SetExpr, tail: Tail<'_>, place: Place) -> Result<Bound> {
+        match body {
+            SetExpr::Select(select) => self.select(select, tail, place),
+            SetExpr::Query(query) => {
+                let bound = self.deeper(|binder| binder.query(query, if tail.is_empty() { place } else { Place::Inner }))?;
+                self.tail(bound, tail)
+            }
+            SetExpr::SetOperation { .. } => {
+                let bound = self.deeper(|binder| binder.set_operation(body))?;
+                let bound = if place == Place::Arm { bound } else { self.settle_all(bound)? };
+                self.tail(bound, tail)
+            }
+            SetExpr::Values(values) => {
+                let bound = self.values(values, place)?;
+                self.tail(bound, tail)
+            }
+            SetExpr::Table(table) => {
+                let mut name = Vec::new();
+                for part in [&table.schema_name, &table.table_name].into_iter().flatten() {
+                    name.push(ast::Ident::new(part.clone()));
+                }
+                let bound = self.whole_table(&ast::ObjectName::from(name))?;
+                self.tail(bound, tail)
+            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => unsupported(
+                "a data-modifying statement inside a query",
+                "Run it as a statement of its own.",
+            ),
+        }
+    }
+
+    /// ORDER BY and LIMIT over a query's output columns.
+    fn tail(&mut self, bound: Bound, tail: Tail<'_>) -> Result<Bound> {
+        if tail.is_empty() {
+            return Ok(bound);
+        }
+        let mut keys = Vec::with_capacity(tail.order.len());
+        self.frames.push(Frame::of(vec![Item {
+            name: String::new(),
+            columns: bound.columns.clone(),
+            key: Vec::new(),
+        }]));
+        for item in tail.order {
+            keys.push(self.within(Clause::OrderBy, |binder| binder.output_key(item, &bound.columns)));
+        }
+        self.frames.pop();
+        let keys = keys.into_iter().collect::<Result<Vec<_>>>()?;
+        let mut plan = bound.plan;
+        if !keys.is_empty() {
+            plan = LogicalPlanBuilder::from(plan).sort(keys)?.build()?;
+        }
+        plan = self.limit(plan, tail)?;
+        Ok(Bound { plan, columns: bound.columns })
+    }
+
+    fn output_key(&mut self, item: &ast::OrderByExpr, columns: &[OutColumn]) -> Result<Sort> {
+        check::order_by(item)?;
+        let typed = match ordinal(&item.expr) {
+            Some(at) => pick(at, columns, "ORDER BY")?.typed(),
+            None => match &item.expr {
+                ast::Expr::Identifier(_) => self.expr(&item.expr)?,
+                _ => {
+                    return unsupported(
+                        "an expression in the ORDER BY of UNION, INTERSECT, EXCEPT or VALUES",
+                        "Order by a result column's name or number, or put the query into FROM.",
+                    );
+                }
+            },
+        };
+        Ok(sort(typed.expr, item))
+    }
+
+    pub(super) fn limit(&mut self, plan: LogicalPlan, tail: Tail<'_>) -> Result<LogicalPlan> {
+        if tail.limit.is_none() && tail.offset.is_none() {
+            return Ok(plan);
+        }
+        let fetch = self.row_count(tail.limit, "LIMIT", SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE)?;
+        let skip = self.row_count(tail.offset, "OFFSET", SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE)?;
+        if fetch.is_none() && skip.is_none() {
+            return Ok(plan);
+        }
+        Ok(LogicalPlanBuilder::from(plan).limit_by_expr(skip, fetch)?.build()?)
+    }
+
+    fn row_count(&mut self, expr: Option<&ast::Expr>, what: &str, state: SqlState) -> Result<Option<Expr>> {
+        let Some(expr) = expr else { return Ok(None) };
+        if let ast::Expr::Identifier(name) = expr {
+            if fold(name) == "all" {
+                return Ok(None);
+            }
+        }
+        let frames = std::mem::take(&mut self.frames);
+        let typed = self.within(Clause::Limit, |binder| binder.expr(expr));
+        self.frames = frames;
+        let typed = typed.map_err(|error| match error.state() {
+            SqlState::UNDEFINED_COLUMN => Error::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!("argument of {what} must not contain variables"),
+            ),
+            _ => error,
+        })?;
+        let typed = self.coerce(typed, PgType::INT8, Context::Assignment)?;
+        match coerce::constant(&typed) {
+            Some(Datum::Null) => Ok(None),
+            Some(Datum::Int8(count)) if count < 0 => {
+                Err(Error::new(state, format!("{what} must not be negative")))
+            }
+            _ => Ok(Some(typed.expr)),
+        }
+    }
+
+    fn settle_all(&mut self, bound: Bound) -> Result<Bound> {
+        if bound.columns.iter().all(|column| column.ty.oid != PgType::UNKNOWN.oid) {
+            return Ok(bound);
+        }
+        let mut items = Vec::with_capacity(bound.columns.len());
+        for column in &bound.columns {
+            let typed = self.settle(column.typed())?;
+            items.push((column.name.clone(), typed));
+        }
+        self.project(bound.plan, items)
+    }
+
+    /// A projection whose columns have unique names in the plan.
+    pub(super) fn project(&mut self, plan: LogicalPlan, items: Vec<(String, Typed)>) -> Result<Bound> {
+        let mut exprs = Vec::with_capacity(items.len());
+        let mut columns: Vec<OutColumn> = Vec::with_capacity(items.len());
+        let mut used = std::collections::HashSet::new();
+        for (name, typed) in items {
+            let mut inner = name.clone();
+            let mut number = 1;
+            while !used.insert(inner.clone()) {
+                number += 1;
+                inner = format!("{name}_{number}");
+            }
+            exprs.push(typed.expr.alias(&inner));
+            columns.push(OutColumn {
+                name,
+                column: Column::new_unqualified(inner),
+                ty: typed.ty,
+                data: typed.data,
+                table: 0,
+                attribute: 0,
+                hidden: false,
+                merged: None,
+            });
+        }
+        let plan = LogicalPlanBuilder::from(plan).project(exprs)?.build()?;
+        Ok(Bound { plan, columns })
+    }
+
+    fn set_operation(&mut self, body: &SetExpr) -> Result<Bound> {
+        let SetExpr::SetOperation { left, op, set_quantifier, right } = body else {
+            return self.body(body, Tail::default(), Place::Arm);
+        };
+        let all = match set_quantifier {
+            SetQuantifier::All => true,
+            SetQuantifier::Distinct | SetQuantifier::None => false,
+            _ => return syntax("syntax error at or near \"BY\""),
+        };
+        let name = match op {
+            SetOperator::Union => "UNION",
+            SetOperator::Intersect => "INTERSECT",
+            SetOperator::Except => "EXCEPT",
+            SetOperator::Minus => return syntax("syntax error at or near \"MINUS\""),
+        };
+        let left = self.deeper(|binder| binder.arm(left))?;
+        let right = self.deeper(|binder| binder.arm(right))?;
+        if left.columns.len() != right.columns.len() {
+            return syntax(format!("each {name} query must have the same number of columns"));
+        }
+        let mut lefts = Vec::with_capacity(left.columns.len());
+        let mut rights = Vec::with_capacity(left.columns.len());
+        for (l, r) in left.columns.iter().zip(&right.columns) {
+            let (mut pair, _, _) = self.unify(vec![open(l, &left.plan), open(r, &right.plan)], name)?;
+            let (Some(second), Some(first)) = (pair.pop(), pair.pop()) else {
+                return Err(Error::internal("a set operation lost a column"));
+            };
+            lefts.push((l.name.clone(), first));
+            rights.push((l.name.clone(), second));
+        }
+        let left = self.project(left.plan, lefts)?;
+        let right = self.project(right.plan, rights)?;
+        let columns = left.columns.clone();
+        let plan = match (op, all) {
+            (SetOperator::Union, true) => LogicalPlanBuilder::from(left.plan).union(right.plan)?.build()?,
+            (SetOperator::Union, false) => LogicalPlanBuilder::from(left.plan).union_distinct(right.plan)?.build()?,
+            (SetOperator::Intersect, false) => LogicalPlanBuilder::intersect(left.plan, right.plan, false)?,
+            (SetOperator::Except, false) => LogicalPlanBuilder::except(left.plan, right.plan, false)?,
+            (other, true) => {
+                // As many rows as the multiset has: number equal rows, and operate on the pairs.
+                let left = numbered(left)?;
+                let right = numbered(right)?;
+                match other {
+                    SetOperator::Intersect => LogicalPlanBuilder::intersect(left, right, false)?,
+                    _ => LogicalPlanBuilder::except(left, right, false)?,
+                }
+            }
+            _ => return Err(Error::internal("an unknown set operation")),
+        };
+        let items = positions(&plan, &columns);
+        self.project(plan, items)
+    }
+
+    fn arm(&mut self, body: &SetExpr) -> Result<Bound> {
+        match body {
+            SetExpr::SetOperation { .. } => self.set_operation(body),
+            _ => self.body(body, Tail::default(), Place::Arm),
+        }
+    }
+
+    fn values(&mut self, values: &ast::Values, place: Place) -> Result<Bound> {
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        let mut columns: Vec<Vec<Typed>> = (0..width).map(|_| Vec::new()).collect();
+        for row in &values.rows {
+            if row.content.len() != width {
+                return syntax("VALUES lists must all be the same length");
+            }
+            for (column, value) in columns.iter_mut().zip(&row.content) {
+                column.push(self.within(Clause::Values, |binder| binder.expr(value))?);
+            }
+        }
+        let mut cast = Vec::with_capacity(width);
+        for column in columns {
+            let open = column.iter().all(Typed::is_unknown);
+            let (column, ty, data) = self.unify(column, "VALUES")?;
+            let ty = if open && place == Place::Arm { PgType::UNKNOWN } else { ty };
+            cast.push((column, ty, data));
+        }
+        let rows: Vec<Vec<Expr>> = (0..values.rows.len())
+            .map(|row| {
+                cast.iter()
+                    .filter_map(|(column, _, _)| column.get(row).map(|typed| typed.expr.clone()))
+                    .collect()
+            })
+            .collect();
+        let plan = values_plan(rows)?;
+        let columns: Vec<OutColumn> = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .zip(cast)
+            .enumerate()
+            .map(|(at, (column, (_, ty, data)))| OutColumn {
+                name: format!("column{}", at + 1),
+                column,
+                ty,
+                data,
+                table: 0,
+                attribute: 0,
+                hidden: false,
+                merged: None,
+            })
+            .collect();
+        Ok(Bound { plan, columns })
+    }
+
+    fn with_query(&mut self, cte: &ast::Cte, recursive: bool) -> Result<()> {
+        if cte.from.is_some() {
+            return syntax("syntax error at or near \"FROM\"");
+        }
+        let name = fold(&cte.alias.name);
+        if self.ctes.iter().any(|known| known.name == name && known.level == self.frames.len()) {
+            return Err(Error::new(
+                SqlState::DUPLICATE_ALIAS,
+                format!("WITH query name \"{name}\" specified more than once"),
+            ));
+        }
+        let bound = if recursive && mentions(&cte.query, &name) {
+            self.recursive_query(cte, &name)?
+        } else {
+            let clause = std::mem::replace(&mut self.clause, Clause::Select);
+            let bound = self.deeper(|binder| binder.query(&cte.query, Place::Inner));
+            self.clause = clause;
+            self.rename(bound?, &cte.alias)?
+        };
+        let level = self.frames.len();
+        self.ctes.push(Cte { name, bound, work_table: None, level });
+        Ok(())
+    }
+
+    /// Gives columns the names of `AS alias (names…)`.
+    pub(super) fn rename(&self, mut bound: Bound, alias: &ast::TableAlias) -> Result<Bound> {
+        let visible = bound.columns.iter().filter(|column| !column.hidden).count();
+        if alias.columns.len() > visible {
+            return Err(Error::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!(
+                    "table \"{}\" has {visible} columns available but {} columns specified",
+                    fold(&alias.name),
+                    alias.columns.len()
+                ),
+            ));
+        }
+        for (column, name) in bound.columns.iter_mut().zip(&alias.columns) {
+            column.name = fold(&name.name);
+        }
+        Ok(bound)
+    }
+
+    fn recursive_query(&mut self, cte: &ast::Cte, name: &str) -> Result<Bound> {
+        let query = &cte.query;
+        let (SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right }, None, true) =
+            (query.body.as_ref(), &query.with, Tail::of(query)?.is_empty())
+        else {
+            return Err(Error::new(
+                SqlState::INVALID_RECURSION,
+                format!(
+                    "recursive query \"{name}\" does not have the form non-recursive-term UNION [ALL] recursive-term"
+                ),
+            ));
+        };
+        let distinct = !matches!(set_quantifier, SetQuantifier::All);
+        let clause = std::mem::replace(&mut self.clause, Clause::Select);
+        let first = self.deeper(|binder| binder.body(left, Tail::default(), Place::Inner))?;
+        let first = self.rename(first, &cte.alias)?;
+        let work_table = self.qualifier(name);
+        // The work table's columns may be NULL whatever the first term says.
+        let mut items = Vec::new();
+        for column in &first.columns {
+            items.push((column.name.clone(), column.typed()));
+        }
+        let first = self.project(first.plan, items)?;
+        let fields: Vec<arrow::datatypes::Field> = first
+            .columns
+            .iter()
+            .map(|column| arrow::datatypes::Field::new(column.column.name(), column.data.clone(), true))
+            .collect();
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+        let table = CteWorkTable::new(&work_table, schema);
+        let scan = LogicalPlanBuilder::scan(work_table.as_str(), provider_as_source(Arc::new(table)), None)?.build()?;
+        let columns = requalify(&scan, &first.columns);
+        let level = self.frames.len();
+        self.ctes.push(Cte {
+            name: name.to_owned(),
+            bound: Bound { plan: scan, columns },
+            work_table: Some(work_table.clone()),
+            level,
+        });
+        let second = self.deeper(|binder| binder.body(right, Tail::default(), Place::Arm));
+        self.ctes.pop();
+        self.clause = clause;
+        let second = second?;
+        if second.columns.len() != first.columns.len() {
+            return syntax("each UNION query must have the same number of columns");
+        }
+        let mut items = Vec::new();
+        for (at, (l, r)) in first.columns.iter().zip(&second.columns).enumerate() {
+            if r.ty.oid != PgType::UNKNOWN.oid && r.ty.oid != l.ty.oid {
+                return Err(Error::new(
+                    SqlState::DATATYPE_MISMATCH,
+                    format!(
+                        "recursive query \"{name}\" column {} has type {} in non-recursive term but type {} overall",
+                        at + 1,
+                        format_type(l.ty),
+                        format_type(r.ty)
+                    ),
+                )
+                .hint("Cast the output of the non-recursive term to the correct type."));
+            }
+            let typed = self.implicit(r.typed(), l.ty)?;
+            items.push((l.column.name().to_owned(), coerce::with_data(typed, l.ty, &l.data)));
+        }
+        let second = self.project(second.plan, items)?;
+        let plan = LogicalPlanBuilder::from(first.plan)
+            .to_recursive_query(work_table, second.plan, distinct)?
+            .build()?;
+        let columns = requalify(&plan, &first.columns);
+        Ok(Bound { plan, columns })
+    }
+}
+
+/// The same columns where another plan has them, by position.
+pub(super) fn requalify(plan: &LogicalPlan, columns: &[OutColumn]) -> Vec<OutColumn> {
+    plan.schema()
+        .columns()
+        .into_iter()
+        .zip(columns)
+        .map(|(place, column)| OutColumn { column: place, merged: None, ..column.clone() })
+        .collect()
+}
+
+fn positions(plan: &LogicalPlan, columns: &[OutColumn]) -> Vec<(String, Typed)> {
+    requalify(plan, columns)
+        .into_iter()
+        .map(|column| (column.name.clone(), column.typed()))
+        .collect()
+}
+
+/// An arm's column; a constant string in it is still open.
+fn open(column: &OutColumn, plan: &LogicalPlan) -> Typed {
+    if column.ty.oid == PgType::UNKNOWN.oid {
+        if let LogicalPlan::Projection(projection) = plan {
+            for expr in &projection.expr {
+                if let Expr::Alias(alias) = expr {
+                    if alias.name == column.column.name() {
+                        let expr = alias.expr.as_ref();
+                        if matches!(expr, Expr::Literal(..) | Expr::Placeholder(_)) {
+                            return Typed { expr: expr.clone(), ..column.typed() };
+                        }
+                    }
+                }
+            }
+        }
+    }
+    column.typed()
+}
+
+/// A plan with the number of each row among the rows equal to it.
+fn numbered(bound: Bound) -> Result<LogicalPlan> {
+    let partition: Vec<Expr> = bound.columns.iter().map(|column| column.typed().expr).collect();
+    let number = Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())))
+        .partition_by(partition)
+        .build()?
+        .alias("__number");
+    Ok(LogicalPlanBuilder::from(bound.plan).window(vec![number])?.build()?)
+}
+
+/// Rows of constants. Sub-queries and references to other FROM items need a projection each.
+fn values_plan(rows: Vec<Vec<Expr>>) -> Result<LogicalPlan> {
+    let plain = rows.iter().flatten().all(coerce::is_row_free);
+    if plain {
+        return Ok(LogicalPlanBuilder::values(rows)?.build()?);
+    }
+    let mut plan: Option<LogicalPlanBuilder> = None;
+    for row in rows {
+        let exprs: Vec<Expr> = row
+            .into_iter()
+            .enumerate()
+            .map(|(at, expr)| expr.alias(format!("column{}", at + 1)))
+            .collect();
+        let next = LogicalPlanBuilder::empty(true).project(exprs)?;
+        plan = Some(match plan {
+            Some(plan) => plan.union(next.build()?)?,
+            None => next,
+        });
+    }
+    match plan {
+        Some(plan) => Ok(plan.build()?),
+        None => Err(Error::internal("VALUES without rows")),
+    }
+}
+
+/// `n` of `ORDER BY n`.
+pub(super) fn ordinal(expr: &ast::Expr) -> Option<i64> {
+    match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+pub(super) fn pick<'c>(at: i64, columns: &'c [OutColumn], clause: &str) -> Result<&'c OutColumn> {
+    usize::try_from(at - 1)
+        .ok()
+        .and_then(|at| columns.get(at))
+        .ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!("{clause} position {at} is not in select list"),
+            )
+        })
+}
+
+/// A sort key; NULLs are the greatest values unless the query says otherwise.
+pub(super) fn sort(expr: Expr, item: &ast::OrderByExpr) -> Sort {
+    let ascending = item.options.asc.unwrap_or(true);
+    let nulls_first = item.options.nulls_first.unwrap_or(!ascending);
+    Sort::new(expr, ascending, nulls_first)
+}
+
+/// Whether a query names a table `name` anywhere.
+fn mentions(query: &ast::Query, name: &str) -> bool {
+    use std::ops::ControlFlow;
+    let found = ast::visit_relations(query, |relation| match relation.0.as_slice() {
+        [part] if part.as_ident().is_some_and(|ident| fold(ident) == name) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+

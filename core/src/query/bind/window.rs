@@ -1,0 +1,326 @@
+//! Window functions: OVER (…).
+
+use datafusion::functions_window::{
+    cume_dist::cume_dist_udwf,
+    lead_lag::{lag_udwf, lead_udwf},
+    nth_value::{first_value_udwf, last_value_udwf, nth_value_udwf},
+    ntile::ntile_udwf,
+    rank::{dense_rank_udwf, percent_rank_udwf, rank_udwf},
+    row_number::row_number_udwf,
+};
+use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::{
+    Expr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{self, NamedWindowExpr, WindowSpec, WindowType};
+
+use super::coerce::{self, arrow_type, native};
+use super::query::sort;
+use super::scope::Typed;
+use super::{Binder, Clause, check, fold, unsupported};
+use crate::error::{Error, Result, SqlState};
+use crate::types::cast::Context;
+use crate::types::{Datum, PgType};
+
+/// A resolved window.
+struct Window {
+    partition_by: Vec<Expr>,
+    order_by: Vec<Sort>,
+    frame: Option<ast::WindowFrame>,
+}
+
+impl Binder<'_> {
+    pub(super) fn window_function(&mut self, name: &str, call: &ast::Function, over: &WindowType) -> Result<Typed> {
+        if matches!(
+            self.clause,
+            Clause::Where | Clause::GroupBy | Clause::Having | Clause::JoinOn | Clause::Values | Clause::Limit | Clause::Aggregate | Clause::Window | Clause::Scalar | Clause::From
+        ) {
+            return Err(Error::new(
+                SqlState::WINDOWING_ERROR,
+                format!("window functions are not allowed in {}", self.clause.name()),
+            ));
+        }
+        let window = self.within(Clause::Window, |binder| binder.window(over))?;
+        let frame = self.frame(&window)?;
+        let Some(args) = super::call::arguments(call)? else {
+            return self.window_aggregate(name, call, window, frame);
+        };
+        let known = matches!(
+            name,
+            "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" | "ntile" | "lag" | "lead"
+                | "first_value" | "last_value" | "nth_value"
+        );
+        if !known {
+            return self.window_aggregate(name, call, window, frame);
+        }
+        if call.null_treatment.is_some() {
+            return unsupported("RESPECT or IGNORE NULLS", "Use a condition in the query.");
+        }
+        if call.filter.is_some() {
+            return unsupported("FILTER of a window function that is no aggregate", "Use CASE.");
+        }
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            let typed = self.within(Clause::Window, |binder| binder.expr(arg))?;
+            bound.push(self.settle(typed)?);
+        }
+        self.ranking(name, bound, window, frame)
+    }
+
+    fn ranking(&mut self, name: &str, mut args: Vec<Typed>, window: Window, frame: WindowFrame) -> Result<Typed> {
+        let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
+        let missing = || super::call::no_function(name, &types);
+        let (function, ty) = match (name, args.len()) {
+            ("row_number", 0) => (row_number_udwf(), PgType::INT8),
+            ("rank", 0) => (rank_udwf(), PgType::INT8),
+            ("dense_rank", 0) => (dense_rank_udwf(), PgType::INT8),
+            ("percent_rank", 0) => (percent_rank_udwf(), PgType::FLOAT8),
+            ("cume_dist", 0) => (cume_dist_udwf(), PgType::FLOAT8),
+            ("ntile", 1) => {
+                let count = args.remove(0);
+                let count = self.coerce(count, PgType::INT4, Context::Implicit)?;
+                if let Some(Datum::Int4(count)) = coerce::constant(&count) {
+                    if count <= 0 {
+                        return Err(Error::new(
+                            SqlState::INVALID_PARAMETER_VALUE,
+                            "argument of ntile must be greater than zero",
+                        ));
+                    }
+                }
+                args.push(native(count, PgType::INT8, arrow_type(PgType::INT8)));
+                (ntile_udwf(), PgType::INT4)
+            }
+            ("lag" | "lead", 1..=3) => {
+                let ty = match (args.first(), args.get(2)) {
+                    (Some(value), Some(default)) => {
+                        self.common_type(&[value.clone(), default.clone()], name)?
+                    }
+                    (Some(value), None) => value.ty,
+                    _ => return Err(missing()),
+                };
+                let mut unified = Vec::new();
+                let mut values: Vec<Typed> = Vec::new();
+                for (at, arg) in args.into_iter().enumerate() {
+                    if at == 1 {
+                        let offset = self.coerce(arg, PgType::INT4, Context::Implicit)?;
+                        unified.push(self.coerce(offset, PgType::INT8, Context::Implicit)?);
+                    } else {
+                        values.push(arg);
+                    }
+                }
+                let (values, _, _) = self.unify_to(values, ty)?;
+                let mut values = values.into_iter();
+                args = values.next().into_iter().collect();
+                args.extend(unified);
+                args.extend(values);
+                let function = if name == "lag" { lag_udwf() } else { lead_udwf() };
+                (function, ty)
+            }
+            ("first_value" | "last_value", 1) => {
+                let ty = args.first().map_or(PgType::TEXT, |arg| arg.ty);
+                let function = if name == "first_value" { first_value_udwf() } else { last_value_udwf() };
+                (function, ty)
+            }
+            ("nth_value", 2) => {
+                let ty = args.first().map_or(PgType::TEXT, |arg| arg.ty);
+                let at = args.remove(1);
+                args.push(self.coerce(at, PgType::INT8, Context::Implicit)?);
+                (nth_value_udwf(), ty)
+            }
+            _ => return Err(missing()),
+        };
+        let value = matches!(name, "lag" | "lead" | "first_value" | "last_value" | "nth_value");
+        let data = match args.first() {
+            Some(first) if value => first.data.clone(),
+            _ => arrow_type(ty),
+        };
+        let call = Expr::WindowFunction(Box::new(WindowFunction {
+            fun: WindowFunctionDefinition::WindowUDF(function),
+            params: WindowFunctionParams {
+                args: args.into_iter().map(|arg| arg.expr).collect(),
+                partition_by: window.partition_by,
+                order_by: window.order_by,
+                window_frame: frame,
+                filter: None,
+                null_treatment: None,
+                distinct: false,
+            },
+        }));
+        if value || ty.oid == PgType::FLOAT8.oid {
+            return Ok(Typed { expr: call, ty, data });
+        }
+        // DataFusion counts in unsigned integers.
+        let counted = Typed { expr: call, ty, data: arrow::datatypes::DataType::UInt64 };
+        Ok(native(counted, ty, data))
+    }
+
+    fn window_aggregate(&mut self, name: &str, call: &ast::Function, window: Window, frame: WindowFrame) -> Result<Typed> {
+        let typed = self.within(Clause::Window, |binder| binder.aggregate_call(name, call))?;
+        // The aggregates inside become window functions over this window.
+        let expr = replace_aggregates(typed.expr, &|aggregate| {
+            if !aggregate.params.order_by.is_empty() {
+                return Err(Error::unsupported(
+                    "ORDER BY inside an aggregate with OVER",
+                    "Order the window instead.",
+                ));
+            }
+            if aggregate.params.distinct {
+                return Err(Error::new(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "DISTINCT is not implemented for window functions",
+                ));
+            }
+            Ok(Expr::WindowFunction(Box::new(WindowFunction {
+                fun: WindowFunctionDefinition::AggregateUDF(aggregate.func.clone()),
+                params: WindowFunctionParams {
+                    args: aggregate.params.args.clone(),
+                    partition_by: window.partition_by.clone(),
+                    order_by: window.order_by.clone(),
+                    window_frame: frame.clone(),
+                    filter: aggregate.params.filter.clone(),
+                    null_treatment: None,
+                    distinct: false,
+                },
+            })))
+        })?;
+        Ok(Typed { expr, ..typed })
+    }
+
+    fn window(&mut self, over: &WindowType) -> Result<Window> {
+        match over {
+            WindowType::NamedWindow(name) => self.named_window(&fold(name)),
+            WindowType::WindowSpec(spec) => self.window_spec(spec),
+        }
+    }
+
+    fn named_window(&mut self, name: &str) -> Result<Window> {
+        let found = self
+            .frames
+            .last()
+            .and_then(|frame| frame.windows.iter().find(|(known, _)| known == name))
+            .map(|(_, window)| window.clone());
+        match found {
+            Some(NamedWindowExpr::NamedWindow(other)) if fold(&other) != name => self.named_window(&fold(&other)),
+            Some(NamedWindowExpr::WindowSpec(spec)) => self.deeper(|binder| binder.window_spec(&spec)),
+            _ => Err(Error::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!("window \"{name}\" does not exist"),
+            )),
+        }
+    }
+
+    fn window_spec(&mut self, spec: &WindowSpec) -> Result<Window> {
+        let base = match &spec.window_name {
+            Some(name) => Some(self.named_window(&fold(name))?),
+            None => None,
+        };
+        let mut partition_by = Vec::with_capacity(spec.partition_by.len());
+        for expr in &spec.partition_by {
+            let typed = self.expr(expr)?;
+            partition_by.push(self.settle(typed)?.expr);
+        }
+        let mut order_by = Vec::with_capacity(spec.order_by.len());
+        for item in &spec.order_by {
+            check::order_by(item)?;
+            let typed = self.expr(&item.expr)?;
+            let typed = self.settle(typed)?;
+            order_by.push(sort(typed.expr, item));
+        }
+        if let Some(base) = base {
+            if !partition_by.is_empty() || !order_by.is_empty() && !base.order_by.is_empty() {
+                return Err(Error::new(
+                    SqlState::WINDOWING_ERROR,
+                    "cannot override PARTITION BY clause of window",
+                ));
+            }
+            partition_by = base.partition_by;
+            if order_by.is_empty() {
+                order_by = base.order_by;
+            }
+        }
+        Ok(Window { partition_by, order_by, frame: spec.window_frame.clone() })
+    }
+
+    fn frame(&mut self, window: &Window) -> Result<WindowFrame> {
+        let Some(frame) = &window.frame else {
+            return Ok(WindowFrame::new((!window.order_by.is_empty()).then_some(false)));
+        };
+        let units = match frame.units {
+            ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
+            ast::WindowFrameUnits::Range => WindowFrameUnits::Range,
+            ast::WindowFrameUnits::Groups => WindowFrameUnits::Groups,
+        };
+        let start = self.frame_bound(&frame.start_bound, units)?;
+        let end = match &frame.end_bound {
+            Some(end) => self.frame_bound(end, units)?,
+            None => WindowFrameBound::CurrentRow,
+        };
+        let frame = WindowFrame::new_bounds(units, start, end);
+        if window.order_by.is_empty() && units != WindowFrameUnits::Rows {
+            let unbounded = matches!(&frame.start_bound, WindowFrameBound::Preceding(value) if value.is_null());
+            if unbounded {
+                return Ok(WindowFrame::new(None));
+            }
+            return Err(Error::new(
+                SqlState::WINDOWING_ERROR,
+                "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
+            ));
+        }
+        Ok(frame)
+    }
+
+    fn frame_bound(&mut self, bound: &ast::WindowFrameBound, units: WindowFrameUnits) -> Result<WindowFrameBound> {
+        let unbounded = match units {
+            WindowFrameUnits::Rows | WindowFrameUnits::Groups => ScalarValue::UInt64(None),
+            WindowFrameUnits::Range => ScalarValue::Null,
+        };
+        Ok(match bound {
+            ast::WindowFrameBound::CurrentRow => WindowFrameBound::CurrentRow,
+            ast::WindowFrameBound::Preceding(None) => WindowFrameBound::Preceding(unbounded),
+            ast::WindowFrameBound::Following(None) => WindowFrameBound::Following(unbounded),
+            ast::WindowFrameBound::Preceding(Some(offset)) => {
+                WindowFrameBound::Preceding(self.frame_offset(offset, units)?)
+            }
+            ast::WindowFrameBound::Following(Some(offset)) => {
+                WindowFrameBound::Following(self.frame_offset(offset, units)?)
+            }
+        })
+    }
+
+    fn frame_offset(&mut self, offset: &ast::Expr, units: WindowFrameUnits) -> Result<ScalarValue> {
+        let typed = self.within(Clause::Window, |binder| binder.expr(offset))?;
+        if units == WindowFrameUnits::Range {
+            return match typed.expr {
+                Expr::Literal(value, _) if !value.is_null() => Ok(value),
+                _ => unsupported("a frame offset that is not constant", "Write a number or an interval."),
+            };
+        }
+        let typed = self.coerce(typed, PgType::INT8, Context::Implicit)?;
+        match coerce::constant(&typed) {
+            Some(Datum::Int8(count)) => match u64::try_from(count) {
+                Ok(count) => Ok(ScalarValue::UInt64(Some(count))),
+                Err(_) => Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "frame starting offset must not be negative",
+                )),
+            },
+            _ => unsupported("a frame offset that is not constant", "Write a number."),
+        }
+    }
+}
+
+fn replace_aggregates(
+    expr: Expr,
+    replace: &dyn Fn(&datafusion::logical_expr::expr::AggregateFunction) -> Result<Expr>,
+) -> Result<Expr> {
+    use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+    let rewritten = expr.transform_down(|node| match &node {
+        Expr::AggregateFunction(aggregate) => {
+            let new = replace(aggregate)?;
+            Ok(Transformed::new(new, true, TreeNodeRecursion::Jump))
+        }
+        _ => Ok(Transformed::no(node)),
+    })?;
+    Ok(rewritten.data)
+}

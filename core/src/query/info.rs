@@ -1,0 +1,51 @@
+//! What a query may know of the session that runs it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::catalog::SearchPath;
+use crate::error::Result;
+use crate::types::text::TextStyle;
+
+/// The session's facts, fixed for one statement.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    pub user: String,
+    pub session_user: String,
+    pub database: String,
+    pub search_path: SearchPath,
+    /// The `TimeZone` setting as it was given.
+    pub zone: String,
+    pub style: Arc<TextStyle>,
+    /// `now()`: start of the transaction, µs since 1970 UTC.
+    pub transaction_start: i64,
+    /// `statement_timestamp()`.
+    pub statement_start: i64,
+    pub process_id: i32,
+    pub access: Arc<dyn SessionAccess>,
+}
+
+/// What functions with effects do to the session.
+pub trait SessionAccess: Debug + Send + Sync {
+    /// `nextval`, by sequence OID.
+    fn next_value(&self, sequence: u32) -> Result<i64>;
+    /// `currval`: 55000 when this session took none.
+    fn current_value(&self, sequence: u32) -> Result<i64>;
+    fn last_value(&self) -> Result<i64>;
+    fn set_value(&self, sequence: u32, value: i64, is_called: bool) -> Result<i64>;
+    /// `current_setting`: the setting's text, `None` when there is no such setting.
+    fn setting(&self, name: &str) -> Option<String>;
+    /// `set_config(name, value, is_local)`: the value it now has.
+    fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String>;
+    /// All settings: (name, value, description), for `pg_settings`.
+    fn settings(&self) -> Vec<(String, String, String)>;
+    /// `clock_timestamp()`, µs since 1970 UTC.
+    fn clock(&self) -> i64;
+    /// 16 random bytes, for `gen_random_uuid` and `random`.
+    fn random(&self) -> [u8; 16];
+    /// `pg_advisory_*lock`: takes (or tries) a lock without waiting; `false` when it is held.
+    fn try_advisory_lock(&self, key: i64, session: bool) -> Result<bool>;
+    fn advisory_unlock(&self, key: i64) -> bool;
+    /// `pg_cancel_backend`.
+    fn cancel(&self, process_id: i32) -> bool;
+}

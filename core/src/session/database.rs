@@ -1,0 +1,133 @@
+//! A database that hosts open and connect sessions to.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use redb::StorageBackend;
+
+use super::{ConnectOptions, Session};
+use crate::catalog::{self, Cache, Catalog, Sequences};
+use crate::env::Env;
+use crate::error::{Error, Result, SqlState};
+use crate::query::{NoSystemCatalog, QueryEngine, QueryOptions};
+use crate::sql::Engine;
+use crate::storage::{Options, Store};
+use crate::txn::{BeginOptions, Interrupt, Isolation, Transactions};
+
+/// An open database. Clones are one database.
+#[derive(Clone)]
+pub struct Database {
+    engine: Arc<Engine>,
+}
+
+/// How a database is opened.
+#[derive(Clone, Debug)]
+pub struct DatabaseOptions {
+    pub storage: Options,
+    pub query: QueryOptions,
+    /// Name of the first role of a new database: a superuser without a password.
+    pub owner: String,
+}
+
+/// What a host needs to let a user in.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// SCRAM-SHA-256 verifier (PostgreSQL's `SCRAM-SHA-256$…` text); `None` when no password is set.
+    pub verifier: Option<String>,
+    pub connection_limit: i32,
+}
+
+impl Database {
+    /// Opens the database in `backend`, or creates one when the backend is empty.
+    pub async fn open(
+        backend: impl StorageBackend,
+        options: &DatabaseOptions,
+        env: Env,
+    ) -> Result<Database> {
+        let store = Store::open(backend, &options.storage, env.clone())?;
+        let transactions = Transactions::new(store.clone(), env.clone());
+        let engine = Engine {
+            env,
+            transactions,
+            catalog: Cache::default(),
+            sequences: Sequences::new(store),
+            query: QueryEngine::new(&options.query, Arc::new(NoSystemCatalog))?,
+            sessions: Mutex::default(),
+        };
+        let database = Database { engine: Arc::new(engine) };
+        let mut txn = database.begin(false);
+        catalog::bootstrap(&mut txn, &options.owner)?;
+        // No host can step the queue before it has the database.
+        let mut commit = pin!(txn.commit());
+        poll_fn(|cx| {
+            let polled = commit.as_mut().poll(cx);
+            if polled.is_pending() && database.commit_step() {
+                cx.waker().wake_by_ref();
+            }
+            polled
+        })
+        .await?;
+        Ok(database)
+    }
+
+    fn begin(&self, read_only: bool) -> crate::txn::Transaction {
+        let options = BeginOptions { isolation: Isolation::ReadCommitted, read_only };
+        self.engine.transactions.begin(options, Interrupt::default())
+    }
+
+    /// The newest committed catalog.
+    fn catalog(&self) -> Result<Arc<Catalog>> {
+        let view = self.begin(true).view()?;
+        self.engine.catalog.catalog(&view)
+    }
+
+    /// Whether `user` may log in.
+    ///
+    /// # Errors
+    /// 28000 when there is no such role, or it has no LOGIN.
+    pub fn login(&self, user: &str) -> Result<Login> {
+        let catalog = self.catalog()?;
+        let role = catalog.role(user).ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                format!("role \"{user}\" does not exist"),
+            )
+        })?;
+        if !role.login {
+            return Err(Error::new(
+                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                format!("role \"{user}\" is not permitted to log in"),
+            ));
+        }
+        Ok(Login { verifier: role.verifier.clone(), connection_limit: role.connection_limit })
+    }
+
+    /// Starts a session for an authenticated user.
+    ///
+    /// # Errors
+    /// 22023 or 42704 when a setting of the start-up message is wrong.
+    pub fn connect(&self, options: ConnectOptions) -> Result<Session> {
+        Session::new(self.engine.clone(), options)
+    }
+
+    /// One step of the commit queue; see [`crate::env::Committer`].
+    pub fn commit_step(&self) -> bool {
+        self.engine.transactions.store().commit_step()
+    }
+
+    /// Verifies that every index has exactly the entries of its table's rows, and that every row
+    /// can be read; one line a finding.
+    pub async fn check(&self) -> Result<Vec<String>> {
+        let mut txn = self.begin(true);
+        let view = txn.view()?;
+        let catalog = self.engine.catalog.catalog(&view)?;
+        super::check::check(&catalog, &view)
+    }
+
+    /// Finishes queued commits and closes the storage.
+    pub fn close(&self) -> Result<()> {
+        self.engine.transactions.store().close()
+    }
+}

@@ -1,0 +1,217 @@
+//! Running a planned statement: its context, its time limit, its outcome.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::future::{Either, select};
+
+use super::portal::{Portal, State};
+use super::prepared::{Planned, Prepared, Way};
+use super::session::{CopyState, running};
+use super::{CopyShape, Format, Session};
+use crate::env::Clock;
+use crate::error::{Error, Result, SqlState};
+use crate::query::Execution;
+use crate::sql::{Body, Context, Outcome, Tag, ddl, dml};
+use crate::txn::Interrupt;
+use crate::types::{Datum, PgType};
+
+/// How often a statement is planned anew because the catalog changed under it.
+const MAX_REPLANS: usize = 100;
+
+impl Portal {
+    pub(super) fn is_copy(&self) -> bool {
+        matches!(self.planned.way, Way::Copy)
+    }
+}
+
+impl Session {
+    /// Starts a portal. Gives the shape of the data when it is a COPY that takes some.
+    pub(super) async fn start(&mut self, portal: &mut Portal) -> Result<Option<CopyShape>> {
+        if let Way::Verb(verb) = &portal.planned.way {
+            let verb = verb.clone();
+            portal.state = Box::pin(self.run_verb(&verb, &portal.parameters)).await?;
+            return Ok(None);
+        }
+        let parameters = portal.parameters.clone();
+        let statement = portal.statement.clone();
+        let outcome = self.run(&statement, &mut portal.planned, &parameters).await?;
+        let style = self.shared.settings().typed.style.clone();
+        portal.state = match outcome {
+            Outcome::Command(tag) => State::Done(tag),
+            Outcome::Rows { columns, rows, tag } => {
+                if portal.columns.is_none() {
+                    portal.columns = Some(columns);
+                }
+                running(rows, tag, style)
+            }
+            Outcome::CopyOut(source) => {
+                State::CopyOut { source, announced: false, ended: false }
+            }
+            Outcome::CopyIn(sink) => {
+                let format = if sink.binary() { Format::Binary } else { Format::Text };
+                let shape = CopyShape { columns: sink.columns(), format };
+                self.copy = Some(CopyState { sink });
+                return Ok(Some(shape));
+            }
+            Outcome::Replan => return Err(Error::internal("a statement asked to be planned for ever")),
+        };
+        Ok(None)
+    }
+
+    /// Runs a planned statement, planning again as often as the catalog changes under it.
+    pub(super) async fn run(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        planned: &mut Arc<Planned>,
+        parameters: &[Datum<'static>],
+    ) -> Result<Outcome> {
+        for _ in 0..MAX_REPLANS {
+            self.open()?.txn.start_statement()?;
+            *planned = self.planned(prepared).await?;
+            let outcome = self.run_once(prepared, planned, parameters).await?;
+            if !matches!(outcome, Outcome::Replan) {
+                return Ok(outcome);
+            }
+        }
+        Err(Error::new(
+            SqlState::SERIALIZATION_FAILURE,
+            "could not run the statement because the tables it uses keep changing",
+        )
+        .hint("Try again."))
+    }
+
+    async fn run_once(
+        &mut self,
+        prepared: &Prepared,
+        planned: &Planned,
+        parameters: &[Datum<'static>],
+    ) -> Result<Outcome> {
+        let compiled = matches!(&planned.way, Way::Dml(plan) if plan.is_compiled());
+        let limits = self.limits();
+        let work = self.with_context(parameters, &planned.parameters, async |context| {
+            match (&planned.way, &prepared.statement.body) {
+                (Way::Query(plan), _) => {
+                    let execution = context.execution()?;
+                    let rows = context.engine.query.run(plan, execution).await?;
+                    Ok(Outcome::Rows {
+                        columns: plan.columns.clone(),
+                        rows,
+                        tag: Tag::Counted("SELECT"),
+                    })
+                }
+                (Way::Dml(plan), _) => dml::execute(context, plan).await,
+                (Way::Copy, Body::Sql(statement, _)) => dml::copy(context, statement).await,
+                (Way::Ddl, Body::Sql(statement, _)) => ddl::execute(context, statement).await,
+                (Way::Ddl, Body::Ddl(form)) => ddl::execute_form(context, form).await,
+                _ => Err(Error::internal("a statement was planned for another way")),
+            }
+        });
+        // Compiled statements look at the interrupt themselves wherever they wait.
+        if compiled && limits.timeout.is_none() {
+            return work.await;
+        }
+        limits.guard(work).await
+    }
+
+    /// Gives `work` the surroundings of a statement.
+    pub(super) async fn with_context<T>(
+        &mut self,
+        parameters: &[Datum<'static>],
+        parameter_types: &[PgType],
+        work: impl AsyncFnOnce(&mut Context<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let in_block = self.in_block();
+        let mut catalog = self.catalog()?;
+        let info = self.info()?;
+        let lock_timeout = self.shared.settings().typed.lock_timeout;
+        let open = self.open.as_mut().ok_or_else(|| Error::internal("no transaction is open"))?;
+        let mut context = Context {
+            engine: &self.engine,
+            txn: &mut open.txn,
+            catalog: &mut catalog,
+            info,
+            parameters,
+            parameter_types,
+            notices: &mut self.notices,
+            interrupt: self.interrupt.clone(),
+            lock_timeout,
+            in_block,
+        };
+        let result = work(&mut context).await;
+        self.shared.set_catalog(catalog);
+        result
+    }
+
+    /// What stops a running statement.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            interrupt: self.interrupt.clone(),
+            clock: self.engine.env.clock.clone(),
+            timeout: self.shared.settings().typed.statement_timeout,
+        }
+    }
+
+    pub(super) async fn feed_copy(&mut self, data: &[u8]) -> Result<()> {
+        let mut copy = self.copy.take().ok_or_else(no_copy)?;
+        let result =
+            self.with_context(&[], &[], async |context| copy.sink.data(context, data).await).await;
+        self.interrupt.check()?;
+        self.copy = Some(copy);
+        result
+    }
+
+    pub(super) async fn finish_copy(&mut self) -> Result<String> {
+        let mut copy = self.copy.take().ok_or_else(no_copy)?;
+        self.with_context(&[], &[], async |context| copy.sink.finish(context).await).await
+    }
+
+    /// What a query of the session itself (EXPLAIN, EXECUTE's arguments) runs with.
+    pub(super) fn execution(&mut self, parameters: &[Datum<'static>]) -> Result<Execution> {
+        let info = self.info()?;
+        let interrupt = self.interrupt.clone();
+        Ok(Execution {
+            view: self.open()?.txn.view()?,
+            info,
+            parameters: parameters.to_vec(),
+            interrupt,
+            only: Default::default(),
+        })
+    }
+}
+
+fn no_copy() -> Error {
+    Error::new(SqlState::PROTOCOL_VIOLATION, "no COPY is in progress")
+}
+
+/// What stops a running statement: a cancel request, `statement_timeout`.
+pub(super) struct Limits {
+    interrupt: Interrupt,
+    clock: Arc<dyn Clock>,
+    /// Microseconds.
+    timeout: Option<u64>,
+}
+
+impl Limits {
+    /// Waits for `work`, but not beyond a cancel request or the time-out.
+    pub async fn guard<T>(self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.interrupt.check()?;
+        let raised = std::pin::pin!(self.interrupt.raised());
+        let work = std::pin::pin!(work);
+        let work = select(work, raised);
+        let Some(micros) = self.timeout else {
+            return match work.await {
+                Either::Left((result, _)) => result,
+                Either::Right((error, _)) => Err(error),
+            };
+        };
+        match select(work, self.clock.sleep(micros)).await {
+            Either::Left((Either::Left((result, _)), _)) => result,
+            Either::Left((Either::Right((error, _)), _)) => Err(error),
+            Either::Right(_) => Err(Error::new(
+                SqlState::QUERY_CANCELED,
+                "canceling statement due to statement timeout",
+            )),
+        }
+    }
+}

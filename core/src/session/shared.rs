@@ -1,0 +1,221 @@
+//! The part of a session that functions inside running queries may touch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+
+use crate::catalog::{Catalog, Object, Sequence};
+use crate::error::{Error, Result, SqlState};
+use crate::query::SessionAccess;
+use crate::sql::Engine;
+use crate::sql::settings::Settings;
+use crate::txn::{Interrupt, LockTarget, RowMode, SessionLocks, Wait};
+
+/// Settings, sequence values and advisory locks of one session.
+pub(super) struct Shared {
+    engine: Arc<Engine>,
+    settings: Mutex<SettingsState>,
+    sequences: Mutex<SequenceValues>,
+    /// The catalog of the running statement.
+    catalog: Mutex<Arc<Catalog>>,
+    /// Advisory locks that outlive transactions.
+    pub locks: Mutex<SessionLocks>,
+}
+
+/// SET lasts, SET LOCAL ends with the transaction, and both are undone by a rollback.
+#[derive(Clone)]
+pub(super) struct SettingsState {
+    pub current: Arc<Settings>,
+    /// What holds once the transaction has committed.
+    pub lasting: Arc<Settings>,
+}
+
+#[derive(Default)]
+struct SequenceValues {
+    current: HashMap<u32, i64>,
+    last: Option<u32>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub fn new(engine: Arc<Engine>, settings: Settings, locks: SessionLocks) -> Self {
+        let settings = Arc::new(settings);
+        Shared {
+            engine,
+            settings: Mutex::new(SettingsState { current: settings.clone(), lasting: settings }),
+            sequences: Mutex::default(),
+            catalog: Mutex::default(),
+            locks: Mutex::new(locks),
+        }
+    }
+
+    /// The settings now in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.lock().current.clone()
+    }
+
+    pub fn settings_state(&self) -> SettingsState {
+        self.settings.lock().clone()
+    }
+
+    pub fn restore_settings(&self, state: SettingsState) {
+        *self.settings.lock() = state;
+    }
+
+    /// The transaction ended: what was set LOCAL is over.
+    pub fn end_local_settings(&self) {
+        let mut state = self.settings.lock();
+        if !Arc::ptr_eq(&state.current, &state.lasting) {
+            state.current = state.lasting.clone();
+        }
+    }
+
+    /// Sets a setting (`None` is DEFAULT), for the transaction or for good.
+    pub fn set(&self, name: &str, values: Option<&[String]>, local: bool) -> Result<()> {
+        let mut state = self.settings.lock();
+        let mut current = (*state.current).clone();
+        current.set(name, values)?;
+        if !local {
+            let mut lasting = (*state.lasting).clone();
+            lasting.set(name, values)?;
+            state.lasting = Arc::new(lasting);
+        }
+        state.current = Arc::new(current);
+        Ok(())
+    }
+
+    pub fn reset_all(&self) -> Result<()> {
+        let mut state = self.settings.lock();
+        let mut settings = (*state.lasting).clone();
+        settings.reset_all()?;
+        state.lasting = Arc::new(settings);
+        state.current = state.lasting.clone();
+        Ok(())
+    }
+
+    pub fn set_catalog(&self, catalog: Arc<Catalog>) {
+        *self.catalog.lock() = catalog;
+    }
+
+    pub fn forget_sequences(&self) {
+        *self.sequences.lock() = SequenceValues::default();
+    }
+
+    pub fn unlock_all(&self) {
+        self.locks.lock().unlock_all();
+    }
+
+    fn sequence(&self, oid: u32) -> Result<Arc<Sequence>> {
+        match self.catalog.lock().object(oid) {
+            Some(Object::Sequence(sequence)) => Ok(sequence.clone()),
+            _ => Err(Error::new(
+                SqlState::UNDEFINED_TABLE,
+                format!("sequence with OID {oid} does not exist"),
+            )),
+        }
+    }
+}
+
+impl SessionAccess for Shared {
+    fn next_value(&self, oid: u32) -> Result<i64> {
+        let sequence = self.sequence(oid)?;
+        let value = self.engine.sequences.next_value(&sequence)?;
+        let mut values = self.sequences.lock();
+        values.current.insert(oid, value);
+        values.last = Some(oid);
+        Ok(value)
+    }
+
+    fn current_value(&self, oid: u32) -> Result<i64> {
+        let sequence = self.sequence(oid)?;
+        self.sequences.lock().current.get(&oid).copied().ok_or_else(|| {
+            Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!(
+                    "currval of sequence \"{}\" is not yet defined in this session",
+                    sequence.name
+                ),
+            )
+        })
+    }
+
+    fn last_value(&self) -> Result<i64> {
+        let values = self.sequences.lock();
+        let last = values.last.and_then(|oid| values.current.get(&oid)).copied();
+        last.ok_or_else(|| {
+            Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "lastval is not yet defined in this session",
+            )
+        })
+    }
+
+    fn set_value(&self, oid: u32, value: i64, is_called: bool) -> Result<i64> {
+        let sequence = self.sequence(oid)?;
+        self.engine.sequences.set_value(&sequence, value, is_called)?;
+        if is_called {
+            self.sequences.lock().current.insert(oid, value);
+        }
+        Ok(value)
+    }
+
+    fn setting(&self, name: &str) -> Option<String> {
+        self.settings().show(name).ok().map(|(_, value)| value)
+    }
+
+    fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String> {
+        self.set(name, Some(&[value.to_owned()]), local)?;
+        Ok(self.setting(name).unwrap_or_default())
+    }
+
+    fn settings(&self) -> Vec<(String, String, String)> {
+        self.settings().all()
+    }
+
+    fn clock(&self) -> i64 {
+        self.engine.env.clock.now()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.engine.env.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    fn try_advisory_lock(&self, key: i64, session: bool) -> Result<bool> {
+        if !session {
+            return Err(Error::unsupported(
+                "an advisory lock of a transaction",
+                "Use pg_try_advisory_lock, and pg_advisory_unlock when done.",
+            ));
+        }
+        // SKIP never waits, so the future is ready at once.
+        let (target, interrupt) = (LockTarget::Advisory(key), Interrupt::default());
+        let mut locks = self.locks.lock();
+        let taken = locks.lock(&target, RowMode::Update, Wait::Skip, &interrupt);
+        taken.now_or_never().unwrap_or(Ok(false))
+    }
+
+    fn advisory_unlock(&self, key: i64) -> bool {
+        self.locks.lock().unlock(&LockTarget::Advisory(key), RowMode::Update)
+    }
+
+    fn cancel(&self, process_id: i32) -> bool {
+        let sessions = self.engine.sessions.lock();
+        let Some(interrupt) = sessions.get(&process_id) else { return false };
+        interrupt.raise(canceled());
+        true
+    }
+}
+
+/// What a cancel request raises.
+pub fn canceled() -> Error {
+    Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+}

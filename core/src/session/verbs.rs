@@ -1,0 +1,422 @@
+//! Statements that the session runs itself: transactions, settings, prepared statements, cursors,
+//! EXPLAIN.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
+
+use super::portal::{Hold, Portal, Running, State, formats};
+use super::prepared::{Prepared, Way, explain_columns, no_cursor};
+use super::session::running;
+use super::{Format, Session};
+use crate::error::{Error, Result, SqlState};
+use crate::query::{PlanContext, ResultColumn, Rows};
+use crate::sql::{
+    Body, Direction, ExplainOptions, Outcome, SetValue, Statement, Tag, Verb, dml,
+};
+use crate::types::cast::{self, Context as CastContext};
+use crate::types::{Datum, PgType};
+
+impl Session {
+    pub(super) async fn run_verb(
+        &mut self,
+        verb: &Verb,
+        parameters: &Arc<[Datum<'static>]>,
+    ) -> Result<State> {
+        let tag = match verb {
+            Verb::Begin(modes) => {
+                self.begin(*modes)?;
+                "BEGIN"
+            }
+            Verb::Commit { chain } => self.commit_block(*chain).await?,
+            Verb::Rollback { chain } => {
+                self.rollback_block(*chain)?;
+                "ROLLBACK"
+            }
+            Verb::Savepoint(name) => {
+                self.savepoint(name.clone())?;
+                "SAVEPOINT"
+            }
+            Verb::Release(name) => {
+                self.release(name)?;
+                "RELEASE"
+            }
+            Verb::RollbackTo(name) => {
+                self.rollback_to(name)?;
+                "ROLLBACK"
+            }
+            Verb::SetTransaction(modes) => {
+                if !self.in_block() {
+                    self.warn(
+                        SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                        "SET TRANSACTION can only be used in transaction blocks",
+                    );
+                }
+                self.set_modes(*modes)?;
+                "SET"
+            }
+            Verb::SetSessionCharacteristics(modes) => {
+                if let Some(isolation) = modes.isolation {
+                    let name = crate::sql::settings::isolation_name(isolation).to_owned();
+                    self.shared.set("default_transaction_isolation", Some(&[name]), false)?;
+                }
+                if let Some(read_only) = modes.read_only {
+                    let value = if read_only { "on" } else { "off" }.to_owned();
+                    self.shared.set("default_transaction_read_only", Some(&[value]), false)?;
+                }
+                "SET"
+            }
+            Verb::Set { name, value, local } => {
+                self.set(name, value, *local)?;
+                "SET"
+            }
+            Verb::Reset(Some(name)) => {
+                self.set(name, &SetValue::Default, false)?;
+                "RESET"
+            }
+            Verb::Reset(None) => {
+                self.shared.reset_all()?;
+                "RESET"
+            }
+            Verb::Show(name) => return self.show(name.as_deref()),
+            Verb::DiscardAll => {
+                self.discard_all()?;
+                "DISCARD ALL"
+            }
+            Verb::DiscardPlans => {
+                self.statements.values().for_each(|prepared| prepared.forget_plan());
+                "DISCARD PLANS"
+            }
+            Verb::DiscardSequences => {
+                self.shared.forget_sequences();
+                "DISCARD SEQUENCES"
+            }
+            // There are no temporary tables to drop.
+            Verb::DiscardTemp => "DISCARD TEMP",
+            Verb::Prepare { name, types, statement } => {
+                self.prepare(name, types, statement).await?;
+                "PREPARE"
+            }
+            Verb::Execute { name, arguments } => return self.execute_prepared(name, arguments).await,
+            Verb::Deallocate(Some(name)) => {
+                self.statement(name)?;
+                self.statements.remove(name);
+                "DEALLOCATE"
+            }
+            Verb::Deallocate(None) => {
+                self.statements.clear();
+                "DEALLOCATE ALL"
+            }
+            Verb::Explain { options, statement } => {
+                return self.explain(*options, statement, parameters).await;
+            }
+            Verb::Declare { name, hold, query } => {
+                self.declare(name, *hold, query, parameters).await?;
+                "DECLARE CURSOR"
+            }
+            Verb::Fetch { direction, cursor } => return self.fetch(*direction, cursor).await,
+            Verb::Move { direction, cursor } => {
+                let (_, moved) = self.pull(*direction, cursor).await?;
+                return Ok(State::Done(format!("MOVE {moved}")));
+            }
+            Verb::Close(Some(name)) => {
+                self.portals.remove(name).ok_or_else(|| no_cursor(name))?;
+                "CLOSE CURSOR"
+            }
+            Verb::Close(None) => {
+                self.portals.clear();
+                "CLOSE CURSOR ALL"
+            }
+            Verb::Unlisten => "UNLISTEN",
+        };
+        Ok(State::Done(tag.to_owned()))
+    }
+
+    fn set(&mut self, name: &str, value: &SetValue, local: bool) -> Result<()> {
+        if local && !self.in_block() {
+            self.warn(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "SET LOCAL can only be used in transaction blocks",
+            );
+        }
+        let values = match value {
+            SetValue::Default => None,
+            SetValue::Values(values) => Some(values.as_slice()),
+        };
+        let one = |values: Option<&[String]>| values.and_then(|v| v.first()).cloned();
+        match name {
+            "transaction_isolation" => {
+                let text = one(values).unwrap_or_default().to_lowercase();
+                let modes = crate::sql::Modes {
+                    isolation: Some(crate::sql::settings::isolation(&text)),
+                    read_only: None,
+                };
+                self.set_modes(modes)
+            }
+            "transaction_read_only" => {
+                let text = one(values).unwrap_or_default().to_lowercase();
+                let read_only = matches!(text.as_str(), "on" | "true" | "1" | "yes");
+                self.set_modes(crate::sql::Modes { isolation: None, read_only: Some(read_only) })
+            }
+            "session_authorization" | "role" => self.set_user(name, one(values)),
+            _ => self.shared.set(name, values, local),
+        }
+    }
+
+    /// SET ROLE and SET SESSION AUTHORIZATION: to oneself, and back.
+    fn set_user(&mut self, name: &str, value: Option<String>) -> Result<()> {
+        match value.as_deref() {
+            None | Some("none" | "default") => Ok(()),
+            Some(user) if user == self.user => Ok(()),
+            Some(_) => Err(Error::unsupported(
+                if name == "role" { "SET ROLE to another role" } else { "SET SESSION AUTHORIZATION" },
+                "Connect as that role.",
+            )),
+        }
+    }
+
+    pub(super) fn show_columns(&self, name: Option<&str>) -> Result<Arc<[ResultColumn]>> {
+        let column = |name: &str| ResultColumn {
+            name: name.to_owned(),
+            ty: PgType::TEXT,
+            table: 0,
+            attribute: 0,
+        };
+        Ok(match name {
+            None => [column("name"), column("setting"), column("description")].into(),
+            Some(name) => [column(&self.shared.settings().show(name)?.0)].into(),
+        })
+    }
+
+    fn show(&self, name: Option<&str>) -> Result<State> {
+        let settings = self.shared.settings();
+        let (isolation, read_only) = self.transaction_settings();
+        let value = |name: &str, value: String| match name {
+            "transaction_isolation" => isolation.to_owned(),
+            "transaction_read_only" => read_only.to_owned(),
+            _ => value,
+        };
+        let rows = match name {
+            Some(name) => {
+                let (name, text) = settings.show(name)?;
+                vec![vec![Datum::text(value(&name, text))]]
+            }
+            None => settings
+                .all()
+                .into_iter()
+                .map(|(name, text, description)| {
+                    let text = value(&name, text);
+                    vec![Datum::text(name), Datum::text(text), Datum::text(description)]
+                })
+                .collect(),
+        };
+        Ok(self.fixed(rows, "SHOW"))
+    }
+
+    /// Rows that are all there.
+    fn fixed(&self, rows: Vec<Vec<Datum<'static>>>, tag: &str) -> State {
+        let style = self.shared.settings().typed.style.clone();
+        let rows = futures::stream::iter([Ok(Rows::Datums(rows))]).boxed();
+        running(rows, Tag::Fixed(tag.to_owned()), style)
+    }
+
+    fn discard_all(&mut self) -> Result<()> {
+        if self.in_block() {
+            return Err(Error::new(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "DISCARD ALL cannot run inside a transaction block",
+            ));
+        }
+        self.portals.clear();
+        self.statements.clear();
+        self.shared.reset_all()?;
+        self.shared.forget_sequences();
+        self.shared.unlock_all();
+        Ok(())
+    }
+
+    async fn prepare(&mut self, name: &str, types: &[PgType], statement: &Statement) -> Result<()> {
+        if matches!(statement.body, Body::Session(_)) {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared",
+            ));
+        }
+        let prepared = Prepared::new(statement.clone(), types.to_vec(), true);
+        let planned = Box::pin(self.planned(&prepared)).await?;
+        if matches!(planned.way, Way::Ddl | Way::Copy) {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared",
+            ));
+        }
+        self.keep_statement(name, prepared)
+    }
+
+    async fn execute_prepared(&mut self, name: &str, arguments: &[ast::Expr]) -> Result<State> {
+        let prepared = self.statement(name)?;
+        let mut planned = Box::pin(self.planned(&prepared)).await?;
+        let parameters = self.arguments(name, arguments, &planned.parameters).await?;
+        let outcome = Box::pin(self.run(&prepared, &mut planned, &parameters)).await?;
+        self.row_state(outcome)
+    }
+
+    fn row_state(&self, outcome: Outcome) -> Result<State> {
+        let style = self.shared.settings().typed.style.clone();
+        match outcome {
+            Outcome::Command(tag) => Ok(State::Done(tag)),
+            Outcome::Rows { rows, tag, .. } => Ok(running(rows, tag, style)),
+            Outcome::CopyIn(_) | Outcome::CopyOut(_) | Outcome::Replan => {
+                Err(Error::internal("a prepared statement turned into a COPY"))
+            }
+        }
+    }
+
+    /// EXECUTE's arguments as values of the parameters' types.
+    async fn arguments(
+        &mut self,
+        name: &str,
+        arguments: &[ast::Expr],
+        types: &[PgType],
+    ) -> Result<Vec<Datum<'static>>> {
+        if arguments.len() != types.len() {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!("wrong number of parameters for prepared statement \"{name}\""),
+            )
+            .detail(format!("Expected {} parameters but got {}.", types.len(), arguments.len())));
+        }
+        if arguments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let catalog = self.catalog()?;
+        let info = self.info()?;
+        let execution = self.execution(&[])?;
+        let context =
+            PlanContext { catalog: &catalog, info: &info, parameters: &[], row_keys: &[] };
+        let engine = self.engine.clone();
+        let mut values =
+            engine.query.evaluate(arguments, None, &[Vec::new()], &context, &execution).await?;
+        let row = values.pop().unwrap_or_default();
+        row.into_iter()
+            .zip(types)
+            .map(|((datum, from), to)| {
+                cast::cast(datum, from, *to, CastContext::Assignment, &info.style)
+            })
+            .collect()
+    }
+
+    async fn explain(
+        &mut self,
+        options: ExplainOptions,
+        statement: &Statement,
+        parameters: &[Datum<'static>],
+    ) -> Result<State> {
+        if let Body::Session(_) = statement.body {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "EXPLAIN takes a SELECT, INSERT, UPDATE, DELETE or VALUES",
+            ));
+        }
+        self.open()?.txn.start_statement()?;
+        let prepared = Arc::new(Prepared::new(statement.clone(), Vec::new(), false));
+        let planned = Box::pin(self.planned(&prepared)).await?;
+        let lines = match &planned.way {
+            Way::Query(plan) => {
+                let execution = self.execution(parameters)?;
+                let engine = self.engine.clone();
+                let work = engine.query.explain(
+                    plan,
+                    execution,
+                    options.analyze,
+                    options.verbose,
+                );
+                self.limits().guard(work).await?
+            }
+            Way::Dml(plan) => {
+                let types = planned.parameters.clone();
+                self.with_context(parameters, &types, async |context| {
+                    dml::explain(context, plan, options).await
+                })
+                .await?
+            }
+            Way::Ddl | Way::Copy | Way::Verb(_) | Way::Empty => {
+                return Err(Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    "EXPLAIN takes a SELECT, INSERT, UPDATE, DELETE or VALUES",
+                ));
+            }
+        };
+        debug_assert_eq!(explain_columns().len(), 1);
+        Ok(self.fixed(lines.into_iter().map(|line| vec![Datum::text(line)]).collect(), "EXPLAIN"))
+    }
+
+    async fn declare(
+        &mut self,
+        name: &str,
+        hold: bool,
+        query: &Statement,
+        parameters: &Arc<[Datum<'static>]>,
+    ) -> Result<()> {
+        if !hold && !self.in_block() {
+            return Err(Error::new(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "DECLARE CURSOR can only be used in transaction blocks",
+            ));
+        }
+        if self.portals.contains_key(name) {
+            return Err(Error::new(
+                SqlState::DUPLICATE_CURSOR,
+                format!("cursor \"{name}\" already exists"),
+            ));
+        }
+        let prepared = Arc::new(Prepared::new(query.clone(), Vec::new(), false));
+        let mut planned = Box::pin(self.planned(&prepared)).await?;
+        let Some(columns) = planned.columns.clone() else {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "a cursor needs a query"));
+        };
+        let outcome = Box::pin(self.run(&prepared, &mut planned, parameters)).await?;
+        let state = self.row_state(outcome)?;
+        let portal = Portal {
+            statement: prepared,
+            planned,
+            parameters: parameters.clone(),
+            formats: formats(&[Format::Text], columns.len())?,
+            columns: Some(columns),
+            state,
+            hold: if hold { Hold::Wanted } else { Hold::No },
+        };
+        self.portals.insert(name.to_owned(), portal);
+        Ok(())
+    }
+
+    async fn fetch(&mut self, direction: Direction, name: &str) -> Result<State> {
+        let (blocks, _) = self.pull(direction, name).await?;
+        let style = self.shared.settings().typed.style.clone();
+        let rows = futures::stream::iter(blocks.into_iter().map(Ok)).boxed();
+        Ok(State::Rows(Running::new(rows, Tag::Counted("FETCH"), style)))
+    }
+
+    /// Takes rows from a cursor.
+    async fn pull(&mut self, direction: Direction, name: &str) -> Result<(Vec<Rows>, u64)> {
+        let mut portal = self.portals.remove(name).ok_or_else(|| no_cursor(name))?;
+        let mut left = match direction {
+            Direction::All => u64::MAX,
+            Direction::Forward(count) => count,
+        };
+        let mut blocks = Vec::new();
+        let mut taken = 0;
+        if let State::Rows(running) = &mut portal.state {
+            while left > 0 {
+                let limit = usize::try_from(left).unwrap_or(usize::MAX);
+                let Some(rows) = self.limits().guard(running.next(limit)).await? else { break };
+                taken += rows.len() as u64;
+                left -= rows.len() as u64;
+                blocks.push(rows);
+            }
+        }
+        self.portals.insert(name.to_owned(), portal);
+        Ok((blocks, taken))
+    }
+}

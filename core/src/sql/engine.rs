@@ -1,0 +1,21 @@
+//! What all sessions of a database share.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use crate::catalog::{Cache, Sequences};
+use crate::env::Env;
+use crate::query::QueryEngine;
+use crate::txn::{Interrupt, Transactions};
+
+/// The parts of an open database.
+pub struct Engine {
+    pub env: Env,
+    pub transactions: Transactions,
+    pub catalog: Cache,
+    pub sequences: Sequences,
+    pub query: QueryEngine,
+    /// Running sessions by process number, for `pg_cancel_backend`.
+    pub sessions: Mutex<HashMap<i32, Interrupt>>,
+}

@@ -1,0 +1,271 @@
+//! From text to statements.
+//!
+//! sqlparser reads queries, writes and DDL. What only concerns the session is read here token by
+//! token (see [`super::session_verbs`]), which also covers the forms that sqlparser does not know;
+//! so are the locking clauses that it cannot represent.
+
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use super::cursor::Cursor;
+use super::session_verbs;
+use super::statement::{Body, LockWait, Locking, Statement};
+use crate::error::{Error, Result, SqlState};
+use crate::txn::RowMode;
+
+/// Levels of nesting (parentheses, operators, sub-queries) that a statement may have.
+const MAX_DEPTH: usize = 120;
+
+/// Statements that one query string may hold.
+const MAX_STATEMENTS: usize = 100_000;
+
+/// Reads a query string of any number of statements; empty ones are left out.
+///
+/// # Errors
+/// 42601 with the position of the offending token.
+pub fn parse(sql: &str) -> Result<Vec<Statement>> {
+    let source = Source::new(sql);
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| lexical_error(&source, &error.message, error.location))?;
+    let mut statements = Vec::new();
+    for tokens in split(&tokens) {
+        if statements.len() == MAX_STATEMENTS {
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("a query string may hold at most {MAX_STATEMENTS} statements"),
+            ));
+        }
+        statements.push(parse_one(&source, tokens)?);
+    }
+    Ok(statements)
+}
+
+/// The text of a query string, for positions and slices.
+pub(super) struct Source<'a> {
+    text: &'a str,
+    /// Byte offset of each line's start.
+    lines: Vec<usize>,
+}
+
+impl<'a> Source<'a> {
+    fn new(text: &'a str) -> Self {
+        let lines = std::iter::once(0)
+            .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1))
+            .collect();
+        Source { text, lines }
+    }
+
+    /// Byte offset of a location (lines and columns count characters from 1).
+    fn offset(&self, location: Location) -> usize {
+        let line = (location.line as usize).saturating_sub(1);
+        let start = self.lines.get(line).copied().unwrap_or(self.text.len());
+        let rest = self.text.get(start..).unwrap_or("");
+        let column = (location.column as usize).saturating_sub(1);
+        rest.char_indices().nth(column).map_or(self.text.len(), |(at, _)| start + at)
+    }
+
+    /// Position in characters from 1, as error messages count.
+    fn position(&self, location: Location) -> usize {
+        let offset = self.offset(location);
+        self.text.get(..offset).map_or(1, |before| before.chars().count() + 1)
+    }
+}
+
+/// The statements' tokens, without white space and comments.
+fn split(tokens: &[TokenWithSpan]) -> Vec<Vec<TokenWithSpan>> {
+    let mut statements = Vec::new();
+    let mut current = Vec::new();
+    for token in tokens {
+        match token.token {
+            Token::SemiColon => {
+                if !current.is_empty() {
+                    statements.push(std::mem::take(&mut current));
+                }
+            }
+            Token::Whitespace(_) | Token::EOF => {}
+            _ => current.push(token.clone()),
+        }
+    }
+    if !current.is_empty() {
+        statements.push(current);
+    }
+    statements
+}
+
+fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
+    let text = match (tokens.first(), tokens.last()) {
+        (Some(first), Some(last)) => {
+            let (from, to) = (source.offset(first.span.start), source.offset(last.span.end));
+            source.text.get(from..to).unwrap_or(source.text).to_owned()
+        }
+        _ => String::new(),
+    };
+    let body = parse_body(source, tokens)?;
+    Ok(Statement { body, text })
+}
+
+/// Reads the tokens of one statement. Also called for statements inside others (EXPLAIN, PREPARE).
+pub(super) fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Body> {
+    let mut cursor = Cursor::new(source, &tokens);
+    if let Some(verb) = session_verbs::parse(&mut cursor)? {
+        return Ok(Body::Session(verb));
+    }
+    if let Some(form) = super::ddl::parse(&mut cursor)? {
+        return Ok(Body::Ddl(Box::new(form)));
+    }
+    let (tokens, locking) = take_locking(source, tokens)?;
+    let dialect = PostgreSqlDialect {};
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let statement = parser.parse_statement().map_err(|error| syntax_error(source, &error))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        return Err(near(source, &next));
+    }
+    if !locking.is_empty() && !matches!(statement, ast::Statement::Query(_)) {
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "a locking clause belongs to a SELECT statement",
+        ));
+    }
+    Ok(Body::Sql(Box::new(statement), locking))
+}
+
+/// Splits the locking clauses off the end of a statement's tokens.
+fn take_locking(
+    source: &Source<'_>,
+    mut tokens: Vec<TokenWithSpan>,
+) -> Result<(Vec<TokenWithSpan>, Vec<Locking>)> {
+    let starts_query = tokens.first().is_some_and(|token| match &token.token {
+        Token::Word(word) => {
+            matches!(word.value.to_ascii_uppercase().as_str(), "SELECT" | "WITH" | "VALUES" | "TABLE")
+        }
+        Token::LParen => true,
+        _ => false,
+    });
+    if !starts_query {
+        return Ok((tokens, Vec::new()));
+    }
+    let mut depth = 0_i64;
+    let mut start = None;
+    for (at, token) in tokens.iter().enumerate() {
+        match &token.token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket => depth -= 1,
+            Token::Word(word)
+                if depth == 0
+                    && start.is_none()
+                    && word.quote_style.is_none()
+                    && word.value.eq_ignore_ascii_case("for")
+                    && is_lock_strength(tokens.get(at + 1)) =>
+            {
+                start = Some(at);
+            }
+            _ => {}
+        }
+    }
+    let Some(start) = start else { return Ok((tokens, Vec::new())) };
+    let tail = tokens.split_off(start);
+    let mut cursor = Cursor::new(source, &tail);
+    let mut clauses = Vec::new();
+    while cursor.keyword("FOR") {
+        let mode = if cursor.keyword("UPDATE") {
+            RowMode::Update
+        } else if cursor.keywords(&["NO", "KEY", "UPDATE"]) {
+            RowMode::NoKeyUpdate
+        } else if cursor.keyword("SHARE") {
+            RowMode::Share
+        } else if cursor.keywords(&["KEY", "SHARE"]) {
+            RowMode::KeyShare
+        } else {
+            return Err(cursor.unexpected());
+        };
+        let mut of = Vec::new();
+        if cursor.keyword("OF") {
+            of.push(cursor.identifier()?);
+            while cursor.token(&Token::Comma) {
+                of.push(cursor.identifier()?);
+            }
+        }
+        let wait = if cursor.keyword("NOWAIT") {
+            LockWait::NoWait
+        } else if cursor.keywords(&["SKIP", "LOCKED"]) {
+            LockWait::SkipLocked
+        } else {
+            LockWait::Block
+        };
+        clauses.push(Locking { mode, of, wait });
+    }
+    // PostgreSQL takes LIMIT and OFFSET behind the locking clause too.
+    tokens.extend(cursor.rest());
+    Ok((tokens, clauses))
+}
+
+fn is_lock_strength(token: Option<&TokenWithSpan>) -> bool {
+    matches!(token.map(|token| &token.token), Some(Token::Word(word))
+        if matches!(word.value.to_ascii_uppercase().as_str(), "UPDATE" | "NO" | "SHARE" | "KEY"))
+}
+
+/// `syntax error at or near "…"`, as PostgreSQL words it.
+pub(super) fn near(source: &Source<'_>, token: &TokenWithSpan) -> Error {
+    if token.token == Token::EOF {
+        return Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
+            .position(source.text.chars().count() + 1);
+    }
+    let (from, to) = (source.offset(token.span.start), source.offset(token.span.end));
+    let text = source.text.get(from..to).filter(|text| !text.is_empty());
+    let text = text.map_or_else(|| token.token.to_string(), str::to_owned);
+    Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{text}\""))
+        .position(source.position(token.span.start))
+}
+
+fn lexical_error(source: &Source<'_>, message: &str, location: Location) -> Error {
+    let lower = message.to_ascii_lowercase();
+    let what = if lower.contains("string literal") {
+        "unterminated quoted string"
+    } else if lower.contains("comment") {
+        "unterminated /* comment"
+    } else if lower.contains("identifier") || lower.contains("expected close delimiter") {
+        "unterminated quoted identifier"
+    } else if lower.contains("dollar") {
+        "unterminated dollar-quoted string"
+    } else {
+        message
+    };
+    let offset = source.offset(location);
+    let rest = source.text.get(offset..).unwrap_or("");
+    Error::new(SqlState::SYNTAX_ERROR, format!("{what} at or near \"{rest}\""))
+        .position(source.position(location))
+}
+
+/// A parser error of sqlparser in PostgreSQL's words. Its message ends with the token it met and
+/// where: `Expected: x, found: y at Line: 1, Column: 8`.
+fn syntax_error(source: &Source<'_>, error: &ParserError) -> Error {
+    let message = match error {
+        ParserError::RecursionLimitExceeded => {
+            return Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                .hint(format!("Statements may be nested at most {MAX_DEPTH} levels deep."));
+        }
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+    };
+    let Some((_, found)) = message.rsplit_once("found: ") else {
+        return Error::new(SqlState::SYNTAX_ERROR, format!("syntax error: {message}"));
+    };
+    let Some((token, place)) = found.rsplit_once(" at Line: ") else {
+        return Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
+            .position(source.text.chars().count() + 1);
+    };
+    let location = place.split_once(", Column: ").and_then(|(line, column)| {
+        Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+    });
+    let error =
+        Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{token}\""));
+    match location {
+        Some(location) => error.position(source.position(location)),
+        None => error,
+    }
+}

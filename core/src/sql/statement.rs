@@ -1,0 +1,108 @@
+//! A statement after parsing: who runs it is decided here.
+
+use datafusion::sql::sqlparser::ast;
+
+use crate::txn::{Isolation, RowMode};
+use crate::types::PgType;
+
+/// One statement of a query string.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub body: Body,
+    /// The text between the semicolons.
+    pub text: String,
+}
+
+/// Who runs a statement.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// The session itself: transactions, settings, prepared statements, cursors.
+    Session(Verb),
+    /// Everything else: queries, writes, DDL. A query's locking clauses are taken out of the AST.
+    Sql(Box<ast::Statement>, Vec<Locking>),
+    /// DDL in a form that sqlparser does not know.
+    Ddl(Box<super::ddl::Form>),
+    /// Only white space and comments.
+    Empty,
+}
+
+/// `FOR UPDATE …` at the end of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Locking {
+    pub mode: RowMode,
+    /// Names of FROM items; empty means all.
+    pub of: Vec<String>,
+    pub wait: LockWait,
+}
+
+/// What a locking clause does about a row that another transaction holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockWait {
+    Block,
+    NoWait,
+    SkipLocked,
+}
+
+/// Modes of BEGIN and SET TRANSACTION; `None` leaves a mode as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modes {
+    pub isolation: Option<Isolation>,
+    pub read_only: Option<bool>,
+}
+
+/// The right side of SET.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetValue {
+    Default,
+    /// One or more values, as text.
+    Values(Vec<String>),
+}
+
+/// Where FETCH and MOVE go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Forward by so many rows.
+    Forward(u64),
+    All,
+}
+
+/// What EXPLAIN was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExplainOptions {
+    pub analyze: bool,
+    pub verbose: bool,
+}
+
+/// Statements that the session runs itself.
+#[derive(Clone, Debug)]
+pub enum Verb {
+    Begin(Modes),
+    Commit { chain: bool },
+    Rollback { chain: bool },
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    SetTransaction(Modes),
+    SetSessionCharacteristics(Modes),
+    Set { name: String, value: SetValue, local: bool },
+    /// `None` is ALL.
+    Reset(Option<String>),
+    /// `None` is ALL.
+    Show(Option<String>),
+    DiscardAll,
+    DiscardPlans,
+    DiscardSequences,
+    DiscardTemp,
+    Prepare { name: String, types: Vec<PgType>, statement: Box<Statement> },
+    Execute { name: String, arguments: Vec<ast::Expr> },
+    /// `None` is ALL.
+    Deallocate(Option<String>),
+    Explain { options: ExplainOptions, statement: Box<Statement> },
+    Declare { name: String, hold: bool, query: Box<Statement> },
+    Fetch { direction: Direction, cursor: String },
+    Move { direction: Direction, cursor: String },
+    /// `None` is ALL.
+    Close(Option<String>),
+    /// LISTEN is refused, so there is never anything to stop.
+    Unlisten,
+}
