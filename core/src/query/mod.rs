@@ -6,10 +6,12 @@
 
 mod info;
 mod rows;
+mod surroundings;
 mod system;
 
 pub use info::{SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
+pub use surroundings::{Surroundings, surroundings};
 pub use system::{NoSystemCatalog, SystemCatalog};
 
 use std::collections::HashMap;
