@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::functions::core::coalesce as coalesce_udf;
-use datafusion::logical_expr::{Expr, Operator, Unnest};
+use datafusion::logical_expr::expr::Unnest;
+use datafusion::logical_expr::{Expr, Operator};
 use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::coerce::{self, common_decimal};

@@ -202,7 +202,7 @@ pub(super) fn define(all: &mut Definitions) {
         if count > 50 {
             return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"));
         }
-        num((1..=count).map(BigDecimal::from).product())
+        num((1..=count).fold(BigDecimal::from(1), |product, next| product * BigDecimal::from(next)))
     });
     all.add("pi", "", "float8", |_, _| f8(std::f64::consts::PI));
     all.add("degrees", "float8", "float8", |_, a| f8(float_at(a, 0).to_degrees()));
