@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use sqllogictest::{
-    ColumnType as _, Condition, QueryExpect, Record, RecordOutput, Runner, SortMode,
+    ColumnType as _, QueryExpect, Record, RecordOutput, Runner, SortMode,
     StatementExpect,
 };
 
@@ -48,7 +48,7 @@ pub fn import(sql: &str) -> String {
 }
 
 /// Runs a script in an empty database of the PostgreSQL at `place` and gives it back with what
-/// that answered. Records that are for OmenDB only stay as they are.
+/// that answered. Records for OmenDB or for the extended protocol alone stay as they are.
 pub fn record(path: &Path, script: &str, place: &str) -> Result<String, Failure> {
     let name = path.display().to_string();
     let records: Vec<Record<Type>> = sqllogictest::parser::parse_with_name(script, name)?;
@@ -60,28 +60,17 @@ pub fn record(path: &Path, script: &str, place: &str) -> Result<String, Failure>
     configure(&mut runner, Protocol::Simple);
     let mut out = String::new();
     for record in records {
-        // Records for the extended protocol alone are recorded as well: PostgreSQL answers alike.
-        let record = without_protocol(record);
         let answer = futures::executor::block_on(runner.apply_record(record.clone()));
         out += &unparse(&record, &answer);
+        if matches!(record, Record::Statement { .. } | Record::Query { .. }) {
+            out.push('\n');
+        }
     }
     runner.shutdown();
     while out.ends_with("\n\n") {
         out.pop();
     }
     Ok(out)
-}
-
-fn without_protocol(mut record: Record<Type>) -> Record<Type> {
-    if let Record::Statement { conditions, .. } | Record::Query { conditions, .. } = &mut record {
-        conditions.retain(|condition| {
-            let (Condition::OnlyIf { label } | Condition::SkipIf { label }) = condition else {
-                return true;
-            };
-            label != "simple" && label != "extended"
-        });
-    }
-    record
 }
 
 fn unparse(record: &Record<Type>, answer: &RecordOutput<Type>) -> String {

@@ -160,10 +160,11 @@ fn show(cell: Option<&str>) -> String {
 
 /// A result row as it stands in a script.
 pub fn line(row: &[String]) -> String {
+    if row.is_empty() {
+        return "(no columns)".to_owned();
+    }
     row.join(" | ")
 }
-
-pub type ScriptRunner<F> = Runner<Connection, F>;
 
 /// Prepares a runner to compare as this format does.
 pub fn configure<M>(runner: &mut Runner<Connection, M>, protocol: Protocol)

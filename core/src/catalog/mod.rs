@@ -21,7 +21,7 @@ pub use names::{
 pub use object::Object;
 pub use objects::*;
 pub use sequences::{Sequences, row_id_mark, sequence_mark};
-pub use store::{bootstrap, relation_name_lock, role_name_lock, schema_name_lock};
+pub use store::{bootstrap, object_row_key, relation_name_lock, role_name_lock, schema_name_lock};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -141,6 +141,18 @@ impl Sequences {
             })
     }
 
+    /// Lets the row ids of `to` go on where those of `from` are: its rows keep their keys there.
+    pub fn move_row_ids(&self, from: TableId, to: TableId) -> Result<()> {
+        let (last, called) = self.with(Mark::RowIds(from), 1, |counter| {
+            Ok((counter.last, counter.called))
+        })?;
+        self.with(Mark::RowIds(to), 1, |counter| {
+            self.submit(&[(Mark::RowIds(to), last, called)])?;
+            (counter.last, counter.called, counter.covered) = (last, called, 0);
+            Ok(())
+        })
+    }
+
     /// Writes exact marks, so that an orderly close loses no values. Call it before closing the
     /// store, when no session runs any more.
     pub fn flush(&self) -> Result<()> {

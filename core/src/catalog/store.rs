@@ -97,8 +97,7 @@ impl Catalog {
     /// XX001 when a row is damaged.
     pub(super) fn read(view: &View) -> Result<Catalog> {
         let mut catalog = Catalog::default();
-        // A catalog without own changes is read beside the transaction: it must not become a part
-        // of what SERIALIZABLE validates, or any DDL would abort every running transaction.
+        // Without own changes the snapshot itself answers, and nothing has to be merged.
         if view.version(CATALOG_TABLE).is_some() {
             let rows = view
                 .snapshot()
@@ -161,7 +160,7 @@ impl Catalog {
             Object::Sequence(it) => json(it.as_ref()),
             Object::Role(it) => json(it.as_ref()),
         }?;
-        txn.put(CATALOG_TABLE, object_key(&object), bytes)?;
+        txn.put(CATALOG_TABLE, object_row_key(&object), bytes)?;
         self.insert(object);
         Ok(())
     }
@@ -177,7 +176,7 @@ impl Catalog {
             self.set_comment(txn, oid, sub, None)?;
         }
         if let Some(object) = self.objects.get(&oid).cloned() {
-            txn.delete(CATALOG_TABLE, object_key(&object))?;
+            txn.delete(CATALOG_TABLE, object_row_key(&object))?;
             self.forget(oid);
         }
         Ok(())
@@ -272,7 +271,8 @@ impl Catalog {
     }
 }
 
-fn object_key(object: &Object) -> Vec<u8> {
+/// The key of an object's row in the catalog table.
+pub fn object_row_key(object: &Object) -> Vec<u8> {
     let kind = match object {
         Object::Schema(_) => SCHEMA,
         Object::Table(_) => TABLE,

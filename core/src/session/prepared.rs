@@ -9,7 +9,8 @@ use super::Session;
 use crate::catalog::{Catalog, SearchPath};
 use crate::error::{Error, Result, SqlState};
 use crate::query::{Plan, PlanContext, ResultColumn, SessionInfo};
-use crate::sql::{Body, Statement, Verb, ddl, dml};
+use crate::sql::settings::Typed;
+use crate::sql::{Body, Engine, Locking, Statement, Verb, ddl, dml};
 use crate::types::PgType;
 
 /// A statement that was parsed, with the plan of its last use.
@@ -39,6 +40,7 @@ pub(super) enum Way {
     Dml(Arc<dml::Prepared>),
     Copy,
     Ddl,
+    Empty,
 }
 
 impl Prepared {
@@ -69,8 +71,8 @@ impl Session {
             }
         }
         let info = self.info()?;
-        let planned =
-            Arc::new(self.plan_body(&prepared.statement.body, &prepared.declared, catalog, &info).await?);
+        let planned = plan_body(self.engine.clone(), prepared, catalog, &info, &settings.typed).await?;
+        let planned = Arc::new(planned);
         if let Some(kept) = kept {
             if kept.columns.as_ref().map(|columns| shape(columns))
                 != planned.columns.as_ref().map(|columns| shape(columns))
@@ -83,49 +85,6 @@ impl Session {
         }
         *prepared.planned.lock() = Some(planned.clone());
         Ok(planned)
-    }
-
-    async fn plan_body(
-        &self,
-        body: &Body,
-        declared: &[PgType],
-        catalog: Arc<Catalog>,
-        info: &Arc<SessionInfo>,
-    ) -> Result<Planned> {
-        let context =
-            PlanContext { catalog: &catalog, info, parameters: declared, row_keys: &[] };
-        let (parameters, columns, way) = match body {
-            Body::Session(verb) => (Vec::new(), None, Way::Verb(verb.clone())),
-            Body::Sql(statement, locking) => match statement.as_ref() {
-                ast::Statement::Copy { .. } => (Vec::new(), None, Way::Copy),
-                statement if ddl::handles(statement) => (Vec::new(), None, Way::Ddl),
-                statement => {
-                    match dml::prepare(&self.engine, statement, locking, &context).await? {
-                        Some(prepared) => (
-                            prepared.parameters.clone(),
-                            prepared.columns.clone(),
-                            Way::Dml(prepared),
-                        ),
-                        None => match statement {
-                            ast::Statement::Query(query) => {
-                                let plan = self.engine.query.plan(query, &context).await?;
-                                (plan.parameters.clone(), Some(plan.columns.clone()), Way::Query(plan))
-                            }
-                            other => return Err(unsupported(other)),
-                        },
-                    }
-                }
-            },
-        };
-        let typed = &self.shared.settings().typed;
-        Ok(Planned {
-            catalog,
-            search_path: typed.search_path.clone(),
-            zone: typed.zone.clone(),
-            parameters,
-            columns,
-            way,
-        })
     }
 
     /// Session statements are not planned, but some return rows.
@@ -181,6 +140,51 @@ impl Session {
         self.shared.set_catalog(catalog.clone());
         Ok(catalog)
     }
+}
+
+/// Chooses the way of a statement that is not the session's own.
+async fn plan_body(
+    engine: Arc<Engine>,
+    prepared: &Prepared,
+    catalog: Arc<Catalog>,
+    info: &Arc<SessionInfo>,
+    typed: &Typed,
+) -> Result<Planned> {
+    let context =
+        PlanContext { catalog: &catalog, info, parameters: &prepared.declared, row_keys: &[] };
+    let (parameters, columns, way) = match &prepared.statement.body {
+        Body::Session(verb) => (Vec::new(), None, Way::Verb(verb.clone())),
+        Body::Ddl(_) => (Vec::new(), None, Way::Ddl),
+        Body::Empty => (Vec::new(), None, Way::Empty),
+        Body::Sql(statement, locking) => match statement.as_ref() {
+            ast::Statement::Copy { .. } => (Vec::new(), None, Way::Copy),
+            statement if ddl::handles(statement) => (Vec::new(), None, Way::Ddl),
+            statement => plan_sql(&engine, statement, locking, &context).await?,
+        },
+    };
+    Ok(Planned {
+        catalog,
+        search_path: typed.search_path.clone(),
+        zone: typed.zone.clone(),
+        parameters,
+        columns,
+        way,
+    })
+}
+
+/// Plans a query or a write.
+async fn plan_sql(
+    engine: &Arc<Engine>,
+    statement: &ast::Statement,
+    locking: &[Locking],
+    context: &PlanContext<'_>,
+) -> Result<(Vec<PgType>, Option<Arc<[ResultColumn]>>, Way)> {
+    if let Some(prepared) = dml::prepare(engine, statement, locking, context).await? {
+        return Ok((prepared.parameters.clone(), prepared.columns.clone(), Way::Dml(prepared)));
+    }
+    let ast::Statement::Query(query) = statement else { return Err(unsupported(statement)) };
+    let plan = engine.query.plan(query, context).await?;
+    Ok((plan.parameters.clone(), Some(plan.columns.clone()), Way::Query(plan)))
 }
 
 fn shape(columns: &[ResultColumn]) -> Vec<(&str, PgType)> {

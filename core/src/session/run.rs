@@ -9,9 +9,11 @@ use super::portal::{Portal, State};
 use super::prepared::{Planned, Prepared, Way};
 use super::session::{CopyState, running};
 use super::{CopyShape, Format, Session};
+use crate::env::Clock;
 use crate::error::{Error, Result, SqlState};
 use crate::query::Execution;
 use crate::sql::{Body, Context, Outcome, Tag, ddl, dml};
+use crate::txn::Interrupt;
 use crate::types::{Datum, PgType};
 
 /// How often a statement is planned anew because the catalog changed under it.
@@ -86,10 +88,7 @@ impl Session {
         parameters: &[Datum<'static>],
     ) -> Result<Outcome> {
         let compiled = matches!(&planned.way, Way::Dml(plan) if plan.is_compiled());
-        let limited = self.shared.settings().typed.statement_timeout.is_some();
-        let interrupt = self.interrupt.clone();
-        let clock = self.engine.env.clock.clone();
-        let timeout = self.shared.settings().typed.statement_timeout;
+        let limits = self.limits();
         let work = self.with_context(parameters, &planned.parameters, async |context| {
             match (&planned.way, &prepared.statement.body) {
                 (Way::Query(plan), _) => {
@@ -104,14 +103,15 @@ impl Session {
                 (Way::Dml(plan), _) => dml::execute(context, plan).await,
                 (Way::Copy, Body::Sql(statement, _)) => dml::copy(context, statement).await,
                 (Way::Ddl, Body::Sql(statement, _)) => ddl::execute(context, statement).await,
+                (Way::Ddl, Body::Ddl(form)) => ddl::execute_form(context, form).await,
                 _ => Err(Error::internal("a statement was planned for another way")),
             }
         });
         // Compiled statements look at the interrupt themselves wherever they wait.
-        if compiled && !limited {
+        if compiled && limits.timeout.is_none() {
             return work.await;
         }
-        guard(work, &interrupt, clock.as_ref(), timeout).await
+        limits.guard(work).await
     }
 
     /// Gives `work` the surroundings of a statement.
@@ -143,10 +143,13 @@ impl Session {
         result
     }
 
-    /// Waits for `work`, but not beyond a cancel request or `statement_timeout`.
-    pub(super) async fn guarded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let timeout = self.shared.settings().typed.statement_timeout;
-        guard(work, &self.interrupt, self.engine.env.clock.as_ref(), timeout).await
+    /// What stops a running statement.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            interrupt: self.interrupt.clone(),
+            clock: self.engine.env.clock.clone(),
+            timeout: self.shared.settings().typed.statement_timeout,
+        }
     }
 
     pub(super) async fn feed_copy(&mut self, data: &[u8]) -> Result<()> {
@@ -181,28 +184,34 @@ fn no_copy() -> Error {
     Error::new(SqlState::PROTOCOL_VIOLATION, "no COPY is in progress")
 }
 
-async fn guard<T>(
-    work: impl Future<Output = Result<T>>,
-    interrupt: &crate::txn::Interrupt,
-    clock: &dyn crate::env::Clock,
+/// What stops a running statement: a cancel request, `statement_timeout`.
+pub(super) struct Limits {
+    interrupt: Interrupt,
+    clock: Arc<dyn Clock>,
+    /// Microseconds.
     timeout: Option<u64>,
-) -> Result<T> {
-    interrupt.check()?;
-    let raised = std::pin::pin!(interrupt.raised());
-    let work = std::pin::pin!(work);
-    let work = select(work, raised);
-    let Some(micros) = timeout else {
-        return match work.await {
-            Either::Left((result, _)) => result,
-            Either::Right((error, _)) => Err(error),
+}
+
+impl Limits {
+    /// Waits for `work`, but not beyond a cancel request or the time-out.
+    pub async fn guard<T>(self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.interrupt.check()?;
+        let raised = std::pin::pin!(self.interrupt.raised());
+        let work = std::pin::pin!(work);
+        let work = select(work, raised);
+        let Some(micros) = self.timeout else {
+            return match work.await {
+                Either::Left((result, _)) => result,
+                Either::Right((error, _)) => Err(error),
+            };
         };
-    };
-    match select(work, clock.sleep(micros)).await {
-        Either::Left((Either::Left((result, _)), _)) => result,
-        Either::Left((Either::Right((error, _)), _)) => Err(error),
-        Either::Right(_) => Err(Error::new(
-            SqlState::QUERY_CANCELED,
-            "canceling statement due to statement timeout",
-        )),
+        match select(work, self.clock.sleep(micros)).await {
+            Either::Left((Either::Left((result, _)), _)) => result,
+            Either::Left((Either::Right((error, _)), _)) => Err(error),
+            Either::Right(_) => Err(Error::new(
+                SqlState::QUERY_CANCELED,
+                "canceling statement due to statement timeout",
+            )),
+        }
     }
 }

@@ -255,7 +255,7 @@ impl Session {
             State::Ready => Err(Error::internal("a portal did not start")),
             State::Done(tag) => Ok(Step::Complete(std::mem::take(tag))),
             State::Rows(running) => {
-                let rows = self.guarded(running.next(limit)).await?;
+                let rows = self.limits().guard(running.next(limit)).await?;
                 match rows {
                     Some(rows) => {
                         let columns = portal.columns.clone().unwrap_or_else(|| Arc::from([]));
@@ -279,7 +279,7 @@ impl Session {
                     portal.state = State::Done(tag.clone());
                     return Ok(Step::Complete(tag));
                 }
-                match self.guarded(source.next()).await? {
+                match self.limits().guard(source.next()).await? {
                     Some(data) => Ok(Step::CopyData(data)),
                     None => {
                         *ended = true;

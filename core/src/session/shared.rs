@@ -197,13 +197,9 @@ impl SessionAccess for Shared {
             ));
         }
         // SKIP never waits, so the future is ready at once.
+        let (target, interrupt) = (LockTarget::Advisory(key), Interrupt::default());
         let mut locks = self.locks.lock();
-        let taken = locks.lock(
-            &LockTarget::Advisory(key),
-            RowMode::Update,
-            Wait::Skip,
-            &Interrupt::default(),
-        );
+        let taken = locks.lock(&target, RowMode::Update, Wait::Skip, &interrupt);
         taken.now_or_never().unwrap_or(Ok(false))
     }
 

@@ -134,11 +134,11 @@ impl Session {
             self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
             return Ok("COMMIT");
         };
-        if !open.block {
+        let (block, failed, options) = (open.block, open.failed, open.txn.options());
+        if !block {
             self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
         }
-        let options = open.txn.options();
-        let tag = if open.failed {
+        let tag = if failed {
             self.rollback();
             "ROLLBACK"
         } else {
@@ -158,10 +158,10 @@ impl Session {
             self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
             return Ok(());
         };
-        if !open.block {
+        let (block, options) = (open.block, open.txn.options());
+        if !block {
             self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
         }
-        let options = open.txn.options();
         self.rollback();
         self.chain(chain, options);
         Ok(())

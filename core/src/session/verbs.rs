@@ -295,8 +295,9 @@ impl Session {
         let execution = self.execution(&[])?;
         let context =
             PlanContext { catalog: &catalog, info: &info, parameters: &[], row_keys: &[] };
+        let engine = self.engine.clone();
         let mut values =
-            self.engine.query.evaluate(arguments, None, &[Vec::new()], &context, &execution).await?;
+            engine.query.evaluate(arguments, None, &[Vec::new()], &context, &execution).await?;
         let row = values.pop().unwrap_or_default();
         row.into_iter()
             .zip(types)
@@ -324,13 +325,14 @@ impl Session {
         let lines = match &planned.way {
             Way::Query(plan) => {
                 let execution = self.execution(parameters)?;
-                let work = self.engine.query.explain(
+                let engine = self.engine.clone();
+                let work = engine.query.explain(
                     plan,
                     execution,
                     options.analyze,
                     options.verbose,
                 );
-                self.guarded(work).await?
+                self.limits().guard(work).await?
             }
             Way::Dml(plan) => {
                 let types = planned.parameters.clone();
@@ -339,7 +341,7 @@ impl Session {
                 })
                 .await?
             }
-            Way::Ddl | Way::Copy | Way::Verb(_) => {
+            Way::Ddl | Way::Copy | Way::Verb(_) | Way::Empty => {
                 return Err(Error::new(
                     SqlState::SYNTAX_ERROR,
                     "EXPLAIN takes a SELECT, INSERT, UPDATE, DELETE or VALUES",
@@ -408,7 +410,7 @@ impl Session {
         if let State::Rows(running) = &mut portal.state {
             while left > 0 {
                 let limit = usize::try_from(left).unwrap_or(usize::MAX);
-                let Some(rows) = self.guarded(running.next(limit)).await? else { break };
+                let Some(rows) = self.limits().guard(running.next(limit)).await? else { break };
                 taken += rows.len() as u64;
                 left -= rows.len() as u64;
                 blocks.push(rows);

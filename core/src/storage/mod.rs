@@ -11,6 +11,7 @@ pub mod fault;
 mod format;
 mod modified;
 mod queue;
+mod recover;
 mod snapshot;
 mod store;
 #[cfg(test)]

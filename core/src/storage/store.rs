@@ -12,7 +12,7 @@ use redb::{Builder, Database, ReadableDatabase, StorageBackend};
 
 use super::modified::Modified;
 use super::queue::{Item, MAX_QUEUED, OnVisible, Outcome, Pending, Queue, Validate};
-use super::{Snapshot, WriteBatch, commit, format};
+use super::{Snapshot, WriteBatch, commit, format, recover};
 use crate::env::{Committer, Env};
 use crate::error::{Error, Result, SqlState};
 
@@ -75,6 +75,7 @@ impl Store {
     pub fn open(backend: impl StorageBackend, options: &Options, env: Env) -> Result<Store> {
         let mut builder = Builder::new();
         builder.set_cache_size(options.cache_bytes);
+        recover::discard_interrupted_creation(&backend)?;
         let database = builder.create_with_backend(backend)?;
         format::check_or_create(&database)?;
         let modified = Arc::new(Modified::new(FIRST_SEQUENCE));

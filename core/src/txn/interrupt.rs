@@ -89,8 +89,8 @@ impl Interrupt {
 
 #[cfg(test)]
 mod tests {
+    use crate::storage::fault::block_on;
     use futures::FutureExt;
-    use futures::executor::block_on;
 
     use super::*;
     use crate::error::SqlState;

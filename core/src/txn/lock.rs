@@ -99,9 +99,15 @@ impl Mode {
 
     /// The name in messages: that of the relation mode, or the one PostgreSQL waits in for rows.
     pub fn name(self, relation: bool) -> &'static str {
-        match RelationMode::ALL.get(usize::from(self.bit)) {
+        Mode::strongest_name(self.bit(), relation)
+    }
+
+    /// The name of the strongest of some modes.
+    pub fn strongest_name(modes: Modes, relation: bool) -> &'static str {
+        let strongest = modes.checked_ilog2().unwrap_or(0) as usize;
+        match RelationMode::ALL.get(strongest) {
             Some(mode) if relation => mode.name(),
-            _ if self.bit == RowMode::Update as u8 => "ExclusiveLock",
+            _ if strongest == RowMode::Update as usize => "ExclusiveLock",
             _ => "ShareLock",
         }
     }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::Wait;
 use super::lock::{Mode, Modes};
 use super::lock_entry::{Entry, OwnerId, Scope, Waiter};
+use super::lock_info::LockInfo;
 use super::lock_key::{FoldHasher, KeyHasher, LockKey};
 use crate::env::Entropy;
 
@@ -159,16 +160,23 @@ impl LockTable {
         })
     }
 
-    /// Every relation and advisory lock, held or waited for: key, owner, modes, granted.
-    pub fn list(&self) -> Vec<(LockKey, OwnerId, Modes, bool)> {
+    /// Every lock on a relation or advisory lock, held or waited for, and the rows waited for.
+    pub fn list(&self) -> Vec<LockInfo> {
         let mut found = Vec::new();
         for shard in &self.shards {
             for (key, entry) in shard.lock().iter() {
                 if matches!(key, LockKey::Row(..)) && !entry.has_waiters() {
                     continue;
                 }
-                found.extend(entry.holders().map(|h| (*key, h.id, h.modes, true)));
-                found.extend(entry.waiters().map(|w| (*key, w.id, w.mode.bit(), false)));
+                let info = |id: OwnerId, modes: Modes, granted| LockInfo {
+                    object: (*key).into(),
+                    mode: Mode::strongest_name(modes, matches!(key, LockKey::Relation(_))),
+                    granted,
+                    group: id.group,
+                };
+                found.extend(entry.holders().map(|held| info(held.id, held.modes, true)));
+                let waiters = entry.waiters();
+                found.extend(waiters.map(|waits| info(waits.id, waits.mode.bit(), false)));
             }
         }
         found

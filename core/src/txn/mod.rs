@@ -6,6 +6,7 @@
 mod interrupt;
 mod lock;
 mod lock_entry;
+mod lock_info;
 mod lock_key;
 mod lock_owner;
 mod lock_table;
@@ -23,6 +24,7 @@ pub use interrupt::Interrupt;
 pub use lock::{
     LockTarget, RelationMode, RowMode, Wait, relation_not_available, row_not_available,
 };
+pub use lock_info::{LockInfo, LockedObject};
 pub use transaction::{BeginOptions, Isolation, RowLock, Savepoint, Transaction};
 pub use transactions::{SessionLocks, Transactions};
 pub use view::{Entry, View, ViewIter};

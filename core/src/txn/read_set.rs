@@ -18,11 +18,13 @@ pub(super) struct ReadSet {
     tables: Mutex<HashMap<TableId, TableReads>>,
 }
 
+type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 #[derive(Default)]
 struct TableReads {
     whole: bool,
     keys: HashSet<Vec<u8>>,
-    ranges: Vec<(Bound<Vec<u8>>, Bound<Vec<u8>>)>,
+    ranges: Vec<KeyRange>,
 }
 
 impl TableReads {

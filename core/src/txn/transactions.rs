@@ -8,7 +8,7 @@ use super::lock_entry::{OwnerId, Scope};
 use super::lock_owner::{LockOwner, Taken};
 use super::lock_table::LockTable;
 use super::recent::RecentCommits;
-use super::{BeginOptions, Interrupt, LockTarget, RowMode, Transaction, Wait};
+use super::{BeginOptions, Interrupt, LockInfo, LockTarget, RowMode, Transaction, Wait};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::storage::Store;
@@ -87,6 +87,12 @@ impl Transactions {
         }
     }
 
+    /// What is locked now: relations, advisory locks, and rows that someone waits for. Rows that
+    /// nobody waits for are left out, as in PostgreSQL, where they live in the rows themselves.
+    pub fn locks(&self) -> Vec<LockInfo> {
+        self.shared.locks.list()
+    }
+
     fn next_id(&self) -> u64 {
         self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -100,7 +106,7 @@ pub struct SessionLocks {
 }
 
 impl SessionLocks {
-    /// Identifies the session among the owners of locks.
+    /// Identifies the session in [`LockInfo::group`].
     pub fn group(&self) -> u64 {
         self.owner.id().group
     }

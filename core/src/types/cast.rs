@@ -120,10 +120,13 @@ pub fn cast(
 }
 
 fn no_cast(from: PgType, to: PgType) -> Error {
-    let name = |ty: PgType| names::format_type(PgType::new(ty.oid));
     Error::new(
         SqlState::CANNOT_COERCE,
-        format!("cannot cast type {} to {}", name(from), name(to)),
+        format!(
+            "cannot cast type {} to {}",
+            names::sql_name(from.oid),
+            names::sql_name(to.oid)
+        ),
     )
 }
 
@@ -164,7 +167,7 @@ fn from_string(
     style: &TextStyle,
 ) -> Result<Datum<'static>> {
     let value = match from.oid {
-        oid::BPCHAR => string::without_padding(value),
+        oid::BPCHAR if is_string(to) => string::without_padding(value),
         _ => value,
     };
     if is_string(to) && from.oid != oid::UNKNOWN {
@@ -432,7 +435,7 @@ fn from_jsonb(value: &str, to: PgType, style: &TextStyle) -> Result<Option<Datum
             SqlState::INVALID_PARAMETER_VALUE,
             format!(
                 "cannot cast jsonb {found} to type {}",
-                names::format_type(PgType::new(to.oid))
+                names::sql_name(to.oid)
             ),
         )),
     }

@@ -30,7 +30,7 @@ const POSITIVE: u8 = 0x02;
 /// # Errors
 /// 42704 for json, as in PostgreSQL; 0A000 for types that PostgreSQL can order and we do not.
 pub fn check(ty: PgType) -> Result<()> {
-    let name = || names::format_type(PgType::new(ty.oid));
+    let name = || names::sql_name(ty.oid);
     match (Kind::of(ty), ty.oid) {
         (Kind::Text, oid::JSON | oid::PG_NODE_TREE | oid::ACLITEM | oid::RECORD | oid::VOID) => {
             Err(Error::new(

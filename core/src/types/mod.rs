@@ -12,6 +12,8 @@ pub mod names;
 pub mod ops;
 mod pg_type;
 pub mod row;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod zone;
 mod zone_abbreviations;

@@ -1,59 +1,206 @@
-//! INSERT, UPDATE, DELETE and COPY: statements that write rows. Also the compiled way, which
-//! reads and writes single rows by key without DataFusion.
+//! INSERT, UPDATE, DELETE and COPY: statements that write rows; SELECT … FOR UPDATE, which locks
+//! them. Also the compiled way, which reads and writes single rows by key without DataFusion.
+//!
+//! See `README.md` in this folder for how a statement runs.
 
+mod assign;
+mod begin;
+mod check;
+mod compiled;
+mod copy;
+mod delete;
+mod explain;
+mod foreign_key;
+mod insert;
+mod lock_rows;
+mod matches;
+mod names;
+mod on_conflict;
+mod returning;
+mod target;
+mod update;
+mod values;
+mod write;
+
+pub use explain::explain;
+
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement, visit_expressions};
 
+use self::compiled::{Compiler, Select};
+use self::delete::Delete;
+use self::insert::Insert;
+use self::lock_rows::LockRows;
+use self::update::Update;
 use super::{Context, Engine, ExplainOptions, Locking, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::{PlanContext, ResultColumn};
 use crate::types::PgType;
 
 /// A prepared statement of this folder.
 pub struct Prepared {
     pub parameters: Vec<PgType>,
-    /// The columns of RETURNING (or of a compiled SELECT), if any.
+    /// The columns of RETURNING (or of a compiled or locking SELECT), if any.
     pub columns: Option<Arc<[ResultColumn]>>,
+    kind: Kind,
+}
+
+enum Kind {
+    Select(Box<Select>),
+    Insert(Box<Insert>),
+    Update(Box<Update>),
+    Delete(Box<Delete>),
+    LockRows(Box<LockRows>),
 }
 
 impl Prepared {
     /// Whether it runs without DataFusion; then it looks at the interrupt itself where it waits.
     pub fn is_compiled(&self) -> bool {
-        todo!()
+        match &self.kind {
+            Kind::Select(_) => true,
+            Kind::Insert(insert) => insert.is_compiled(),
+            Kind::Update(update) => update.is_compiled(),
+            Kind::Delete(delete) => delete.is_compiled(),
+            Kind::LockRows(_) => false,
+        }
     }
 }
 
 /// Prepares INSERT, UPDATE, DELETE, SELECT with `locking` clauses, and those SELECTs that compile;
 /// `None` for any other statement. `locking` holds what stood behind a query (the AST has none).
+///
+/// # Errors
+/// Those of PostgreSQL's parse analysis: unknown names, types that do not fit.
 pub async fn prepare(
     engine: &Arc<Engine>,
     statement: &Statement,
     locking: &[Locking],
     context: &PlanContext<'_>,
 ) -> Result<Option<Arc<Prepared>>> {
-    let _ = (engine, statement, locking, context);
-    todo!()
+    let mut compiler = Compiler::new(context.catalog, context.info, context.parameters);
+    let kind = match statement {
+        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+            write(engine, statement, None, context, &mut compiler).await?
+        }
+        Statement::Query(query) => match query.body.as_ref() {
+            SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) => {
+                write(engine, inner, query.with.as_ref(), context, &mut compiler).await?
+            }
+            _ => {
+                refuse_writing_ctes(query.with.as_ref())?;
+                if locking.is_empty() {
+                    match Select::compile(&mut compiler, query)? {
+                        Some(select) => Kind::Select(Box::new(select)),
+                        None => return Ok(None),
+                    }
+                } else {
+                    let lock =
+                        LockRows::prepare(engine, query, locking, context, &mut compiler).await?;
+                    Kind::LockRows(Box::new(lock))
+                }
+            }
+        },
+        _ => return Ok(None),
+    };
+    let columns = match &kind {
+        Kind::Select(select) => Some(select.columns.clone()),
+        Kind::LockRows(lock) => Some(lock.columns.clone()),
+        Kind::Insert(insert) => insert.returning.as_ref().map(|list| list.columns.clone()),
+        Kind::Update(update) => update.returning.as_ref().map(|list| list.columns.clone()),
+        Kind::Delete(delete) => delete.returning.as_ref().map(|list| list.columns.clone()),
+    };
+    // What nothing decided is text.
+    let parameters = compiler
+        .parameters
+        .iter()
+        .map(|ty| if *ty == PgType::UNKNOWN { PgType::TEXT } else { *ty })
+        .collect();
+    Ok(Some(Arc::new(Prepared {
+        parameters,
+        columns,
+        kind,
+    })))
+}
+
+async fn write(
+    engine: &Arc<Engine>,
+    statement: &Statement,
+    with: Option<&ast::With>,
+    context: &PlanContext<'_>,
+    compiler: &mut Compiler<'_>,
+) -> Result<Kind> {
+    refuse_writing_ctes(with)?;
+    count_parameters(statement, compiler);
+    Ok(match statement {
+        Statement::Insert(insert) => Kind::Insert(Box::new(
+            Insert::prepare(engine, insert, with, context, compiler).await?,
+        )),
+        Statement::Update(update) => Kind::Update(Box::new(
+            Update::prepare(engine, update, with, context, compiler).await?,
+        )),
+        Statement::Delete(delete) => Kind::Delete(Box::new(
+            Delete::prepare(engine, delete, with, context, compiler).await?,
+        )),
+        _ => return Err(Error::internal("not a statement that writes rows")),
+    })
+}
+
+/// A CTE that writes is refused by name.
+fn refuse_writing_ctes(with: Option<&ast::With>) -> Result<()> {
+    let Some(with) = with else { return Ok(()) };
+    for cte in &with.cte_tables {
+        if matches!(
+            cte.query.body.as_ref(),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+        ) {
+            return Err(Error::unsupported(
+                "a data-modifying statement in WITH",
+                "Run the statements one after another in a transaction.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Makes room for every parameter that the statement names, so that their number is known before
+/// the first expression is compiled.
+fn count_parameters(statement: &Statement, compiler: &mut Compiler<'_>) {
+    let mut count = 0_usize;
+    let _ = visit_expressions(statement, |expr| {
+        if let ast::Expr::Value(value) = expr {
+            if let ast::Value::Placeholder(name) = &value.value {
+                if let Some(n) = name.strip_prefix('$').and_then(|n| n.parse::<u16>().ok()) {
+                    count = count.max(usize::from(n));
+                }
+            }
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    if compiler.parameters.len() < count {
+        compiler.parameters.resize(count, PgType::UNKNOWN);
+    }
 }
 
 /// Runs a prepared statement.
+///
+/// # Errors
+/// Those of constraints, locks and expressions.
 pub async fn execute(context: &mut Context<'_>, prepared: &Prepared) -> Result<Outcome> {
-    let _ = (context, prepared);
-    todo!()
+    match &prepared.kind {
+        Kind::Select(select) => select.execute(context),
+        Kind::Insert(insert) => insert.execute(context).await,
+        Kind::Update(update) => update.execute(context).await,
+        Kind::Delete(delete) => delete.execute(context).await,
+        Kind::LockRows(lock) => lock.execute(context).await,
+    }
 }
 
 /// Starts `COPY` in either direction.
+///
+/// # Errors
+/// 42601 and 0A000 for options, 42P01 for tables, 42501 for files of the server.
 pub async fn copy(context: &mut Context<'_>, statement: &Statement) -> Result<Outcome> {
-    let _ = (context, statement);
-    todo!()
-}
-
-/// The plan as `EXPLAIN` shows it, one line each; `analyze` runs the statement.
-pub async fn explain(
-    context: &mut Context<'_>,
-    prepared: &Prepared,
-    options: ExplainOptions,
-) -> Result<Vec<String>> {
-    let _ = (context, prepared, options);
-    todo!()
+    copy::start(context, statement).await
 }

@@ -105,8 +105,8 @@ impl<'a> Scanner<'a> {
             }
             return Err(match self.rest.chars().next() {
                 None => self.malformed("Unexpected end of input."),
-                Some('"') => self.malformed("Unexpected array element."),
-                Some(c) => self.malformed(&format!("Unexpected \"{c}\" character.")),
+                Some('{') => self.malformed("Unexpected \"{\" character."),
+                Some(_) => self.malformed("Unexpected array element."),
             });
         }
     }
@@ -268,9 +268,9 @@ pub fn recv(ty: PgType, bytes: &[u8]) -> Result<Array> {
             SqlState::DATATYPE_MISMATCH,
             format!(
                 "binary data has array element type {sent} ({}) instead of expected {} ({})",
-                names::format_type(PgType::new(sent)),
+                names::sql_name(sent),
                 element.oid,
-                names::format_type(PgType::new(element.oid)),
+                names::sql_name(element.oid),
             ),
         ));
     }

@@ -1,6 +1,5 @@
 //! `bytea`: hex (`\x00ff`) and escape (`a\000b\\`) text, raw bytes on the wire.
 
-use super::invalid_syntax;
 use crate::error::{Error, Result, SqlState};
 
 pub fn parse(text: &str) -> Result<Vec<u8>> {
@@ -54,7 +53,12 @@ fn parse_escape(text: &str) -> Result<Vec<u8>> {
                 out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
                 tail
             }
-            [b'\\', ..] => return Err(invalid_syntax("bytea", text)),
+            [b'\\', ..] => {
+                return Err(Error::new(
+                    SqlState::INVALID_TEXT_REPRESENTATION,
+                    "invalid input syntax for type bytea",
+                ));
+            }
             [byte, tail @ ..] => {
                 out.push(*byte);
                 tail

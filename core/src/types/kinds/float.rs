@@ -3,6 +3,8 @@
 
 use std::fmt::{LowerExp, Write};
 
+use bigdecimal::num_bigint::BigInt;
+
 use super::{exact, invalid_syntax, is_space};
 use crate::error::{Error, Result, SqlState};
 
@@ -73,7 +75,7 @@ pub fn write_float8(value: f64, extra: i32, out: &mut Vec<u8>) {
         return;
     }
     if extra > 0 {
-        write_number(value, None, 15, out);
+        write_number(value, digits_off_tie(value, Width::Float8), 15, out);
     } else {
         let digits = (15 + extra).max(1);
         write_number(value, Some(digits), digits, out);
@@ -86,7 +88,8 @@ pub fn write_float4(value: f32, extra: i32, out: &mut Vec<u8>) {
         return;
     }
     if extra > 0 {
-        write_number(value, None, 6, out);
+        let digits = digits_off_tie(f64::from(value), Width::Float4);
+        write_number(value, digits, 6, out);
     } else {
         let digits = (6 + extra).max(1);
         write_number(f64::from(value), Some(digits), digits, out);
@@ -105,6 +108,91 @@ fn write_special(value: f64, out: &mut Vec<u8>) -> bool {
     };
     out.extend_from_slice(text);
     true
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Width {
+    Float4,
+    Float8,
+}
+
+impl Width {
+    /// The shortest digits in scientific form.
+    fn shortest(self, value: f64) -> String {
+        match self {
+            Width::Float4 => format!("{:e}", value as f32),
+            Width::Float8 => format!("{value:e}"),
+        }
+    }
+
+    fn mantissa_bits(self) -> i32 {
+        match self {
+            Width::Float4 => 24,
+            Width::Float8 => 53,
+        }
+    }
+}
+
+/// The shortest decimal may lie exactly between two floats and read back by the rule for ties.
+/// PostgreSQL does not rely on that rule: it takes a longer decimal then. Returns how many digits
+/// that needs, `None` in all other cases.
+fn digits_off_tie(value: f64, width: Width) -> Option<i32> {
+    const MOST_DIGITS: usize = 17;
+    const FRACTION_BITS: i32 = 52;
+    const EXPONENT_BIAS: i32 = 1023;
+    // A decimal of at most 17 digits is a tie only where floats are one apart or more, and its
+    // power of ten is at most 10^23: further up, 5^k alone has more bits than a tie.
+    const TIES_BELOW: f64 = 1e41;
+    let value = value.abs();
+    if !(2.0_f64.powi(width.mantissa_bits() - 1)..TIES_BELOW).contains(&value) {
+        return None;
+    }
+    let exponent = (value.to_bits() >> FRACTION_BITS) as i32 - EXPONENT_BIAS;
+    let fraction = value.to_bits() & ((1 << FRACTION_BITS) - 1);
+    let mantissa = BigInt::from(fraction | 1 << FRACTION_BITS);
+    let exact = match exponent - FRACTION_BITS {
+        shift @ 0.. => mantissa << shift,
+        shift => mantissa >> -shift,
+    };
+    let shortest = width.shortest(value);
+    let tie = whole_number(&shortest)?;
+    let distance = (&tie - exact) * 4_u8;
+    // Four times the distance to a tie: half the distance to the next float.
+    let spacing = BigInt::from(1_u8) << (exponent + 1 - width.mantissa_bits());
+    let half_below_power_of_two = fraction == 0 && distance == -spacing.clone();
+    if distance.magnitude() != (spacing * 2_u8).magnitude() && !half_below_power_of_two {
+        return None;
+    }
+    let used = shortest
+        .bytes()
+        .take_while(|c| *c != b'e')
+        .filter(u8::is_ascii_digit)
+        .count();
+    let reads_back = |digits: &usize| {
+        let text = format!("{value:.*e}", digits - 1);
+        if whole_number(&text).is_some_and(|number| number == tie) {
+            return false;
+        }
+        match width {
+            Width::Float4 => text.parse() == Ok(value as f32),
+            Width::Float8 => text.parse() == Ok(value),
+        }
+    };
+    (used + 1..=MOST_DIGITS)
+        .find(reads_back)
+        .map(|digits| digits as i32)
+}
+
+/// The integer that a decimal in scientific form is, if it is one.
+fn whole_number(text: &str) -> Option<BigInt> {
+    let (mantissa, exponent) = text.split_once('e')?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: usize = exponent.parse().ok()?;
+    let zeros = exponent.checked_sub(fraction.len())?;
+    BigInt::parse_bytes(
+        format!("{whole}{fraction}{}", "0".repeat(zeros)).as_bytes(),
+        10,
+    )
 }
 
 /// Writes a finite number with `digits` significant digits (`None`: the shortest exact ones), in

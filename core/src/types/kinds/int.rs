@@ -63,7 +63,7 @@ pub fn write_reg(ty: PgType, value: u32, out: &mut Vec<u8>) {
     if value == 0 {
         out.push(b'-');
     } else if ty.oid == oid::REGTYPE && names::is_known(value) {
-        out.extend_from_slice(names::format_type(PgType::new(value)).as_bytes());
+        out.extend_from_slice(names::sql_name(value).as_bytes());
     } else {
         write_u64(u64::from(value), out);
     }

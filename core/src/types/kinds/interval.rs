@@ -1,6 +1,8 @@
 //! `interval`: PostgreSQL's verbose and SQL forms and ISO 8601 durations as input, the `postgres`
 //! style (`1 year 2 mons 3 days 04:05:06`) as output.
 
+mod iso;
+
 use std::cmp::Ordering;
 
 use super::calendar::{USECS_PER_DAY, USECS_PER_HOUR, USECS_PER_MINUTE, USECS_PER_SEC};
@@ -17,7 +19,7 @@ pub fn out_of_range() -> Error {
 
 pub fn parse(text: &str) -> Result<Interval> {
     let read = match decode(text) {
-        Err(Fault::BadFormat) => iso8601(text),
+        Err(Fault::BadFormat) => iso::parse(text),
         other => other,
     };
     let total = read.map_err(|fault| {
@@ -304,117 +306,6 @@ fn number(total: &mut Total, field: &str, unit: Unit) -> std::result::Result<(u3
         Unit::Millennium => total.years(value, fraction, 1_000)?,
     }
     Ok((found, unit))
-}
-
-/// `P1Y2M3DT4H5M6S` and the alternative `P0001-02-03T04:05:06`.
-fn iso8601(text: &str) -> std::result::Result<Total, Fault> {
-    let mut rest = text
-        .trim_end_matches(super::is_space)
-        .strip_prefix('P')
-        .ok_or(Fault::BadFormat)?;
-    if rest.is_empty() {
-        return Err(Fault::BadFormat);
-    }
-    let mut total = Total::default();
-    let mut date_part = true;
-    let mut have_field = false;
-    while !rest.is_empty() {
-        if let Some(tail) = rest.strip_prefix('T') {
-            date_part = false;
-            have_field = false;
-            rest = tail;
-            if rest.is_empty() {
-                return Err(Fault::BadFormat);
-            }
-            continue;
-        }
-        let (whole, fraction, tail) = iso_number(rest)?;
-        let mut tail = tail.chars();
-        let unit = tail.next();
-        match (date_part, unit) {
-            (true, Some('Y')) => total.years(whole, fraction, 1)?,
-            (true, Some('M')) => {
-                total.months(whole)?;
-                total.fraction_days(fraction, 30)?;
-            }
-            (true, Some('W')) => {
-                total.days(whole, 7)?;
-                total.fraction_days(fraction, 7)?;
-            }
-            (true, Some('D')) => {
-                total.days(whole, 1)?;
-                total.fraction_micros(fraction, USECS_PER_DAY)?;
-            }
-            (false, Some('H')) => total.micros(whole, fraction, USECS_PER_HOUR)?,
-            (false, Some('M')) => total.micros(whole, fraction, USECS_PER_MINUTE)?,
-            (false, Some('S')) => total.micros(whole, fraction, USECS_PER_SEC)?,
-            (true, Some('-')) if !have_field => {
-                let (months, _, tail) = iso_number(tail.as_str())?;
-                total.years(whole, 0.0, 1)?;
-                total.months(months)?;
-                rest = match tail.strip_prefix('-') {
-                    Some(tail) => {
-                        let (days, _, tail) = iso_number(tail)?;
-                        total.days(days, 1)?;
-                        tail
-                    }
-                    None => tail,
-                };
-                if !rest.is_empty() && !rest.starts_with('T') {
-                    return Err(Fault::BadFormat);
-                }
-                have_field = true;
-                continue;
-            }
-            (false, Some(':')) if !have_field => {
-                let (minutes, _, tail) = iso_number(tail.as_str())?;
-                total.micros(whole, 0.0, USECS_PER_HOUR)?;
-                total.micros(minutes, 0.0, USECS_PER_MINUTE)?;
-                if let Some(tail) = tail.strip_prefix(':') {
-                    let (seconds, fraction, tail) = iso_number(tail)?;
-                    total.micros(seconds, fraction, USECS_PER_SEC)?;
-                    if !tail.is_empty() {
-                        return Err(Fault::BadFormat);
-                    }
-                } else if !tail.is_empty() {
-                    return Err(Fault::BadFormat);
-                }
-                return Ok(total);
-            }
-            _ => return Err(Fault::BadFormat),
-        }
-        have_field = true;
-        rest = tail.as_str();
-    }
-    Ok(total)
-}
-
-/// A signed number with an optional fraction off the front of `text`.
-fn iso_number(text: &str) -> std::result::Result<(i64, f64, &str), Fault> {
-    let sign = usize::from(text.starts_with(['+', '-']));
-    let whole_end = datetime::digits_end(text, sign);
-    let mut end = whole_end;
-    if text.get(end..).is_some_and(|rest| rest.starts_with('.')) {
-        end = datetime::digits_end(text, end + 1);
-    }
-    let number = text.get(..end).unwrap_or("");
-    if !number.bytes().any(|c| c.is_ascii_digit()) {
-        return Err(Fault::BadFormat);
-    }
-    let whole = text.get(..whole_end).unwrap_or("");
-    let whole: i64 = match whole.strip_prefix('+').unwrap_or(whole) {
-        "" | "-" => 0,
-        digits => digits.parse().map_err(|_| Fault::FieldOverflow)?,
-    };
-    let fraction = text.get(whole_end..end).unwrap_or("");
-    let mut fraction: f64 = format!("0{fraction}0").parse().unwrap_or(0.0);
-    if end == whole_end {
-        fraction = 0.0;
-    }
-    if number.starts_with('-') {
-        fraction = -fraction;
-    }
-    Ok((whole, fraction, text.get(end..).unwrap_or("")))
 }
 
 pub fn write(value: &Interval, out: &mut Vec<u8>) {

@@ -159,6 +159,7 @@ impl Parser<'_> {
                 });
                 close.map_or(rest.len(), |(at, _)| at + 1)
             }
+            Some('-' | '0'..='9') => number_token(rest).0,
             Some(c) if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
             Some(c) => c.len_utf8(),
         };
@@ -178,7 +179,8 @@ impl Parser<'_> {
         if token.is_empty() {
             return self.invalid("The input string ended unexpectedly.".to_owned());
         }
-        if token.starts_with(is_word) && !self.token_is_value() {
+        let punctuation = matches!(token, "{" | "}" | "[" | "]" | ":" | ",");
+        if !punctuation && !token.starts_with('"') && !self.token_is_value() {
             return self.invalid(format!("Token \"{token}\" is invalid."));
         }
         if expected == "end of input" {
@@ -189,7 +191,7 @@ impl Parser<'_> {
 
     fn token_is_value(&self) -> bool {
         let token = self.token();
-        matches!(token, "true" | "false" | "null") || number_length(token) == Some(token.len())
+        matches!(token, "true" | "false" | "null") || number_token(token) == (token.len(), true)
     }
 
     fn value(&mut self, depth: usize) -> Result<Value> {
@@ -299,7 +301,7 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Result<Value> {
         let token = self.token();
-        if number_length(token) != Some(token.len()) {
+        if !number_token(token).1 {
             return Err(self.invalid(format!("Token \"{token}\" is invalid.")));
         }
         let length = token.len();
@@ -365,8 +367,12 @@ impl Parser<'_> {
 
     fn unicode_escape(&mut self) -> Result<char> {
         let first = self.hex4()?;
+        if !self.keep {
+            // PostgreSQL looks at what an escape stands for only when it builds the string.
+            return Ok(char::REPLACEMENT_CHARACTER);
+        }
         match first {
-            0 if self.keep => Err(Error::new(
+            0 => Err(Error::new(
                 SqlState::UNTRANSLATABLE_CHARACTER,
                 "unsupported Unicode escape sequence",
             )
@@ -409,29 +415,33 @@ impl Parser<'_> {
 
 /// Characters that make up one token together, as PostgreSQL's scanner has it.
 fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '.') || !c.is_ascii()
+    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
 }
 
-/// Length of the JSON number at the start of `text`.
-fn number_length(text: &str) -> Option<usize> {
+/// Length of the token at the start of `text`, which starts like a number, and whether it is one.
+fn number_token(text: &str) -> (usize, bool) {
     let bytes = text.as_bytes();
-    let digits = |from: usize| {
+    let mut valid = true;
+    let mut digits = |from: usize| {
         let end = super::datetime::digits_end(text, from);
-        (end > from).then_some(end)
+        valid &= end > from;
+        end
     };
     let start = usize::from(bytes.first() == Some(&b'-'));
     let mut end = match bytes.get(start) {
         Some(b'0') => start + 1,
-        _ => digits(start)?,
+        _ => digits(start),
     };
     if bytes.get(end) == Some(&b'.') {
-        end = digits(end + 1)?;
+        end = digits(end + 1);
     }
     if matches!(bytes.get(end), Some(b'e' | b'E')) {
         let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
-        end = digits(end + 1 + sign)?;
+        end = digits(end + 1 + sign);
     }
-    Some(end)
+    let rest = text.get(end..).unwrap_or("");
+    let trailing = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+    (end + trailing, valid && trailing == 0)
 }
 
 /// A binary `jsonb`: a version byte 1, then text.

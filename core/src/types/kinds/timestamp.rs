@@ -66,7 +66,8 @@ pub fn fit(micros: i64, typmod: i32) -> i64 {
     match micros {
         i64::MIN | i64::MAX => micros,
         _ if typmod < 0 => micros,
-        _ => round_micros(micros, typmod),
+        // PostgreSQL rounds its count from 2000: halves go away from that year.
+        _ => round_micros(micros.saturating_sub(WIRE_EPOCH), typmod).saturating_add(WIRE_EPOCH),
     }
 }
 

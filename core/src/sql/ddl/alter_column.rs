@@ -1,0 +1,476 @@
+//! Changes of one column: adding it, its type, default, NOT NULL and identity.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, DataType, Expr};
+
+use super::super::Context;
+use super::columns::{self, NewColumn};
+use super::depends;
+use super::sequence_options::SequenceOptions;
+use super::{constraint, drop, expressions, rows, table};
+use crate::catalog::{Column, ConstraintKind, Identity, Object, Table};
+use crate::error::{Error, Result, SqlState};
+use crate::types::text::TextStyle;
+use crate::types::{Datum, PgType, cast, names, text};
+
+/// Adds a column; rows that are there get its default: by a note in the catalog when one value
+/// serves them all, else by writing them anew.
+pub(super) async fn add(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    new: NewColumn,
+) -> Result<Arc<Table>> {
+    let at = table.columns.len();
+    let mut column = table::make_column(context, table, at, new).await?;
+    let mut changed = table.as_ref().clone();
+    let generated = column.sequence.is_some();
+    let default = column.default.as_deref().map(expressions::parse).transpose()?;
+    let volatile = generated || default.as_ref().is_some_and(expressions::is_volatile);
+    let empty = rows::is_empty(context, table.storage)?;
+    if empty {
+        changed.columns.push(column);
+        return context.put_table(changed);
+    }
+    if !volatile {
+        let value = match &default {
+            Some(expr) => expressions::constant(context, expr, column.ty).await?,
+            None => Datum::Null,
+        };
+        if value.is_null() && column.not_null {
+            changed.columns.push(column);
+            return Err(constraint::null_in_column(&changed, at));
+        }
+        if !value.is_null() {
+            column.missing = Some(text::to_string(&value, column.ty, &TextStyle::default()));
+        }
+        changed.columns.push(column);
+        return context.put_table(changed);
+    }
+    let (ty, sequence) = (column.ty, column.sequence);
+    changed.columns.push(column);
+    let mut existing = rows::all_rows(context, table)?;
+    let sequence = sequence.and_then(|oid| match context.catalog.object(oid) {
+        Some(Object::Sequence(sequence)) => Some(sequence.clone()),
+        _ => None,
+    });
+    for (_, row) in &mut existing {
+        context.interrupt.check()?;
+        let value = match (&sequence, &default) {
+            (Some(sequence), _) => {
+                let value = Datum::Int8(context.engine.sequences.next_value(sequence)?);
+                let style = &context.info.style;
+                cast::cast(value, PgType::INT8, ty, cast::Context::Assignment, style)?
+            }
+            (None, Some(expr)) => expressions::constant(context, expr, ty).await?,
+            (None, None) => Datum::Null,
+        };
+        row.push(value);
+    }
+    rows::rewrite(context, table, changed, existing).await
+}
+
+pub(super) fn set_not_null(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    at: usize,
+) -> Result<()> {
+    rows::for_each_row(context, table, |_, _, row| match row.get(at) {
+        Some(datum) if !datum.is_null() => Ok(()),
+        _ => Err(constraint::null_in_column(table, at)),
+    })?;
+    change(context, table, at, |column| column.not_null = true)
+}
+
+pub(super) fn drop_not_null(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    at: usize,
+) -> Result<()> {
+    let name = column_name(table, at);
+    if table.primary_key.contains(&at) {
+        return Err(Error::new(
+            SqlState::INVALID_TABLE_DEFINITION,
+            format!("column \"{name}\" is in a primary key"),
+        ));
+    }
+    if table.columns.get(at).is_some_and(|column| column.identity.is_some()) {
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            format!("column \"{name}\" of relation \"{}\" is an identity column", table.name),
+        ));
+    }
+    change(context, table, at, |column| column.not_null = false)
+}
+
+pub(super) async fn set_default(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    at: usize,
+    expr: Option<&Expr>,
+) -> Result<()> {
+    let Some(column) = table.columns.get(at) else {
+        return Ok(());
+    };
+    if column.identity.is_some() {
+        let error = Error::new(
+            SqlState::SYNTAX_ERROR,
+            format!(
+                "column \"{}\" of relation \"{}\" is an identity column",
+                column.name, table.name
+            ),
+        );
+        return Err(match expr {
+            Some(_) => error,
+            None => error.hint("Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead."),
+        });
+    }
+    let default = match expr {
+        Some(expr) => expressions::default_for(context, column, expr).await?,
+        None => None,
+    };
+    // A SERIAL column that gets another default still owns its sequence, but does not use it.
+    change(context, table, at, |column| {
+        column.default = default;
+        column.sequence = None;
+    })
+}
+
+/// ALTER COLUMN TYPE: converts every row, checks that defaults and constraints still fit, and
+/// builds the indexes anew.
+pub(super) async fn set_type(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    at: usize,
+    data_type: &DataType,
+    using: Option<&Expr>,
+) -> Result<()> {
+    let Some(column) = table.columns.get(at) else {
+        return Ok(());
+    };
+    let ty = columns::column_type(&column.name, data_type)?;
+    if let Some(view) = depends::views_on_column(context.catalog, table, at).first() {
+        let view = context.catalog.object(*view).cloned();
+        let view = view.map_or_else(String::new, |view| context.shown(&view));
+        return Err(Error::new(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "cannot alter type of a column used by a view or rule",
+        )
+        .detail(format!(
+            "rule _RETURN on view {view} depends on column \"{}\"",
+            column.name
+        )));
+    }
+    if column.identity.is_some() && super::sequence_options::range(ty).is_none() {
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "identity column type must be smallint, integer, or bigint",
+        ));
+    }
+    let old_ty = column.ty;
+    if using.is_none() && old_ty.oid != ty.oid && !cast::allowed(old_ty, ty, cast::Context::Assignment)
+    {
+        return Err(Error::new(
+            SqlState::DATATYPE_MISMATCH,
+            format!(
+                "column \"{}\" cannot be cast automatically to type {}",
+                column.name,
+                names::format_type(PgType::new(ty.oid))
+            ),
+        )
+        .hint(format!(
+            "You might need to specify \"USING {}::{}\".",
+            crate::catalog::quote(&column.name),
+            names::format_type(ty)
+        )));
+    }
+    let default = new_default(context, column, ty).await?;
+    check_foreign_keys(context, table, at, ty)?;
+    let mut existing = rows::all_rows(context, table)?;
+    match using {
+        None => {
+            for (_, row) in &mut existing {
+                context.interrupt.check()?;
+                if let Some(datum) = row.get_mut(at) {
+                    let value = std::mem::replace(datum, Datum::Null);
+                    let style = &context.info.style;
+                    *datum = cast::cast(value, old_ty, ty, cast::Context::Assignment, style)?;
+                }
+            }
+        }
+        Some(expr) => transform(context, table, at, ty, expr, &mut existing).await?,
+    }
+    let mut changed = table.as_ref().clone();
+    if let Some(column) = changed.columns.get_mut(at) {
+        column.ty = ty;
+        column.missing = None;
+        column.default = default;
+    }
+    // Every row is written with all of its columns, so no column is missing in any.
+    for column in &mut changed.columns {
+        column.missing = None;
+    }
+    constraint::check_orderable(&changed, &indexed_columns(context, table))?;
+    let old_sequence = column.sequence.filter(|_| column.identity.is_some());
+    let new = rows::rewrite(context, table, changed, existing).await?;
+    if let Some(Object::Sequence(sequence)) =
+        old_sequence.and_then(|oid| context.catalog.object(oid).cloned())
+    {
+        let options = SequenceOptions { ty: Some(ty), ..SequenceOptions::default() };
+        let changed = super::sequence::change(context, &sequence, &options)?;
+        context.put_sequence(changed)?;
+    }
+    recheck(context, &new, at).await
+}
+
+fn indexed_columns(context: &Context<'_>, table: &Table) -> Vec<usize> {
+    let all: BTreeSet<usize> = context
+        .catalog
+        .indexes(table)
+        .iter()
+        .flat_map(|index| index.columns.clone())
+        .collect();
+    all.into_iter().collect()
+}
+
+/// The default as one of the new type; 42804 when it cannot be.
+async fn new_default(
+    context: &Context<'_>,
+    column: &Column,
+    ty: PgType,
+) -> Result<Option<String>> {
+    let Some(stored) = &column.default else {
+        return Ok(None);
+    };
+    let expr = expressions::parse(stored)?;
+    let found = expressions::types_of(context, None, &[&expr]).await?;
+    let found = found.first().copied().unwrap_or(PgType::UNKNOWN);
+    if found.oid != ty.oid
+        && found != PgType::UNKNOWN
+        && !cast::allowed(found, ty, cast::Context::Assignment)
+    {
+        return Err(Error::new(
+            SqlState::DATATYPE_MISMATCH,
+            format!(
+                "default for column \"{}\" cannot be cast automatically to type {}",
+                column.name,
+                names::format_type(PgType::new(ty.oid))
+            ),
+        ));
+    }
+    Ok(Some(stored.clone()))
+}
+
+/// A key column may only get a type that still compares with its partner's.
+fn check_foreign_keys(
+    context: &Context<'_>,
+    table: &Table,
+    at: usize,
+    ty: PgType,
+) -> Result<()> {
+    let referencing = context
+        .catalog
+        .referencing(table.oid)
+        .into_iter()
+        .filter(|(_, key)| key.referenced.contains(&at))
+        .map(|(child, key)| (key.name.clone(), child, true));
+    let own = table.constraints.iter().filter_map(|it| match &it.kind {
+        ConstraintKind::ForeignKey(key) if key.columns.contains(&at) => {
+            Some((it.name.clone(), context.catalog.table(key.table)?.clone(), false))
+        }
+        _ => None,
+    });
+    let same = table.columns.get(at).is_some_and(|column| column.ty.oid == ty.oid);
+    for (name, other, _) in referencing.chain(own) {
+        if !same {
+            return Err(Error::unsupported(
+                format!(
+                    "changing the type of a column of foreign key \"{name}\" (with table \"{}\")",
+                    other.name
+                ),
+                "Drop the foreign key, change both columns, and add it again.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// New values of a column from USING, for all rows at once.
+async fn transform(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    at: usize,
+    ty: PgType,
+    expr: &Expr,
+    existing: &mut [(Vec<u8>, Vec<Datum<'static>>)],
+) -> Result<()> {
+    expressions::check_shape(expr, expressions::Place::Transform)?;
+    let found = expressions::types_of(context, Some(table), &[expr]).await?;
+    let found = found.first().copied().unwrap_or(PgType::UNKNOWN);
+    if found.oid != ty.oid
+        && found != PgType::UNKNOWN
+        && !cast::allowed(found, ty, cast::Context::Assignment)
+    {
+        return Err(Error::new(
+            SqlState::DATATYPE_MISMATCH,
+            format!(
+                "result of USING clause for column \"{}\" cannot be cast automatically to type {}",
+                column_name(table, at),
+                names::format_type(PgType::new(ty.oid))
+            ),
+        )
+        .hint("You might need to add an explicit cast."));
+    }
+    let live: Vec<Vec<Datum<'static>>> = existing
+        .iter()
+        .map(|(_, row)| {
+            table.live_columns().map(|(at, _)| row.get(at).cloned().unwrap_or(Datum::Null)).collect()
+        })
+        .collect();
+    let execution = context.execution()?;
+    let values = context
+        .engine
+        .query
+        .evaluate(
+            std::slice::from_ref(expr),
+            Some(table),
+            &live,
+            &context.plan_context(),
+            &execution,
+        )
+        .await?;
+    for ((_, row), mut value) in existing.iter_mut().zip(values) {
+        let (Some(datum), Some((value, from))) = (row.get_mut(at), value.pop()) else {
+            return Err(Error::internal("an expression gave no value"));
+        };
+        *datum = cast::cast(value, from, ty, cast::Context::Assignment, &context.info.style)?;
+    }
+    Ok(())
+}
+
+/// Checks the CHECK constraints that name a column whose type changed.
+async fn recheck(context: &mut Context<'_>, table: &Arc<Table>, at: usize) -> Result<()> {
+    for it in &table.constraints {
+        if let ConstraintKind::Check { expression } = &it.kind {
+            let expr = expressions::parse(expression)?;
+            if expressions::columns_of(&expr, table).contains(&at) {
+                expressions::check_condition(context, table, &expr).await?;
+                constraint::check_condition_holds(context, table, &expr, &it.name).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn add_identity(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    at: usize,
+    identity: Identity,
+    options: &[ast::SequenceOptions],
+) -> Result<()> {
+    let Some(column) = table.columns.get(at) else {
+        return Ok(());
+    };
+    let refused = |problem: &str| {
+        Err(Error::new(
+            SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("column \"{}\" of relation \"{}\" {problem}", column.name, table.name),
+        ))
+    };
+    if column.identity.is_some() {
+        return refused("is already an identity column");
+    }
+    if column.default.is_some() {
+        return refused("already has a default value");
+    }
+    if !column.not_null {
+        return refused("must be declared NOT NULL before identity can be added");
+    }
+    let mut new = NewColumn {
+        column: column.clone(),
+        default: None,
+        sequence: None,
+        constraints: Vec::new(),
+    };
+    columns::set_identity(&mut new, identity, SequenceOptions::from_ast(options)?)?;
+    let made = table::make_column(context, table, at, new).await?;
+    change(context, table, at, |column| *column = made)
+}
+
+/// DROP IDENTITY, which only the token parser reads.
+pub(super) async fn drop_identity(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    at: usize,
+    if_exists: bool,
+) -> Result<()> {
+    let Some(column) = table.columns.get(at) else {
+        return Ok(());
+    };
+    let Some(sequence) = column.sequence.filter(|_| column.identity.is_some()) else {
+        let message = format!(
+            "column \"{}\" of relation \"{}\" is not an identity column",
+            column.name, table.name
+        );
+        if if_exists {
+            context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
+            return Ok(());
+        }
+        return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+    };
+    change(context, table, at, |column| {
+        column.identity = None;
+        column.sequence = None;
+    })?;
+    drop::remove(context, &[depends::Part::Relation(sequence)], false).await
+}
+
+/// SET GENERATED, and options of the identity's sequence.
+pub(super) fn set_identity(
+    context: &mut Context<'_>,
+    table: &Arc<Table>,
+    at: usize,
+    identity: Option<Identity>,
+    options: &SequenceOptions,
+) -> Result<()> {
+    let Some(column) = table.columns.get(at) else {
+        return Ok(());
+    };
+    let Some(sequence) = column.sequence.filter(|_| column.identity.is_some()) else {
+        return Err(Error::new(
+            SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!(
+                "column \"{}\" of relation \"{}\" is not an identity column",
+                column.name, table.name
+            ),
+        ));
+    };
+    if let Some(Object::Sequence(sequence)) = context.catalog.object(sequence).cloned() {
+        let changed = super::sequence::change(context, &sequence, options)?;
+        context.put_sequence(changed)?;
+    }
+    match identity {
+        Some(identity) => change(context, table, at, |column| column.identity = Some(identity)),
+        None => Ok(()),
+    }
+}
+
+fn change(
+    context: &mut Context<'_>,
+    table: &Table,
+    at: usize,
+    change: impl FnOnce(&mut Column),
+) -> Result<()> {
+    let mut changed = table.clone();
+    if let Some(column) = changed.columns.get_mut(at) {
+        change(column);
+    }
+    context.put_table(changed)?;
+    Ok(())
+}
+
+fn column_name(table: &Table, at: usize) -> &str {
+    table.columns.get(at).map_or("", |column| column.name.as_str())
+}

@@ -1,0 +1,373 @@
+//! DDL that sqlparser cannot read, or cannot read in all of PostgreSQL's forms, from its tokens.
+
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::super::cursor::Cursor;
+use super::super::{Context, Outcome};
+use super::alter_forms::{self, AlterForm};
+use super::index::{self, Reindex};
+use super::maintenance::{self, Maintenance, Target};
+use super::role::{self, AlterRole, CreateRole, RoleChange, RoleOptions};
+use super::sequence::{self, AlterSequence, CreateSequence};
+use super::sequence_options::{SequenceOptions, dotted};
+use super::{comment, refused};
+use crate::catalog::{QualifiedName, truncate};
+use crate::error::{Error, Result, SqlState};
+
+/// A statement read from its tokens.
+#[derive(Clone, Debug)]
+pub enum Form {
+    CreateSequence(CreateSequence),
+    AlterSequence(AlterSequence),
+    CreateRole(CreateRole),
+    AlterRole(AlterRole),
+    Alter(AlterForm),
+    Reindex(Reindex),
+    Maintain(Maintenance),
+    CommentOnConstraint { name: String, table: QualifiedName, text: Option<String> },
+    /// `CREATE TABLE … AS query WITH [NO] DATA`.
+    CreateTableAs { statement: Box<Statement>, with_data: bool },
+    /// What there is not.
+    Refused { what: String, hint: String },
+}
+
+impl Form {
+    /// What messages call the statement; `None` for those that change nothing.
+    pub(super) fn verb(&self) -> Option<&str> {
+        Some(match self {
+            Form::CreateSequence(_) => "CREATE SEQUENCE",
+            Form::AlterSequence(_) => "ALTER SEQUENCE",
+            Form::CreateRole(_) => "CREATE ROLE",
+            Form::AlterRole(_) => "ALTER ROLE",
+            Form::Alter(alter) => alter.tag(),
+            Form::Reindex(_) => "REINDEX",
+            Form::Maintain(Maintenance::Vacuum(_)) => "VACUUM",
+            Form::CommentOnConstraint { .. } => "COMMENT",
+            Form::CreateTableAs { .. } => "CREATE TABLE AS",
+            Form::Maintain(_) | Form::Refused { .. } => return None,
+        })
+    }
+}
+
+/// Reads a statement that is one of these forms; `None`, with the cursor where it was, for all
+/// others.
+///
+/// # Errors
+/// 42601 where a form begins but does not go on as it should.
+pub fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
+    let mark = cursor.mark();
+    let form = if cursor.keyword("CREATE") {
+        create(cursor)?
+    } else if cursor.keyword("ALTER") {
+        alter(cursor)?
+    } else if cursor.keyword("REINDEX") {
+        Some(Form::Reindex(reindex(cursor)?))
+    } else if cursor.keyword("CHECKPOINT") {
+        Some(Form::Maintain(Maintenance::Checkpoint))
+    } else if cursor.keyword("VACUUM") {
+        Some(Form::Maintain(Maintenance::Vacuum(targets(cursor)?)))
+    } else if cursor.keyword("ANALYZE") || cursor.keyword("ANALYSE") {
+        Some(Form::Maintain(Maintenance::Analyze(targets(cursor)?)))
+    } else if cursor.keyword("CLUSTER") {
+        cursor.keyword("VERBOSE");
+        let name = if cursor.is_end() { None } else { Some(qualified(cursor)?) };
+        if cursor.keyword("USING") {
+            cursor.identifier()?;
+        }
+        Some(Form::Maintain(Maintenance::Cluster(name)))
+    } else if cursor.keywords(&["COMMENT", "ON", "CONSTRAINT"]) {
+        let name = name(cursor)?;
+        cursor.expect_keyword("ON")?;
+        let table = qualified(cursor)?;
+        cursor.expect_keyword("IS")?;
+        let text = if cursor.keyword("NULL") {
+            None
+        } else {
+            Some(cursor.string().ok_or_else(|| cursor.unexpected())?)
+        };
+        Some(Form::CommentOnConstraint { name, table, text })
+    } else {
+        None
+    };
+    let form = match form {
+        Some(form) => Some(form),
+        None => {
+            cursor.back(mark);
+            refused::parse(cursor)
+        }
+    };
+    match form {
+        Some(form) => {
+            if !matches!(form, Form::Refused { .. }) {
+                cursor.end()?;
+            }
+            Ok(Some(form))
+        }
+        None => {
+            cursor.back(mark);
+            Ok(None)
+        }
+    }
+}
+
+/// Runs a form.
+pub(super) async fn execute(context: &mut Context<'_>, form: &Form) -> Result<Outcome> {
+    match form {
+        Form::CreateSequence(it) => sequence::create(context, it).await,
+        Form::AlterSequence(it) => sequence::alter(context, it).await,
+        Form::CreateRole(it) => role::create(context, it).await,
+        Form::AlterRole(it) => role::alter(context, it).await,
+        Form::Alter(it) => alter_forms::execute(context, it).await,
+        Form::Reindex(it) => index::reindex(context, it).await,
+        Form::Maintain(it) => maintenance::run(context, it).await,
+        Form::CommentOnConstraint { name, table, text } => {
+            comment::on_constraint(context, name, table, text.as_deref()).await
+        }
+        Form::CreateTableAs { statement, with_data } => {
+            let Statement::CreateTable(create) = statement.as_ref() else {
+                return Err(Error::internal("not CREATE TABLE AS"));
+            };
+            super::table::create_from(context, create, *with_data).await
+        }
+        Form::Refused { what, hint } => Err(Error::unsupported(what, hint)),
+    }
+}
+
+pub(super) fn temporary_sequence() -> Error {
+    Error::unsupported(
+        "a temporary sequence",
+        "Create a plain sequence and drop it when you are done.",
+    )
+}
+
+fn create(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
+    let mark = cursor.mark();
+    let temporary = cursor.keyword("TEMP") || cursor.keyword("TEMPORARY");
+    if cursor.keyword("SEQUENCE") {
+        if temporary {
+            let error = temporary_sequence();
+            return Ok(Some(Form::Refused {
+                what: "a temporary sequence".to_owned(),
+                hint: error.fields().hint.clone().unwrap_or_default(),
+            }));
+        }
+        let if_not_exists = cursor.keywords(&["IF", "NOT", "EXISTS"]);
+        let name = qualified(cursor)?;
+        let options = SequenceOptions::parse(cursor)?;
+        return Ok(Some(Form::CreateSequence(CreateSequence { name, if_not_exists, options })));
+    }
+    cursor.back(mark);
+    for (keyword, user) in [("ROLE", false), ("USER", true), ("GROUP", false)] {
+        if cursor.keyword(keyword) {
+            if cursor.keyword("MAPPING") {
+                return Ok(None);
+            }
+            let name = name(cursor)?;
+            let options = RoleOptions::parse(cursor)?;
+            return Ok(Some(Form::CreateRole(CreateRole { name, user, options })));
+        }
+    }
+    if cursor.keyword("TABLE") {
+        return create_table_as(cursor, mark);
+    }
+    Ok(None)
+}
+
+/// `CREATE TABLE … AS … WITH [NO] DATA`: the end is taken off, the rest is sqlparser's.
+fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>> {
+    cursor.back(mark);
+    let mut tokens = cursor.rest();
+    let word = |token: Option<&Token>, wanted: &str| {
+        matches!(token, Some(Token::Word(word))
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+    };
+    let from_end = |tokens: &[datafusion::sql::sqlparser::tokenizer::TokenWithSpan], back: usize| {
+        let at = tokens.len().checked_sub(back)?;
+        tokens.get(at).map(|token| token.token.clone())
+    };
+    let (last, second, third) =
+        (from_end(&tokens, 1), from_end(&tokens, 2), from_end(&tokens, 3));
+    let with_data = if !word(last.as_ref(), "DATA") {
+        return Ok(None);
+    } else if word(second.as_ref(), "WITH") {
+        true
+    } else if word(second.as_ref(), "NO") && word(third.as_ref(), "WITH") {
+        false
+    } else {
+        return Ok(None);
+    };
+    tokens.truncate(tokens.len().saturating_sub(if with_data { 2 } else { 3 }));
+    let keyword = Token::make_keyword("CREATE");
+    tokens.insert(0, datafusion::sql::sqlparser::tokenizer::TokenWithSpan::wrap(keyword));
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+    let statement = parser
+        .parse_statement()
+        .map_err(|error| Error::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
+    match &statement {
+        Statement::CreateTable(create) if create.query.is_some() => {
+            Ok(Some(Form::CreateTableAs { statement: Box::new(statement), with_data }))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn alter(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
+    if cursor.keyword("SEQUENCE") {
+        let if_exists = cursor.keywords(&["IF", "EXISTS"]);
+        let name = qualified(cursor)?;
+        if let Some(form) = alter_forms::relation(cursor, "sequence", &name, if_exists)? {
+            return Ok(Some(Form::Alter(form)));
+        }
+        let options = SequenceOptions::parse(cursor)?;
+        if options == SequenceOptions::default() {
+            return Err(cursor.unexpected());
+        }
+        return Ok(Some(Form::AlterSequence(AlterSequence { name, if_exists, options })));
+    }
+    for keyword in ["ROLE", "USER", "GROUP"] {
+        if cursor.keyword(keyword) {
+            if cursor.keyword("MAPPING") {
+                return Ok(None);
+            }
+            return alter_role(cursor).map(Some);
+        }
+    }
+    for (keyword, kind) in [("VIEW", "view"), ("INDEX", "index"), ("TABLE", "table")] {
+        if cursor.keyword(keyword) {
+            let if_exists = cursor.keywords(&["IF", "EXISTS"]);
+            cursor.keyword("ONLY");
+            let name = qualified(cursor)?;
+            let form = if kind == "table" {
+                alter_forms::table(cursor, &name, if_exists)?
+            } else {
+                alter_forms::relation(cursor, kind, &name, if_exists)?
+            };
+            return Ok(form.map(Form::Alter));
+        }
+    }
+    Ok(None)
+}
+
+fn alter_role(cursor: &mut Cursor<'_>) -> Result<Form> {
+    let name = name(cursor)?;
+    if cursor.keywords(&["RENAME", "TO"]) {
+        let new = self::name(cursor)?;
+        return Ok(Form::AlterRole(AlterRole { name, change: RoleChange::Rename(new) }));
+    }
+    let setting = ["SET", "RESET", "IN"].iter().any(|word| cursor.keyword(word));
+    if setting {
+        cursor.rest();
+        return Ok(Form::Refused {
+            what: "a setting of a role (ALTER ROLE … SET)".to_owned(),
+            hint: "Let the client send the setting when it connects.".to_owned(),
+        });
+    }
+    if cursor.keyword("ADD") || cursor.keyword("DROP") {
+        cursor.rest();
+        return Ok(Form::Refused {
+            what: "membership in roles".to_owned(),
+            hint: "Give each role its own attributes.".to_owned(),
+        });
+    }
+    let options = RoleOptions::parse(cursor)?;
+    Ok(Form::AlterRole(AlterRole { name, change: RoleChange::Options(options) }))
+}
+
+fn reindex(cursor: &mut Cursor<'_>) -> Result<Reindex> {
+    options_in_parentheses(cursor)?;
+    let index = cursor.keyword("INDEX");
+    if !index && !cursor.keyword("TABLE") {
+        for word in ["SCHEMA", "DATABASE", "SYSTEM"] {
+            if cursor.keyword(word) {
+                cursor.rest();
+                return Ok(Reindex::All);
+            }
+        }
+        return Err(cursor.unexpected());
+    }
+    cursor.keyword("CONCURRENTLY");
+    let name = qualified(cursor)?;
+    Ok(if index { Reindex::Index(name) } else { Reindex::Table(name) })
+}
+
+/// Options and tables of VACUUM and ANALYZE.
+fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<Target>> {
+    options_in_parentheses(cursor)?;
+    while ["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"].iter().any(|word| cursor.keyword(word))
+    {
+    }
+    let mut targets = Vec::new();
+    if cursor.is_end() {
+        return Ok(targets);
+    }
+    loop {
+        let name = qualified(cursor)?;
+        let mut columns = Vec::new();
+        if cursor.token(&Token::LParen) {
+            loop {
+                columns.push(self::name(cursor)?);
+                if !cursor.token(&Token::Comma) {
+                    break;
+                }
+            }
+            cursor.expect(&Token::RParen)?;
+        }
+        targets.push(Target { name, columns });
+        if !cursor.token(&Token::Comma) {
+            return Ok(targets);
+        }
+    }
+}
+
+/// `(VERBOSE, PARALLEL 2, …)`: they say how to do what needs no doing.
+fn options_in_parentheses(cursor: &mut Cursor<'_>) -> Result<()> {
+    const KNOWN: [&str; 16] = [
+        "full", "freeze", "verbose", "analyze", "disable_page_skipping", "skip_locked",
+        "index_cleanup", "process_main", "process_toast", "truncate", "parallel", "concurrently",
+        "tablespace", "buffer_usage_limit", "skip_database_stats", "only_database_stats",
+    ];
+    if !cursor.token(&Token::LParen) {
+        return Ok(());
+    }
+    loop {
+        let option = cursor.identifier()?;
+        if !KNOWN.contains(&option.as_str()) {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!("unrecognized option \"{option}\""),
+            ));
+        }
+        if cursor.number().is_none()
+            && cursor.string().is_none()
+            && matches!(cursor.peek(), Some(Token::Word(_)))
+        {
+            cursor.identifier()?;
+        }
+        if !cursor.token(&Token::Comma) {
+            return cursor.expect(&Token::RParen);
+        }
+    }
+}
+
+/// A name without a schema.
+pub(super) fn name(cursor: &mut Cursor<'_>) -> Result<String> {
+    Ok(truncate(cursor.identifier()?))
+}
+
+/// A name with an optional schema.
+pub(super) fn qualified(cursor: &mut Cursor<'_>) -> Result<QualifiedName> {
+    let parts: Vec<String> = dotted(cursor)?.into_iter().map(truncate).collect();
+    match parts.as_slice() {
+        [name] => Ok(QualifiedName::new(None, name)),
+        [schema, name] => Ok(QualifiedName::new(Some(schema), name)),
+        parts => Err(Error::new(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            format!("cross-database references are not implemented: \"{}\"", parts.join(".")),
+        )),
+    }
+}
+

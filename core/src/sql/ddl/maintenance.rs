@@ -1,0 +1,138 @@
+//! VACUUM, ANALYZE, CLUSTER, CHECKPOINT and LOCK TABLE.
+//!
+//! The storage needs none of the first four: it reclaims its pages itself, counts its rows exactly,
+//! and keeps them in key order. They succeed, after checking what they name, so that scripts run.
+
+use datafusion::sql::sqlparser::ast::{Lock, LockTableMode};
+
+use super::super::{Context, Outcome};
+use super::scope::not_a;
+use crate::catalog::{Object, QualifiedName};
+use crate::error::{Error, Result, SqlState};
+use crate::txn::{RelationMode, Wait};
+
+/// A statement that tends the storage.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Maintenance {
+    Vacuum(Vec<Target>),
+    Analyze(Vec<Target>),
+    /// CLUSTER, with its table.
+    Cluster(Option<QualifiedName>),
+    Checkpoint,
+}
+
+/// A table with columns, as VACUUM and ANALYZE name them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub name: QualifiedName,
+    pub columns: Vec<String>,
+}
+
+pub(super) async fn run(context: &mut Context<'_>, statement: &Maintenance) -> Result<Outcome> {
+    let (tag, targets): (_, &[Target]) = match statement {
+        Maintenance::Vacuum(targets) => {
+            if context.in_block {
+                return Err(Error::new(
+                    SqlState::ACTIVE_SQL_TRANSACTION,
+                    "VACUUM cannot run inside a transaction block",
+                ));
+            }
+            ("VACUUM", targets)
+        }
+        Maintenance::Analyze(targets) => ("ANALYZE", targets),
+        Maintenance::Cluster(name) => {
+            if let Some(name) = name {
+                context.lock_table(name, RelationMode::AccessShare).await?;
+                return Err(Error::unsupported(
+                    "CLUSTER of a table",
+                    "Rows are kept in the order of the primary key: declare the order there.",
+                ));
+            }
+            ("CLUSTER", &[])
+        }
+        Maintenance::Checkpoint => ("CHECKPOINT", &[]),
+    };
+    for target in targets {
+        let name = &target.name;
+        match context.catalog.resolve(name, &context.info.search_path) {
+            Some(Object::Table(table)) => {
+                for column in &target.columns {
+                    if table.column(column).is_none() {
+                        return Err(Error::new(
+                            SqlState::UNDEFINED_COLUMN,
+                            format!(
+                                "column \"{column}\" of relation \"{}\" does not exist",
+                                table.name
+                            ),
+                        ));
+                    }
+                }
+            }
+            Some(other) => {
+                let verb = if tag == "VACUUM" { "vacuum" } else { "analyze" };
+                let message = format!(
+                    "skipping \"{}\" --- cannot {verb} non-tables or special system tables",
+                    other.name()
+                );
+                context.warning(Error::new(SqlState::WARNING, message));
+            }
+            None => return Err(context.missing_relation(name)),
+        }
+    }
+    Ok(Outcome::Command(tag.to_owned()))
+}
+
+pub(super) async fn lock(context: &mut Context<'_>, statement: &Lock) -> Result<Outcome> {
+    if !context.in_block {
+        return Err(Error::new(
+            SqlState::NO_ACTIVE_SQL_TRANSACTION,
+            "LOCK TABLE can only be used in transaction blocks",
+        ));
+    }
+    let mode = match statement.lock_mode {
+        Some(LockTableMode::AccessShare) => RelationMode::AccessShare,
+        Some(LockTableMode::RowShare) => RelationMode::RowShare,
+        Some(LockTableMode::RowExclusive) => RelationMode::RowExclusive,
+        Some(LockTableMode::ShareUpdateExclusive) => RelationMode::ShareUpdateExclusive,
+        Some(LockTableMode::Share) => RelationMode::Share,
+        Some(LockTableMode::ShareRowExclusive) => RelationMode::ShareRowExclusive,
+        Some(LockTableMode::Exclusive) => RelationMode::Exclusive,
+        Some(LockTableMode::AccessExclusive) | None => RelationMode::AccessExclusive,
+    };
+    let wait = if statement.nowait { Wait::Fail } else { context.wait() };
+    for target in &statement.tables {
+        let name = QualifiedName::from_ast(&target.name)?;
+        // Only the relation is locked, not its definition: LOCK TABLE changes nothing.
+        loop {
+            let Some(found) = context.catalog.resolve(&name, &context.info.search_path).cloned()
+            else {
+                return Err(context.missing_relation(&name));
+            };
+            if !matches!(found, Object::Table(_) | Object::View(_)) {
+                return Err(not_a(&found, "a table or view"));
+            }
+            let locked = context.txn.lock_relation(found.oid(), mode, wait).await;
+            locked.map_err(|error| match error.state() {
+                SqlState::LOCK_NOT_AVAILABLE if statement.nowait => Error::new(
+                    SqlState::LOCK_NOT_AVAILABLE,
+                    format!("could not obtain lock on relation \"{}\"", found.name()),
+                ),
+                _ => error,
+            })?;
+            context.refresh()?;
+            let now = context.catalog.resolve(&name, &context.info.search_path);
+            if now.map(Object::oid) == Some(found.oid()) {
+                break;
+            }
+        }
+    }
+    Ok(Outcome::Command("LOCK TABLE".to_owned()))
+}
+
+/// `CREATE DATABASE` and its like.
+pub(super) fn one_database(what: &str) -> Error {
+    Error::unsupported(
+        what,
+        "A data directory holds one database: use schemas, or start another server.",
+    )
+}

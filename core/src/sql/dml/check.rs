@@ -1,0 +1,162 @@
+//! What a row must satisfy by itself: NOT NULL and CHECK; and how a row is shown in errors.
+
+use super::compiled::{Env, Row};
+use super::target::{Condition, Target};
+use crate::error::{Error, Result, SqlState};
+use crate::sql::Context;
+use crate::types::text::{self, TextStyle};
+use crate::types::{Datum, names};
+
+/// Bytes of a value that `Failing row contains` shows.
+const MAX_SHOWN_BYTES: usize = 64;
+
+impl Target {
+    /// Checks NOT NULL and CHECK constraints.
+    ///
+    /// # Errors
+    /// 23502, 23514.
+    pub(super) async fn check(&self, context: &mut Context<'_>, row: &[Datum<'_>]) -> Result<()> {
+        for (column, datum) in self.table.columns.iter().zip(row) {
+            if column.not_null && datum.is_null() && !column.dropped {
+                let message = format!(
+                    "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                    column.name, self.table.name
+                );
+                return Err(self
+                    .table_error(SqlState::NOT_NULL_VIOLATION, message)
+                    .detail(self.failing_row(row, &context.info.style))
+                    .column(&column.name));
+            }
+        }
+        for check in &self.checks {
+            let failed = match &check.condition {
+                Condition::Compiled(condition) => {
+                    let env = Env {
+                        row: Row::Values(row),
+                        parameters: &[],
+                        info: &context.info,
+                    };
+                    matches!(condition.eval(&env)?, Datum::Bool(false))
+                }
+                Condition::General(expression) => {
+                    let values: Vec<_> =
+                        self.live(row).map(|datum| datum.clone().into_owned()).collect();
+                    let execution = context.execution()?;
+                    let results = context
+                        .engine
+                        .query
+                        .evaluate(
+                            std::slice::from_ref(expression.as_ref()),
+                            Some(&self.table),
+                            &[values],
+                            &context.plan_context(),
+                            &execution,
+                        )
+                        .await?;
+                    let value = results.first().and_then(|row| row.first());
+                    matches!(value, Some((Datum::Bool(false), _)))
+                }
+            };
+            if failed {
+                let message = format!(
+                    "new row for relation \"{}\" violates check constraint \"{}\"",
+                    self.table.name, check.name
+                );
+                return Err(self
+                    .table_error(SqlState::CHECK_VIOLATION, message)
+                    .detail(self.failing_row(row, &context.info.style))
+                    .constraint(&check.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error with the table's name and schema in its fields.
+    pub(super) fn table_error(&self, state: SqlState, message: String) -> Error {
+        Error::new(state, message)
+            .schema(&self.schema)
+            .table(&self.table.name)
+    }
+
+    fn failing_row(&self, row: &[Datum<'_>], style: &TextStyle) -> String {
+        let mut shown = String::from("Failing row contains (");
+        for (n, (at, column)) in self.table.live_columns().enumerate() {
+            if n > 0 {
+                shown.push_str(", ");
+            }
+            match row.get(at) {
+                None | Some(Datum::Null) => shown.push_str("null"),
+                Some(datum) => {
+                    let value = text::to_string(datum, column.ty, style);
+                    match clipped(&value) {
+                        None => shown.push_str(&value),
+                        Some(start) => {
+                            shown.push_str(start);
+                            shown.push_str("...");
+                        }
+                    }
+                }
+            }
+        }
+        shown.push_str(").");
+        shown
+    }
+
+    /// `(a, b)=(1, x)`, as details name key values.
+    pub(super) fn shown_key(
+        &self,
+        columns: &[usize],
+        values: &[Datum<'_>],
+        style: &TextStyle,
+    ) -> String {
+        let names: Vec<&str> = columns
+            .iter()
+            .filter_map(|at| self.table.columns.get(*at))
+            .map(|column| column.name.as_str())
+            .collect();
+        let types = columns.iter().filter_map(|at| self.types.get(*at));
+        let values: Vec<String> = types
+            .zip(values)
+            .map(|(ty, value)| match value {
+                Datum::Null => "null".to_owned(),
+                value => text::to_string(value, *ty, style),
+            })
+            .collect();
+        format!("({})=({})", names.join(", "), values.join(", "))
+    }
+}
+
+/// The part of a long value that is shown, cut between characters.
+fn clipped(value: &str) -> Option<&str> {
+    if value.len() <= MAX_SHOWN_BYTES {
+        return None;
+    }
+    let mut end = MAX_SHOWN_BYTES;
+    while !value.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    value.get(..end)
+}
+
+/// 428C9 for a value given to a GENERATED ALWAYS column.
+pub(super) fn generated_always(column: &str, insert: bool) -> Error {
+    let detail = format!("Column \"{column}\" is an identity column defined as GENERATED ALWAYS.");
+    match insert {
+        true => Error::new(
+            SqlState::GENERATED_ALWAYS,
+            format!("cannot insert a non-DEFAULT value into column \"{column}\""),
+        )
+        .detail(detail)
+        .hint("Use OVERRIDING SYSTEM VALUE to override."),
+        false => Error::new(
+            SqlState::GENERATED_ALWAYS,
+            format!("column \"{column}\" can only be updated to DEFAULT"),
+        )
+        .detail(detail),
+    }
+}
+
+/// 42804, for messages that name a type.
+pub(super) fn type_name(ty: crate::types::PgType) -> String {
+    names::format_type(ty)
+}

@@ -1,0 +1,13 @@
+//! The compiled way: expressions over single rows, and finding a row by its key, without DataFusion.
+
+mod access;
+mod compiler;
+mod expr;
+mod select;
+
+pub use access::Access;
+pub use compiler::{
+    Compiler, Item, Scope, SecondColumn, assignable, assignment, not_assignable, string_value,
+};
+pub use expr::{Env, Expr, Node, Row, borrow};
+pub use select::{Select, column_name, projection};

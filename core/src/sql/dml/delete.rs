@@ -1,0 +1,192 @@
+//! DELETE.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, FromTable, SelectItem};
+
+use super::begin::begin;
+use super::compiled::{Access, Compiler, Scope, SecondColumn};
+use super::matches::{self, Matches};
+use super::names::Verb;
+use super::returning::{Returned, Returning};
+use super::target::Target;
+use super::update::{Search, Settle, locked_by_key, merge_parameters, target_of};
+use super::write::Changes;
+use crate::error::{Error, Result, SqlState};
+use crate::query::PlanContext;
+use crate::sql::{Context, Engine, Outcome};
+use crate::txn::{RelationMode, RowMode};
+use crate::types::Datum;
+
+/// A prepared DELETE.
+pub(super) struct Delete {
+    pub target: Arc<Target>,
+    pub search: Search,
+    pub returning: Option<Returning>,
+    /// Columns of the USING items, if RETURNING may name them.
+    second: Vec<SecondColumn>,
+}
+
+impl Delete {
+    pub(super) async fn prepare(
+        engine: &Arc<Engine>,
+        statement: &ast::Delete,
+        with: Option<&ast::With>,
+        context: &PlanContext<'_>,
+        compiler: &mut Compiler<'_>,
+    ) -> Result<Delete> {
+        let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) =
+            &statement.from;
+        let [table] = tables.as_slice() else {
+            return Err(syntax());
+        };
+        if !statement.tables.is_empty()
+            || statement.output.is_some()
+            || !statement.order_by.is_empty()
+            || statement.limit.is_some()
+            || matches!(statement.from, FromTable::WithoutKeyword(_))
+        {
+            return Err(syntax());
+        }
+        let (target, alias) = target_of(table, Verb::Delete, context)?;
+        let using = statement.using.as_deref().unwrap_or(&[]);
+        let settle = Settle {
+            engine,
+            context,
+            with,
+            table,
+            from: using,
+        };
+        let mut open = Vec::new();
+        let mut returning = None;
+        if using.is_empty() && with.is_none() {
+            if let Some(access) =
+                Access::compile(compiler, &target, &alias, statement.selection.as_ref())
+            {
+                if let Some(list) = &statement.returning {
+                    let scope = Scope::table(&target.table, &alias);
+                    let (list, items) = Returning::compile(compiler, list, scope)?;
+                    returning = Some(list);
+                    open = items;
+                }
+                settle.run(compiler, returning.as_mut(), &open).await?;
+                return Ok(Delete {
+                    target,
+                    search: Search::Key(Box::new(access)),
+                    returning,
+                    second: Vec::new(),
+                });
+            }
+        }
+        let mut second = Vec::new();
+        if statement.returning.is_some() && !using.is_empty() {
+            second = matches::columns_of(engine, context, &compiler.parameters, with, using).await?;
+        }
+        if let Some(list) = &statement.returning {
+            let scope = Scope {
+                table: Some((&target.table, &alias)),
+                second: &second,
+                plain_second: true,
+            };
+            let (list, items) = Returning::compile(compiler, list, scope)?;
+            returning = Some(list);
+            open = items;
+        }
+        let values = second
+            .iter()
+            .enumerate()
+            .map(|(n, column)| SelectItem::ExprWithAlias {
+                expr: ast::Expr::CompoundIdentifier(vec![
+                    ast::Ident::with_quote('"', column.qualifier.as_str()),
+                    ast::Ident::with_quote('"', column.name.as_str()),
+                ]),
+                alias: ast::Ident::with_quote('"', format!("__second_{n}")),
+            })
+            .collect();
+        let mut all = vec![table.clone()];
+        all.extend_from_slice(using);
+        let search = Matches::plan(
+            engine,
+            context,
+            &compiler.parameters,
+            &alias,
+            with.cloned(),
+            values,
+            all,
+            statement.selection.clone(),
+        )
+        .await?;
+        merge_parameters(compiler, &search.plan.parameters);
+        settle.run(compiler, returning.as_mut(), &open).await?;
+        Ok(Delete {
+            target,
+            search: Search::Query(Box::new(search)),
+            returning,
+            second,
+        })
+    }
+
+    pub(super) fn is_compiled(&self) -> bool {
+        matches!(self.search, Search::Key(_))
+            && self.returning.as_ref().is_none_or(Returning::is_compiled)
+    }
+
+    pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
+        if !begin(context, &self.target, RelationMode::RowExclusive, Verb::Delete).await? {
+            return Ok(Outcome::Replan);
+        }
+        let mut changes = Changes::default();
+        let mut returned = Returned::new(self.returning.as_ref());
+        let mut count = 0_u64;
+        match &self.search {
+            Search::Key(access) => {
+                if let Some((row_key, bytes)) =
+                    locked_by_key(context, &self.target, access, RowMode::Update).await?
+                {
+                    self.remove(context, &mut changes, &mut returned, &row_key, &bytes, &[])?;
+                    count = 1;
+                }
+            }
+            Search::Query(search) => {
+                let found = search.locked(context, &self.target, RowMode::Update).await?;
+                for found in found {
+                    context.interrupt.check()?;
+                    let newest = context.txn.latest()?;
+                    let Some(entry) = newest.get(self.target.table.storage, &found.row_key)? else {
+                        continue;
+                    };
+                    let bytes = entry.as_ref().to_vec();
+                    drop((entry, newest));
+                    let key = &found.row_key;
+                    self.remove(context, &mut changes, &mut returned, key, &bytes, &found.values)?;
+                    count = count.saturating_add(1);
+                }
+            }
+        }
+        changes.finish(context).await?;
+        returned
+            .finish(context, &self.target, &self.second, format!("DELETE {count}"))
+            .await
+    }
+
+    fn remove(
+        &self,
+        context: &mut Context<'_>,
+        changes: &mut Changes,
+        returned: &mut Returned<'_>,
+        row_key: &[u8],
+        bytes: &[u8],
+        second: &[Datum<'static>],
+    ) -> Result<()> {
+        let old = self.target.decode(bytes)?;
+        self.target.delete(context, changes, row_key, &old)?;
+        returned.add(context, &old, second)
+    }
+}
+
+fn syntax() -> Error {
+    Error::new(
+        SqlState::SYNTAX_ERROR,
+        "DELETE takes FROM one table, USING, WHERE and RETURNING",
+    )
+}

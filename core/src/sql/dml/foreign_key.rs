@@ -1,0 +1,458 @@
+//! Foreign keys, in both directions, at the end of the statement that made a check necessary.
+//!
+//! A new reference locks the referenced row (FOR KEY SHARE) and then looks for it in the newest
+//! state, so nobody can remove it before this transaction ends. A removed or changed key looks for
+//! rows that still reference it, through an index on the referencing columns if there is one, and
+//! acts as the constraint says. What an action writes is checked in turn.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::compiled::{Env, Row};
+use super::target::{Default, Target};
+use super::write::Changes;
+use crate::catalog::{Action, ForeignKey, Index, Object, Table, keys};
+use crate::error::{Error, Result, SqlState};
+use crate::sql::Context;
+use crate::txn::{LockTarget, RowMode, View};
+use crate::types::cast::{self, Context as Cast};
+use crate::types::{Datum, PgType, key, ops};
+
+/// Tries at locking a referenced row that keeps moving (its key is changed away and back).
+const MAX_TRIES: usize = 100;
+
+/// One thing to check or do.
+pub(super) enum Event {
+    /// A row references these values (constraint `key` of `table`).
+    Child {
+        table: Arc<Target>,
+        key: usize,
+        values: Vec<Datum<'static>>,
+    },
+    /// A row that may be referenced (through `key` of `table.referencing`) is gone, or has other
+    /// values now.
+    Parent {
+        table: Arc<Target>,
+        key: usize,
+        old: Vec<Datum<'static>>,
+        new: Option<Vec<Datum<'static>>>,
+    },
+}
+
+fn pick(row: &[Datum<'_>], columns: &[usize]) -> Vec<Datum<'static>> {
+    columns
+        .iter()
+        .map(|at| row.get(*at).map_or(Datum::Null, |datum| datum.clone().into_owned()))
+        .collect()
+}
+
+impl Changes {
+    /// Notes that `row` has to be checked against foreign key number `at` of its table.
+    pub(super) fn note_child(
+        &mut self,
+        target: &Arc<Target>,
+        at: usize,
+        row: &[Datum<'_>],
+    ) -> Result<()> {
+        let Some(foreign) = target.foreign_keys.get(at) else { return Ok(()) };
+        let values = pick(row, &foreign.columns);
+        let nulls = values.iter().filter(|value| value.is_null()).count();
+        if nulls == values.len() || (nulls > 0 && !foreign.match_full) {
+            return Ok(());
+        }
+        let mut encoded = Vec::new();
+        for (value, column) in values.iter().zip(&foreign.columns) {
+            key::encode(value, target.column(*column)?.ty, &mut encoded)?;
+        }
+        if self.noted.insert((target.table.oid, at, encoded)) {
+            self.events.push_back(Event::Child {
+                table: target.clone(),
+                key: at,
+                values,
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes that the key which foreign key number `at` references has changed.
+    pub(super) fn note_parent(
+        &mut self,
+        target: &Arc<Target>,
+        at: usize,
+        old: &[Datum<'_>],
+        new: Option<&[Datum<'_>]>,
+    ) -> Result<()> {
+        let Some((_, foreign)) = target.referencing.get(at) else { return Ok(()) };
+        let old = pick(old, &foreign.referenced);
+        // Nothing references a key with a NULL in it.
+        if !old.iter().any(Datum::is_null) {
+            self.events.push_back(Event::Parent {
+                table: target.clone(),
+                key: at,
+                old,
+                new: new.map(|new| pick(new, &foreign.referenced)),
+            });
+        }
+        Ok(())
+    }
+
+    /// The end of the statement: checks and does everything that was noted.
+    ///
+    /// # Errors
+    /// 23503.
+    pub(super) async fn finish(mut self, context: &mut Context<'_>) -> Result<()> {
+        while let Some(event) = self.events.pop_front() {
+            context.interrupt.check()?;
+            match event {
+                Event::Child { table, key, values } => {
+                    check_child(context, &table, key, &values).await?;
+                }
+                Event::Parent {
+                    table,
+                    key,
+                    old,
+                    new,
+                } => {
+                    self.parent(context, &table, key, &old, new.as_deref()).await?;
+                }
+            }
+            if self.events.is_empty() {
+                // What is written from here on is another round: it has to be noted again.
+                self.noted.clear();
+            }
+        }
+        Ok(())
+    }
+
+    async fn target(&mut self, context: &Context<'_>, table: &Arc<Table>) -> Result<Arc<Target>> {
+        if let Some(target) = self.targets.get(&table.oid) {
+            return Ok(target.clone());
+        }
+        let target = Target::new(context.catalog, &context.info, table)?;
+        self.targets.insert(table.oid, target.clone());
+        Ok(target)
+    }
+
+    async fn parent(
+        &mut self,
+        context: &mut Context<'_>,
+        parent: &Arc<Target>,
+        at: usize,
+        old: &[Datum<'static>],
+        new: Option<&[Datum<'static>]>,
+    ) -> Result<()> {
+        let Some((child, foreign)) = parent.referencing.get(at) else { return Ok(()) };
+        let child = self.target(context, child).await?;
+        let action = match new {
+            None => foreign.on_delete,
+            Some(_) => foreign.on_update,
+        };
+        let view = context.txn.latest()?;
+        if action == Action::NoAction && find_parent(context, &view, parent, foreign, old)?.is_some()
+        {
+            return Ok(());
+        }
+        let Some(values) = converted(context, old, parent, &foreign.referenced, &child, &foreign.columns)
+        else {
+            return Ok(());
+        };
+        let only_one = matches!(action, Action::NoAction | Action::Restrict);
+        let found = children(context, &view, &child, foreign, &values, only_one)?;
+        drop(view);
+        if found.is_empty() {
+            return Ok(());
+        }
+        if only_one {
+            return Err(still_referenced(context, parent, &child, foreign, old));
+        }
+        let mut changed = vec![false; child.table.columns.len()];
+        for at in &foreign.columns {
+            if let Some(flag) = changed.get_mut(*at) {
+                *flag = true;
+            }
+        }
+        let replacement = match (action, new) {
+            (Action::Cascade, None) => None,
+            (Action::Cascade, Some(new)) => {
+                let values =
+                    converted(context, new, parent, &foreign.referenced, &child, &foreign.columns)
+                        .ok_or_else(|| out_of_range(&child, foreign))?;
+                Some(values)
+            }
+            (Action::SetDefault, _) => Some(defaults(context, &child, foreign).await?),
+            _ => Some(vec![Datum::Null; foreign.columns.len()]),
+        };
+        let mode = match replacement {
+            None => RowMode::Update,
+            Some(_) => child.update_mode(&changed),
+        };
+        for row_key in found {
+            context.interrupt.check()?;
+            let wait = context.wait();
+            context.txn.lock_row(child.table.storage, &row_key, mode, wait).await?;
+            // Whatever happened while the lock was awaited: the newest version counts.
+            let bytes = match context.txn.latest()?.get(child.table.storage, &row_key)? {
+                Some(entry) => entry.as_ref().to_vec(),
+                None => continue,
+            };
+            let row = child.decode(&bytes)?;
+            if !equal(&row, &foreign.columns, &values) {
+                continue;
+            }
+            match &replacement {
+                None => child.delete(context, self, &row_key, &row)?,
+                Some(values) => {
+                    let mut new = row.clone();
+                    for (at, value) in foreign.columns.iter().zip(values) {
+                        if let Some(slot) = new.get_mut(*at) {
+                            *slot = value.clone();
+                        }
+                    }
+                    child.update(context, self, &row_key, &row, &new, &changed).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Default values of the referencing columns.
+async fn defaults(
+    context: &mut Context<'_>,
+    child: &Target,
+    foreign: &ForeignKey,
+) -> Result<Vec<Datum<'static>>> {
+    let mut values = Vec::with_capacity(foreign.columns.len());
+    for &at in &foreign.columns {
+        let column = child.column(at)?;
+        values.push(match child.default(context.catalog, &context.info, at)? {
+            Default::Compiled(expr) => {
+                let env = Env {
+                    row: Row::None,
+                    parameters: &[],
+                    info: &context.info,
+                };
+                expr.eval(&env)?.into_owned()
+            }
+            Default::General(expr) => {
+                let (value, ty) = super::values::evaluate_one(context, &expr).await?;
+                cast::cast(value, ty, column.ty, Cast::Assignment, &context.info.style)?
+            }
+        });
+    }
+    Ok(values)
+}
+
+/// Checks that a referenced row exists, and keeps it.
+async fn check_child(
+    context: &mut Context<'_>,
+    child: &Arc<Target>,
+    at: usize,
+    values: &[Datum<'static>],
+) -> Result<()> {
+    let Some(foreign) = child.foreign_keys.get(at) else { return Ok(()) };
+    if values.iter().any(Datum::is_null) {
+        let error = child_error(child, foreign);
+        return Err(error.detail(
+            "MATCH FULL does not allow mixing of null and nonnull key values.",
+        ));
+    }
+    let Some(parent) = context.catalog.table(foreign.table).cloned() else {
+        return Err(Error::internal("a foreign key references no table"));
+    };
+    let parent = match parent.oid == child.table.oid {
+        true => child.clone(),
+        false => Target::new(context.catalog, &context.info, &parent)?,
+    };
+    if let Some(wanted) = converted(context, values, child, &foreign.columns, &parent, &foreign.referenced)
+    {
+        for _ in 0..MAX_TRIES {
+            let view = context.txn.latest()?;
+            let Some(row_key) = find_parent(context, &view, &parent, foreign, &wanted)? else {
+                break;
+            };
+            drop(view);
+            let wait = context.wait();
+            let lock = LockTarget::Row(parent.table.storage, row_key.clone());
+            context.txn.lock_key(lock, RowMode::KeyShare, wait).await?;
+            let view = context.txn.latest()?;
+            if find_parent(context, &view, &parent, foreign, &wanted)? == Some(row_key) {
+                return Ok(());
+            }
+        }
+    }
+    let shown = child.shown_key(&foreign.columns, values, &context.info.style);
+    Err(child_error(child, foreign).detail(format!(
+        "Key {shown} is not present in table \"{}\".",
+        parent.table.name
+    )))
+}
+
+fn child_error(child: &Target, foreign: &ForeignKey) -> Error {
+    let message = format!(
+        "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
+        child.table.name, foreign.name
+    );
+    child
+        .table_error(SqlState::FOREIGN_KEY_VIOLATION, message)
+        .constraint(&foreign.name)
+}
+
+fn still_referenced(
+    context: &Context<'_>,
+    parent: &Target,
+    child: &Target,
+    foreign: &ForeignKey,
+    old: &[Datum<'_>],
+) -> Error {
+    let message = format!(
+        "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
+        parent.table.name, foreign.name, child.table.name
+    );
+    let shown = parent.shown_key(&foreign.referenced, old, &context.info.style);
+    child
+        .table_error(SqlState::FOREIGN_KEY_VIOLATION, message)
+        .detail(format!(
+            "Key {shown} is still referenced from table \"{}\".",
+            child.table.name
+        ))
+        .constraint(&foreign.name)
+}
+
+fn out_of_range(child: &Target, foreign: &ForeignKey) -> Error {
+    let ty = foreign.columns.first().and_then(|at| child.types.get(*at));
+    let name = ty.map(|ty| super::check::type_name(*ty)).unwrap_or_default();
+    Error::new(
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("{name} out of range"),
+    )
+}
+
+/// Values of one table's columns as values of the other's; `None` when one has no such value there
+/// (so that nothing can equal it).
+fn converted(
+    context: &Context<'_>,
+    values: &[Datum<'static>],
+    from: &Target,
+    from_columns: &[usize],
+    to: &Target,
+    to_columns: &[usize],
+) -> Option<Vec<Datum<'static>>> {
+    let mut out = Vec::with_capacity(values.len());
+    for (value, (from_at, to_at)) in values.iter().zip(from_columns.iter().zip(to_columns)) {
+        let from_ty = PgType::new(from.types.get(*from_at)?.oid);
+        let to_ty = PgType::new(to.types.get(*to_at)?.oid);
+        if from_ty == to_ty {
+            out.push(value.clone());
+            continue;
+        }
+        let style = &context.info.style;
+        let there = cast::cast(value.clone(), from_ty, to_ty, Cast::Explicit, style).ok()?;
+        // A cast that rounds found another value.
+        let back = cast::cast(there.clone(), to_ty, from_ty, Cast::Explicit, style).ok()?;
+        if ops::compare(&back, value).is_ne() {
+            return None;
+        }
+        out.push(there);
+    }
+    Some(out)
+}
+
+/// Key of the row that has `values` in the columns a foreign key references.
+fn find_parent(
+    context: &Context<'_>,
+    view: &View,
+    parent: &Target,
+    foreign: &ForeignKey,
+    values: &[Datum<'_>],
+) -> Result<Option<Vec<u8>>> {
+    let index = match context.catalog.object(foreign.index) {
+        Some(Object::Index(index)) => index.clone(),
+        _ => return Err(Error::internal("a foreign key's index does not exist")),
+    };
+    let Some(prefix) = prefix(parent, &index.columns, &foreign.referenced, values)? else {
+        return Err(Error::internal("a foreign key's index has other columns"));
+    };
+    parent.holder(view, &index, &prefix)
+}
+
+/// Encodes `values` (of `columns`) in the order of an index whose first columns are those.
+fn prefix(
+    target: &Target,
+    order: &[usize],
+    columns: &[usize],
+    values: &[Datum<'_>],
+) -> Result<Option<Vec<u8>>> {
+    let mut out = Vec::new();
+    if order.len() < columns.len() {
+        return Ok(None);
+    }
+    for at in order.iter().take(columns.len()) {
+        let Some(n) = columns.iter().position(|column| column == at) else {
+            return Ok(None);
+        };
+        let Some(value) = values.get(n) else { return Ok(None) };
+        key::encode(value, target.column(*at)?.ty, &mut out)?;
+    }
+    Ok(Some(out))
+}
+
+fn equal(row: &[Datum<'_>], columns: &[usize], values: &[Datum<'_>]) -> bool {
+    columns.iter().zip(values).all(|(at, value)| {
+        row.get(*at)
+            .is_some_and(|datum| !datum.is_null() && ops::compare(datum, value).is_eq())
+    })
+}
+
+/// Keys of the rows that reference `values`; at most one if `only_one`.
+fn children(
+    context: &Context<'_>,
+    view: &View,
+    child: &Target,
+    foreign: &ForeignKey,
+    values: &[Datum<'_>],
+    only_one: bool,
+) -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    let usable = child.indexes.iter().find_map(|index| {
+        match prefix(child, &index.columns, &foreign.columns, values) {
+            Ok(Some(prefix)) => Some((index, prefix)),
+            _ => None,
+        }
+    });
+    let (index, from): (Option<&Arc<Index>>, Vec<u8>) = match usable {
+        Some((index, prefix)) => (Some(index), prefix),
+        None => (None, Vec::new()),
+    };
+    let storage = index.and_then(|index| index.storage).unwrap_or(child.table.storage);
+    let end = key::prefix_end(&from);
+    let to = match &end {
+        Some(end) => Bound::Excluded(end.as_slice()),
+        None => Bound::Unbounded,
+    };
+    for entry in view.range(storage, Bound::Included(from.as_slice()), to)? {
+        context.interrupt.check()?;
+        let (entry_key, bytes) = entry?;
+        match index {
+            Some(index) => {
+                let row_key = keys::row_key_of(index, &child.table, entry_key.as_ref())?;
+                found.push(row_key.to_vec());
+            }
+            None => {
+                let row = child.stored(bytes.as_ref())?;
+                let mut same = true;
+                for (at, value) in foreign.columns.iter().zip(values) {
+                    let datum = row.get(*at)?;
+                    same &= !datum.is_null() && ops::compare(&datum, value).is_eq();
+                }
+                if same {
+                    found.push(entry_key.as_ref().to_vec());
+                }
+            }
+        }
+        if only_one && !found.is_empty() {
+            break;
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,145 @@
+//! Names in a statement: folding identifiers, and finding the relation that a statement writes.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, ObjectName, TableFactor};
+
+use crate::catalog::{Catalog, Object, QualifiedName, Table, fold, undefined_relation};
+use crate::error::{Error, Result, SqlState};
+use crate::query::SessionInfo;
+
+/// The folded parts of a dotted name.
+pub(super) fn parts(name: &ObjectName) -> Vec<String> {
+    name.0
+        .iter()
+        .filter_map(|part| part.as_ident().map(fold))
+        .collect()
+}
+
+/// The statement's verb, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Insert,
+    Update,
+    Delete,
+    Copy,
+}
+
+impl Verb {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Verb::Insert => "INSERT",
+            Verb::Update => "UPDATE",
+            Verb::Delete => "DELETE",
+            Verb::Copy => "COPY FROM",
+        }
+    }
+}
+
+/// The table that a statement writes.
+///
+/// # Errors
+/// 42P01 when there is none, 55000 for a view, 42809 for anything else that is not a table.
+pub(super) fn writable(
+    name: &ObjectName,
+    verb: Verb,
+    catalog: &Catalog,
+    info: &SessionInfo,
+) -> Result<Arc<Table>> {
+    let wanted = QualifiedName::from_ast(name)?;
+    match catalog.resolve(&wanted, &info.search_path) {
+        Some(Object::Table(table)) => Ok(table.clone()),
+        Some(Object::View(view)) => {
+            let doing = match verb {
+                Verb::Insert => "insert into",
+                Verb::Update => "update",
+                Verb::Delete => "delete from",
+                Verb::Copy => "copy to",
+            };
+            let state = match verb {
+                Verb::Copy => SqlState::WRONG_OBJECT_TYPE,
+                _ => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            };
+            Err(
+                Error::new(state, format!("cannot {doing} view \"{}\"", view.name))
+                    .detail("Views are not updatable.")
+                    .hint("Write to the table that the view reads."),
+            )
+        }
+        Some(Object::Sequence(sequence)) => Err(wrong_kind(
+            match verb {
+                Verb::Copy => "cannot copy to",
+                _ => "cannot change",
+            },
+            "sequence",
+            &sequence.name,
+        )),
+        Some(Object::Index(index)) => Err(wrong_kind("cannot open", "index", &index.name)),
+        _ => {
+            let system = match &wanted.schema {
+                Some(schema) => schema == "pg_catalog" || schema == "information_schema",
+                None => wanted.name.starts_with("pg_"),
+            };
+            if system {
+                return Err(Error::new(
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    format!("permission denied for table {}", wanted.name),
+                )
+                .hint("System tables are changed by DDL only."));
+            }
+            Err(undefined_relation(&wanted))
+        }
+    }
+}
+
+fn wrong_kind(doing: &str, kind: &str, name: &str) -> Error {
+    Error::new(
+        SqlState::WRONG_OBJECT_TYPE,
+        format!("{doing} {kind} \"{name}\""),
+    )
+}
+
+pub(super) fn undefined_column(column: &str, table: &str) -> Error {
+    Error::new(
+        SqlState::UNDEFINED_COLUMN,
+        format!("column \"{column}\" of relation \"{table}\" does not exist"),
+    )
+}
+
+/// A plain table of a FROM list: its name and the name it goes by. `None` for everything else
+/// (joins, sub-queries, functions, samples).
+pub(super) fn plain_table(factor: &TableFactor) -> Option<(&ObjectName, Option<&ast::TableAlias>)> {
+    match factor {
+        TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            with_hints,
+            version: None,
+            with_ordinality: false,
+            partitions,
+            json_path: None,
+            sample: None,
+            index_hints,
+        } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
+            Some((name, alias.as_ref()))
+        }
+        _ => None,
+    }
+}
+
+/// The conditions that AND combines, in order.
+pub(super) fn conjuncts<'a>(expr: &'a ast::Expr, out: &mut Vec<&'a ast::Expr>) {
+    match expr {
+        ast::Expr::Nested(inner) => conjuncts(inner, out),
+        ast::Expr::BinaryOp {
+            left,
+            op: ast::BinaryOperator::And,
+            right,
+        } => {
+            conjuncts(left, out);
+            conjuncts(right, out);
+        }
+        other => out.push(other),
+    }
+}

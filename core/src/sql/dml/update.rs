@@ -1,0 +1,417 @@
+//! UPDATE.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, SelectItem, TableWithJoins, UpdateTableFromKind};
+
+use super::assign::{Assigned, Set, SetValue, Written, assigned};
+use super::begin::begin;
+use super::compiled::{Access, Compiler, Env, Row, Scope, SecondColumn};
+use super::matches::{self, Matches};
+use super::names::{Verb, plain_table, writable};
+use super::returning::{Open, Returned, Returning};
+use super::target::Target;
+use super::values::{Conversion, is_open_literal};
+use super::write::Changes;
+use crate::catalog::fold;
+use crate::error::{Error, Result, SqlState};
+use crate::query::PlanContext;
+use crate::sql::{Context, Engine, Outcome};
+use crate::txn::{RelationMode, RowLock, RowMode};
+use crate::types::{Datum, PgType};
+
+/// How the rows are found.
+pub(super) enum Search {
+    /// One row by its key, without DataFusion.
+    Key(Box<Access>),
+    Query(Box<Matches>),
+}
+
+/// A prepared UPDATE.
+pub(super) struct Update {
+    pub target: Arc<Target>,
+    pub search: Search,
+    sets: Vec<Set>,
+    changed: Vec<bool>,
+    mode: RowMode,
+    pub returning: Option<Returning>,
+    /// Columns of the FROM items, if RETURNING may name them; the search selects their values from
+    /// this position on.
+    second: Vec<SecondColumn>,
+    second_start: usize,
+}
+
+/// The target of UPDATE or DELETE: its name and its alias.
+pub(super) fn target_of(
+    item: &TableWithJoins,
+    verb: Verb,
+    context: &PlanContext<'_>,
+) -> Result<(Arc<Target>, String)> {
+    let Some((name, alias)) = plain_table(&item.relation).filter(|_| item.joins.is_empty()) else {
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            format!("the target of {} must be a table", verb.word()),
+        ));
+    };
+    let table = writable(name, verb, context.catalog, context.info)?;
+    let alias = match alias {
+        Some(alias) if !alias.columns.is_empty() => {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "the target's alias takes no column names",
+            ));
+        }
+        Some(alias) => fold(&alias.name),
+        None => table.name.clone(),
+    };
+    let target = Target::new(context.catalog, context.info, &table)?;
+    Ok((target, alias))
+}
+
+impl Update {
+    pub(super) async fn prepare(
+        engine: &Arc<Engine>,
+        statement: &ast::Update,
+        with: Option<&ast::With>,
+        context: &PlanContext<'_>,
+        compiler: &mut Compiler<'_>,
+    ) -> Result<Update> {
+        if statement.or.is_some()
+            || statement.output.is_some()
+            || !statement.order_by.is_empty()
+            || statement.limit.is_some()
+            || matches!(statement.from, Some(UpdateTableFromKind::BeforeSet(_)))
+        {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "UPDATE takes FROM, WHERE and RETURNING after its SET list",
+            ));
+        }
+        let (target, alias) = target_of(&statement.table, Verb::Update, context)?;
+        let from = match &statement.from {
+            Some(UpdateTableFromKind::AfterSet(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let list = assigned(&target.table, &statement.assignments)?;
+        let mut changed = vec![false; target.table.columns.len()];
+        for assigned in &list {
+            if let Some(flag) = changed.get_mut(assigned.column) {
+                *flag = true;
+            }
+        }
+        let mut update = Update {
+            mode: target.update_mode(&changed),
+            sets: Vec::with_capacity(list.len()),
+            changed,
+            returning: None,
+            second: Vec::new(),
+            second_start: 0,
+            search: Search::Key(Box::new(Access::none())),
+            target: target.clone(),
+        };
+        let simple = from.is_empty() && with.is_none();
+        // With FROM, a plain name may be another item's: only what names no column compiles.
+        let scope = match simple {
+            true => Scope::table(&target.table, &alias),
+            false => Scope::default(),
+        };
+        let mut planned = Vec::new();
+        for Assigned { column, value } in list {
+            update.set(compiler, scope, &target, column, value, &mut planned)?;
+        }
+        let mut open = Vec::new();
+        if simple && planned.is_empty() {
+            if let Some(access) =
+                Access::compile(compiler, &target, &alias, statement.selection.as_ref())
+            {
+                update.search = Search::Key(Box::new(access));
+                if let Some(list) = &statement.returning {
+                    let (returning, items) = Returning::compile(compiler, list, scope)?;
+                    update.returning = Some(returning);
+                    open = items;
+                }
+                let settle = Settle {
+                    engine,
+                    context,
+                    with,
+                    table: &statement.table,
+                    from,
+                };
+                settle.run(compiler, update.returning.as_mut(), &open).await?;
+                return Ok(update);
+            }
+        }
+        if let (Some(_), false) = (&statement.returning, from.is_empty()) {
+            update.second =
+                matches::columns_of(engine, context, &compiler.parameters, with, from).await?;
+        }
+        if let Some(list) = &statement.returning {
+            let scope = Scope {
+                table: Some((&target.table, &alias)),
+                second: &update.second,
+                plain_second: true,
+            };
+            let (returning, items) = Returning::compile(compiler, list, scope)?;
+            update.returning = Some(returning);
+            open = items;
+        }
+        let values: Vec<SelectItem> = planned
+            .iter()
+            .enumerate()
+            .map(|(n, (_, expr))| SelectItem::ExprWithAlias {
+                expr: expr.clone(),
+                alias: ast::Ident::with_quote('"', format!("__new_{n}")),
+            })
+            .chain(update.second.iter().enumerate().map(|(n, column)| {
+                let SelectItem::UnnamedExpr(expr) = matches::item(&column.qualifier, &column.name)
+                else {
+                    return matches::item(&column.qualifier, &column.name);
+                };
+                SelectItem::ExprWithAlias {
+                    expr,
+                    alias: ast::Ident::with_quote('"', format!("__second_{n}")),
+                }
+            }))
+            .collect();
+        update.second_start = planned.len();
+        let mut all = vec![statement.table.clone()];
+        all.extend_from_slice(from);
+        let search = Matches::plan(
+            engine,
+            context,
+            &compiler.parameters,
+            &alias,
+            with.cloned(),
+            values,
+            all,
+            statement.selection.clone(),
+        )
+        .await?;
+        merge_parameters(compiler, &search.plan.parameters);
+        for (n, (column, expr)) in planned.iter().enumerate() {
+            let found = search
+                .plan
+                .columns
+                .get(n.saturating_add(1))
+                .ok_or_else(|| Error::internal("a search gave fewer columns than planned"))?;
+            let described = target.column(*column)?;
+            let conversion =
+                Conversion::new(found.ty, is_open_literal(expr), &described.name, described.ty)?;
+            update.sets.push(Set {
+                column: *column,
+                value: SetValue::Planned(n, conversion),
+            });
+        }
+        update.search = Search::Query(Box::new(search));
+        let settle = Settle {
+            engine,
+            context,
+            with,
+            table: &statement.table,
+            from,
+        };
+        settle.run(compiler, update.returning.as_mut(), &open).await?;
+        Ok(update)
+    }
+
+    fn set(
+        &mut self,
+        compiler: &mut Compiler<'_>,
+        scope: Scope<'_>,
+        target: &Target,
+        column: usize,
+        value: Written,
+        planned: &mut Vec<(usize, ast::Expr)>,
+    ) -> Result<()> {
+        let described = target.column(column)?;
+        let value = match value {
+            Written::Default => {
+                let default = target.default(compiler.catalog, compiler.info, column)?;
+                SetValue::from_default(default)
+            }
+            Written::Expr(expr) => {
+                match compiler.assign(&expr, scope, &described.name, described.ty)? {
+                    Some(expr) => SetValue::Compiled(expr),
+                    None => {
+                        planned.push((column, expr));
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        self.sets.push(Set { column, value });
+        Ok(())
+    }
+
+    pub(super) fn is_compiled(&self) -> bool {
+        matches!(self.search, Search::Key(_))
+            && self.returning.as_ref().is_none_or(Returning::is_compiled)
+            && self
+                .sets
+                .iter()
+                .all(|set| matches!(set.value, SetValue::Compiled(_)))
+    }
+
+    pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
+        if !begin(context, &self.target, RelationMode::RowExclusive, Verb::Update).await? {
+            return Ok(Outcome::Replan);
+        }
+        let mut changes = Changes::default();
+        let mut returned = Returned::new(self.returning.as_ref());
+        let mut count = 0_u64;
+        match &self.search {
+            Search::Key(access) => {
+                if let Some((row_key, bytes)) =
+                    locked_by_key(context, &self.target, access, self.mode).await?
+                {
+                    self.write(context, &mut changes, &mut returned, &row_key, &bytes, &[])
+                        .await?;
+                    count = 1;
+                }
+            }
+            Search::Query(search) => {
+                let found = search.locked(context, &self.target, self.mode).await?;
+                for found in found {
+                    context.interrupt.check()?;
+                    let newest = context.txn.latest()?;
+                    let Some(entry) = newest.get(self.target.table.storage, &found.row_key)? else {
+                        continue;
+                    };
+                    let bytes = entry.as_ref().to_vec();
+                    drop((entry, newest));
+                    let key = &found.row_key;
+                    self.write(context, &mut changes, &mut returned, key, &bytes, &found.values)
+                        .await?;
+                    count = count.saturating_add(1);
+                }
+            }
+        }
+        changes.finish(context).await?;
+        returned
+            .finish(context, &self.target, &self.second, format!("UPDATE {count}"))
+            .await
+    }
+
+    /// Writes the new version of one locked row.
+    async fn write(
+        &self,
+        context: &mut Context<'_>,
+        changes: &mut Changes,
+        returned: &mut Returned<'_>,
+        row_key: &[u8],
+        bytes: &[u8],
+        planned: &[Datum<'static>],
+    ) -> Result<()> {
+        let old = self.target.decode(bytes)?;
+        let mut new = old.clone();
+        for set in &self.sets {
+            let value =
+                set.value.eval(context, &self.target, set.column, &old, planned).await?;
+            if let Some(slot) = new.get_mut(set.column) {
+                *slot = value;
+            }
+        }
+        self.target
+            .update(context, changes, row_key, &old, &new, &self.changed)
+            .await?;
+        let second = planned.get(self.second_start..).unwrap_or(&[]);
+        returned.add(context, &new, second)
+    }
+}
+
+/// Finds a row by its key, locks it, and looks again if it changed meanwhile. Returns the row's key
+/// and its newest version.
+pub(super) async fn locked_by_key(
+    context: &mut Context<'_>,
+    target: &Target,
+    access: &Access,
+    mode: RowMode,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let info = context.info.clone();
+    let env = Env {
+        row: Row::None,
+        parameters: context.parameters,
+        info: &info,
+    };
+    let Some(key) = access.key(&env)? else {
+        return Ok(None);
+    };
+    let view = context.txn.view()?;
+    let Some(row_key) = access.row_key(&view, target, key)? else {
+        return Ok(None);
+    };
+    let Some(entry) = view.get(target.table.storage, &row_key)? else {
+        return Ok(None);
+    };
+    let mut bytes = entry.as_ref().to_vec();
+    drop((entry, view));
+    if !access.matches(target, &env, target.stored(&bytes)?)? {
+        return Ok(None);
+    }
+    let wait = context.wait();
+    match context.txn.lock_row(target.table.storage, &row_key, mode, wait).await? {
+        RowLock::Unchanged => {}
+        RowLock::Changed(None) | RowLock::Skipped => return Ok(None),
+        RowLock::Changed(Some(newest)) => {
+            bytes = newest;
+            if !access.matches(target, &env, target.stored(&bytes)?)? {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some((row_key, bytes)))
+}
+
+/// Takes the types that the planner inferred for parameters that were still open.
+pub(super) fn merge_parameters(compiler: &mut Compiler<'_>, inferred: &[PgType]) {
+    for (at, ty) in inferred.iter().enumerate() {
+        match compiler.parameters.get_mut(at) {
+            Some(slot) if slot.oid == PgType::UNKNOWN.oid => *slot = *ty,
+            Some(_) => {}
+            None => compiler.parameters.push(*ty),
+        }
+    }
+}
+
+/// Asks the planner for the types of RETURNING items that do not compile.
+pub(super) struct Settle<'a> {
+    pub engine: &'a Arc<Engine>,
+    pub context: &'a PlanContext<'a>,
+    pub with: Option<&'a ast::With>,
+    pub table: &'a TableWithJoins,
+    pub from: &'a [TableWithJoins],
+}
+
+impl Settle<'_> {
+    pub(super) async fn run(
+        &self,
+        compiler: &mut Compiler<'_>,
+        returning: Option<&mut Returning>,
+        open: &[Open],
+    ) -> Result<()> {
+        let Some(returning) = returning.filter(|_| !open.is_empty()) else {
+            return Ok(());
+        };
+        let items = open
+            .iter()
+            .enumerate()
+            .map(|(n, open)| SelectItem::ExprWithAlias {
+                expr: open.expr.clone(),
+                alias: ast::Ident::with_quote('"', format!("__returning_{n}")),
+            })
+            .collect();
+        let mut from = vec![self.table.clone()];
+        from.extend_from_slice(self.from);
+        let query = matches::query(self.with.cloned(), items, from, None)?;
+        let context = PlanContext {
+            parameters: &compiler.parameters,
+            row_keys: &[],
+            ..self.context.clone()
+        };
+        let plan = self.engine.query.plan(&query, &context).await?;
+        let types: Vec<PgType> = plan.columns.iter().map(|column| column.ty).collect();
+        returning.settle(open, &types);
+        merge_parameters(compiler, &plan.parameters);
+        Ok(())
+    }
+}

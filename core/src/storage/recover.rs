@@ -1,0 +1,50 @@
+//! Recognizes a file whose creation was interrupted.
+//!
+//! redb creates a file in this order: it extends the file with zeros, writes the first page without
+//! the magic number that names a redb file, syncs, and writes the magic number. If the machine stops
+//! before the last step, redb does not know the file afterwards. Nothing was ever acknowledged by
+//! such a file, so it is emptied and created anew; but only if every byte says so.
+
+use redb::StorageBackend;
+
+use crate::error::{Error, Result, SqlState};
+
+/// Where redb's magic number stands.
+const MAGIC_LEN: usize = 9;
+/// redb's header lies in the first page; everything behind it is zero in a new file.
+const HEADER_PAGE: u64 = 4096;
+/// Larger than any file that redb has just created (1.1 MB): a larger one has held data.
+const MAX_NEW_FILE: u64 = 4 << 20;
+const CHUNK: usize = 64 << 10;
+
+/// Empties the backend if it holds nothing but an interrupted creation.
+pub(super) fn discard_interrupted_creation(backend: &impl StorageBackend) -> Result<()> {
+    let len = backend.len().map_err(io)?;
+    if len == 0 || len > MAX_NEW_FILE {
+        return Ok(());
+    }
+    let is_zero = |from: u64, to: u64| -> Result<bool> {
+        let mut chunk = vec![0; CHUNK];
+        let mut at = from;
+        while at < to {
+            let count = CHUNK.min(usize::try_from(to - at).unwrap_or(CHUNK));
+            let (piece, _) = chunk.split_at_mut(count);
+            backend.read(at, piece).map_err(io)?;
+            if piece.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += count as u64;
+        }
+        Ok(true)
+    };
+    if is_zero(0, len.min(MAGIC_LEN as u64))? && is_zero(HEADER_PAGE.min(len), len)? {
+        tracing::warn!("the creation of this database was interrupted; creating it anew");
+        backend.set_len(0).map_err(io)?;
+        backend.sync_data().map_err(io)?;
+    }
+    Ok(())
+}
+
+fn io(error: std::io::Error) -> Error {
+    Error::new(SqlState::IO_ERROR, format!("storage: {error}"))
+}

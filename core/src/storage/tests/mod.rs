@@ -1,0 +1,7 @@
+//! Tests of the store: what commits, in which order, and what survives.
+
+mod commit;
+mod crash;
+mod io_failure;
+mod open;
+mod support;

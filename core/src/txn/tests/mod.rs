@@ -1,0 +1,8 @@
+//! Tests of transactions: isolation, locks, savepoints, races.
+
+mod isolation;
+mod locks;
+mod model;
+mod race;
+mod support;
+mod transaction;
