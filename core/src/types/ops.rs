@@ -13,7 +13,7 @@ mod dates;
 pub use arithmetic::{numeric_add, numeric_div, numeric_mul, numeric_rem, numeric_sub};
 
 /// A binary operator on values of the types below; see [`result_type`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     Add,
     Sub,
