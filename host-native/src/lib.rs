@@ -2,5 +2,26 @@
 //!
 //! Everything that SQL means lives in `omendb_core`; this crate only moves bytes and lends what a
 //! machine has: a file, a clock, randomness, threads, sockets.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`storage`] | the storage backend on a file |
+//! | [`env`] | clock, randomness, the commit thread |
+//! | [`config`] | settings: defaults < file < environment < flags |
+//! | [`database`] | a database in a directory, opened with all of these |
+//! | [`wire`] | the PostgreSQL protocol over any byte stream |
+//! | [`tls`] | encryption |
+//! | [`serve`] | the server: listens, accepts, stops |
+//! | [`cli`] | `omendb sql` and `omendb check` |
 
+pub mod cli;
+pub mod config;
+pub mod database;
+pub mod env;
+pub mod serve;
+pub mod storage;
+pub mod tls;
 pub mod wire;
+
+#[cfg(test)]
+mod test_dir;

@@ -1,5 +1,7 @@
 //! A database that hosts open and connect sessions to.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -57,7 +59,16 @@ impl Database {
         let database = Database { engine: Arc::new(engine) };
         let mut txn = database.begin(false);
         catalog::bootstrap(&mut txn, &options.owner)?;
-        txn.commit().await?;
+        // No host can step the queue before it has the database.
+        let mut commit = pin!(txn.commit());
+        poll_fn(|cx| {
+            let polled = commit.as_mut().poll(cx);
+            if polled.is_pending() && database.commit_step() {
+                cx.waker().wake_by_ref();
+            }
+            polled
+        })
+        .await?;
         Ok(database)
     }
 

@@ -154,6 +154,7 @@ async fn plan_body(
         PlanContext { catalog: &catalog, info, parameters: &prepared.declared, row_keys: &[] };
     let (parameters, columns, way) = match &prepared.statement.body {
         Body::Session(verb) => (Vec::new(), None, Way::Verb(verb.clone())),
+        Body::Ddl(_) => (Vec::new(), None, Way::Ddl),
         Body::Empty => (Vec::new(), None, Way::Empty),
         Body::Sql(statement, locking) => match statement.as_ref() {
             ast::Statement::Copy { .. } => (Vec::new(), None, Way::Copy),

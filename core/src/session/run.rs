@@ -103,6 +103,7 @@ impl Session {
                 (Way::Dml(plan), _) => dml::execute(context, plan).await,
                 (Way::Copy, Body::Sql(statement, _)) => dml::copy(context, statement).await,
                 (Way::Ddl, Body::Sql(statement, _)) => ddl::execute(context, statement).await,
+                (Way::Ddl, Body::Ddl(form)) => ddl::execute_form(context, form).await,
                 _ => Err(Error::internal("a statement was planned for another way")),
             }
         });

@@ -114,6 +114,9 @@ pub(super) fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Res
     if let Some(verb) = session_verbs::parse(&mut cursor)? {
         return Ok(Body::Session(verb));
     }
+    if let Some(form) = super::ddl::parse(&mut cursor)? {
+        return Ok(Body::Ddl(Box::new(form)));
+    }
     let (tokens, locking) = take_locking(source, tokens)?;
     let dialect = PostgreSqlDialect {};
     let mut parser =

@@ -20,6 +20,8 @@ pub enum Body {
     Session(Verb),
     /// Everything else: queries, writes, DDL. A query's locking clauses are taken out of the AST.
     Sql(Box<ast::Statement>, Vec<Locking>),
+    /// DDL in a form that sqlparser does not know.
+    Ddl(Box<super::ddl::Form>),
     /// Only white space and comments.
     Empty,
 }

@@ -18,6 +18,8 @@ mod io;
 mod scram;
 mod server;
 mod startup;
+#[cfg(test)]
+mod tests;
 
 pub use control::Registry;
 pub use server::{Backend, Peer, Server};

@@ -215,7 +215,7 @@ impl Insert {
             changes: Changes::default(),
             returned: Returned::new(self.returning.as_ref()),
             count: 0,
-            touched: Default::default(),
+            touched: std::collections::HashSet::new(),
         };
         match &self.source {
             Source::Values { rows, planned } => {

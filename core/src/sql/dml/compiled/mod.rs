@@ -10,4 +10,4 @@ pub use compiler::{
     Compiler, Item, Scope, SecondColumn, assignable, assignment, not_assignable, string_value,
 };
 pub use expr::{Env, Expr, Node, Row, borrow};
-pub use select::{Select, column_name};
+pub use select::{Select, column_name, projection};

@@ -1,10 +1,112 @@
-//! COPY.
+//! COPY between a table (or a query) and the client.
 
-use datafusion::sql::sqlparser::ast::Statement;
+mod binary;
+mod csv;
+mod from;
+mod lines;
+mod options;
+mod text;
+mod to;
 
-use crate::error::{Error, Result};
+use datafusion::sql::sqlparser::ast::{
+    CopySource as Source, CopyTarget, Ident, Statement,
+};
+
+use self::from::From;
+use self::options::Options;
+use self::to::To;
+use super::names::undefined_column;
+use crate::catalog::{Table, fold};
+use crate::error::{Error, Result, SqlState};
 use crate::sql::{Context, Outcome};
 
-pub(super) async fn start(_context: &mut Context<'_>, _statement: &Statement) -> Result<Outcome> {
-    Err(Error::unsupported("COPY", "Use INSERT."))
+/// Starts COPY in either direction.
+pub(super) async fn start(context: &mut Context<'_>, statement: &Statement) -> Result<Outcome> {
+    let Statement::Copy {
+        source,
+        to,
+        target,
+        options,
+        legacy_options,
+        values,
+    } = statement
+    else {
+        return Err(Error::internal("not a COPY"));
+    };
+    let options = Options::new(options, legacy_options, !*to)?;
+    if let CopyTarget::File { .. } | CopyTarget::Program { .. } = target {
+        let direction = if *to { "to" } else { "from" };
+        let what = match target {
+            CopyTarget::Program { .. } => "an external program",
+            _ => "a file",
+        };
+        return Err(Error::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied to COPY {direction} {what}"),
+        )
+        .hint(
+            "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.",
+        ));
+    }
+    if !values.is_empty() {
+        return Err(Error::unsupported(
+            "COPY data inside the query string",
+            "Send the data with the protocol's copy messages.",
+        ));
+    }
+    match (source, *to) {
+        (
+            Source::Table {
+                table_name,
+                columns,
+            },
+            false,
+        ) => From::start(context, table_name, columns, options).await,
+        (source, true) => To::start(context, source, options).await,
+        (Source::Query(_), false) => Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "COPY FROM takes a table",
+        )),
+    }
+}
+
+/// The positions of the listed columns, or of all live ones.
+///
+/// # Errors
+/// 42703, 42701.
+fn columns(table: &Table, names: &[Ident]) -> Result<Vec<usize>> {
+    if names.is_empty() {
+        return Ok(table.live_columns().map(|(at, _)| at).collect());
+    }
+    let mut columns = Vec::with_capacity(names.len());
+    for name in names {
+        let name = fold(name);
+        let at = table
+            .column(&name)
+            .ok_or_else(|| undefined_column(&name, &table.name))?;
+        if columns.contains(&at) {
+            return Err(Error::new(
+                SqlState::DUPLICATE_COLUMN,
+                format!("column \"{name}\" specified more than once"),
+            ));
+        }
+        columns.push(at);
+    }
+    Ok(columns)
+}
+
+/// Which of the copied columns (by name) an option names.
+///
+/// # Errors
+/// 42P10 for a column that is not copied.
+fn forced(option: &str, named: &[String], columns: &[String]) -> Result<Vec<bool>> {
+    for name in named {
+        if !columns.contains(name) {
+            return Err(Error::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!("{option} column \"{name}\" not referenced by COPY"),
+            ));
+        }
+    }
+    Ok(columns.iter().map(|column| named.contains(column)).collect())
 }

@@ -1,0 +1,373 @@
+//! COPY FROM STDIN: records become rows as they come in, whatever the pieces.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+
+use super::options::{Format, Options};
+use super::{binary, columns, csv, forced, lines, text};
+use super::lines::{Lines, bad};
+use crate::error::{Error, Result, SqlState};
+use crate::sql::context::CopyFuture;
+use crate::sql::dml::assign::default_value;
+use crate::sql::dml::begin::begin;
+use crate::sql::dml::compiled::{Env, Row};
+use crate::sql::dml::names::{Verb, writable};
+use crate::sql::dml::target::{Default, Target};
+use crate::sql::dml::write::{Changes, Unique};
+use crate::sql::{Context, CopySink, Outcome};
+use crate::txn::RelationMode;
+use crate::types::text::TextStyle;
+use crate::types::{self, Datum, PgType, oid};
+
+/// Characters of a line or value that an error's context shows.
+const MAX_SHOWN_CHARS: usize = 100;
+
+/// A running COPY FROM.
+pub(super) struct From {
+    target: Arc<Target>,
+    columns: Vec<Copied>,
+    defaults: Vec<(usize, Default)>,
+    options: Options,
+    lines: Lines,
+    changes: Changes,
+    /// Number of the record being read, from 1.
+    line: u64,
+    rows: u64,
+    /// Whether the header (of CSV or of the binary format) is still to come.
+    header: bool,
+    /// Whether the end marker was read: what follows is ignored.
+    ended: bool,
+}
+
+/// A column that the data has.
+struct Copied {
+    at: usize,
+    name: String,
+    ty: PgType,
+    force_null: bool,
+    force_not_null: bool,
+}
+
+impl From {
+    pub(super) async fn start(
+        context: &mut Context<'_>,
+        table: &ObjectName,
+        names: &[Ident],
+        options: Options,
+    ) -> Result<Outcome> {
+        let table = writable(table, Verb::Copy, context.catalog, &context.info)?;
+        let target = Target::new(context.catalog, &context.info, &table)?;
+        if !begin(context, &target, RelationMode::RowExclusive, Verb::Copy).await? {
+            return Ok(Outcome::Replan);
+        }
+        let places = columns(&table, names)?;
+        let mut copied = Vec::with_capacity(places.len());
+        for &at in &places {
+            let column = target.column(at)?;
+            copied.push(Copied {
+                at,
+                name: column.name.clone(),
+                ty: column.ty,
+                force_null: false,
+                force_not_null: false,
+            });
+        }
+        let names: Vec<String> = copied.iter().map(|column| column.name.clone()).collect();
+        let not_null = forced("FORCE_NOT_NULL", &options.force_not_null, &names)?;
+        let null = forced("FORCE_NULL", &options.force_null, &names)?;
+        for (column, (not_null, null)) in copied.iter_mut().zip(not_null.into_iter().zip(null)) {
+            column.force_not_null = not_null;
+            column.force_null = null;
+        }
+        let mut defaults = Vec::new();
+        for (at, _) in table.live_columns() {
+            if !places.contains(&at) {
+                defaults.push((at, target.default(context.catalog, &context.info, at)?));
+            }
+        }
+        Ok(Outcome::CopyIn(Box::new(From {
+            target,
+            columns: copied,
+            defaults,
+            lines: Lines::new(&options),
+            changes: Changes::default(),
+            line: 0,
+            rows: 0,
+            header: options.header || options.format == Format::Binary,
+            ended: false,
+            options,
+        })))
+    }
+
+    /// Takes all complete records of the input.
+    async fn take(&mut self, context: &mut Context<'_>, data: &[u8], last: bool) -> Result<()> {
+        // Mostly a piece starts where a record starts, and nothing is copied.
+        let joined;
+        let input = match self.lines.rest.is_empty() {
+            true => data,
+            false => {
+                let mut rest = std::mem::take(&mut self.lines.rest);
+                rest.extend_from_slice(data);
+                joined = rest;
+                &joined
+            }
+        };
+        let mut at = 0;
+        match self.options.format {
+            Format::Binary => self.binary(context, input, &mut at).await?,
+            Format::Text | Format::Csv => {
+                while !self.ended {
+                    match self.lines.next(input, at, last) {
+                        Ok(lines::Found::Incomplete) => break,
+                        Ok(lines::Found::Record { start, end, next }) => {
+                            let line = input.get(start..end).unwrap_or(&[]);
+                            self.record(context, line).await?;
+                            at = next;
+                        }
+                        Err(error) => {
+                            let line = self.line.saturating_add(1);
+                            return Err(self.at_line(error, line, None));
+                        }
+                    }
+                }
+            }
+        }
+        self.lines.keep(input, at);
+        Ok(())
+    }
+
+    /// One record of text or CSV.
+    async fn record(&mut self, context: &mut Context<'_>, line: &[u8]) -> Result<()> {
+        context.interrupt.check()?;
+        self.line = self.line.saturating_add(1);
+        if self.header {
+            self.header = false;
+            return Ok(());
+        }
+        if line == b"\\." {
+            self.ended = true;
+            return Ok(());
+        }
+        let number = self.line;
+        let line = match std::str::from_utf8(line) {
+            Ok(line) => line,
+            Err(error) => {
+                let error = text::invalid_utf8(line, error.valid_up_to());
+                return Err(self.at_line(error, number, None));
+            }
+        };
+        let mut values = self.target.empty_row();
+        let style = context.info.style.clone();
+        let parsed = self.parse(line, &style, &mut values);
+        if let Err(error) = parsed {
+            return Err(match error.fields().context.is_some() {
+                true => error,
+                false => self.at_line(error, number, Some(line)),
+            });
+        }
+        match self.write(context, values).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.at_line(error, number, Some(line))),
+        }
+    }
+
+    /// The values of a record, each at its column's place.
+    fn parse<'v>(
+        &self,
+        line: &'v str,
+        style: &TextStyle,
+        values: &mut [Datum<'v>],
+    ) -> Result<()> {
+        let mut plain = Vec::with_capacity(self.columns.len());
+        if self.options.format == Format::Csv {
+            let mut fields = Vec::with_capacity(self.columns.len());
+            csv::fields(line, &self.options, &mut fields)?;
+            for (n, (field, quoted)) in fields.into_iter().enumerate() {
+                let column = self.columns.get(n);
+                let is_null = field == self.options.null.as_str()
+                    && match (column, quoted) {
+                        (Some(column), false) => !column.force_not_null,
+                        (Some(column), true) => column.force_null,
+                        (None, _) => false,
+                    };
+                plain.push((!is_null).then_some(field));
+            }
+        } else {
+            text::fields(line, &self.options, &mut plain)?;
+        }
+        if plain.len() > self.columns.len() {
+            // A table without columns takes empty lines.
+            if !(self.columns.is_empty() && line.is_empty()) {
+                return Err(bad("extra data after last expected column"));
+            }
+        }
+        let mut fields = plain.into_iter();
+        for column in &self.columns {
+            let Some(field) = fields.next() else {
+                return Err(bad(format!("missing data for column \"{}\"", column.name)));
+            };
+            let Some(field) = field else { continue };
+            let shown = field.clone();
+            let value = input(column.ty, field, style).map_err(|error| {
+                let shown = clipped(&shown);
+                error.context(format!(
+                    "COPY {}, line {}, column {}: \"{shown}\"",
+                    self.target.table.name, self.line, column.name
+                ))
+            })?;
+            if let Some(slot) = values.get_mut(column.at) {
+                *slot = value;
+            }
+        }
+        Ok(())
+    }
+
+    /// All complete records of binary input.
+    async fn binary(
+        &mut self,
+        context: &mut Context<'_>,
+        input: &[u8],
+        at: &mut usize,
+    ) -> Result<()> {
+        if self.header {
+            match binary::header(input)? {
+                None => return Ok(()),
+                Some(start) => *at = start,
+            }
+            self.header = false;
+        }
+        while !self.ended {
+            context.interrupt.check()?;
+            let number = self.line.saturating_add(1);
+            let found = binary::next(input, *at, self.columns.len());
+            let (fields, next) = match found {
+                Ok(binary::Found::Incomplete) => return Ok(()),
+                Ok(binary::Found::End(end)) => {
+                    self.ended = true;
+                    *at = end;
+                    return Ok(());
+                }
+                Ok(binary::Found::Record(fields, next)) => (fields, next),
+                Err(error) => return Err(self.at_line(error, number, None)),
+            };
+            self.line = number;
+            let mut values = self.target.empty_row();
+            for (column, field) in self.columns.iter().zip(fields) {
+                let Some(bytes) = field else { continue };
+                let value = types::binary::parse(column.ty, bytes).map_err(|error| {
+                    error.context(format!(
+                        "COPY {}, line {number}, column {}",
+                        self.target.table.name, column.name
+                    ))
+                })?;
+                if let Some(slot) = values.get_mut(column.at) {
+                    *slot = value;
+                }
+            }
+            if let Err(error) = self.write(context, values).await {
+                return Err(self.at_line(error, number, None));
+            }
+            *at = next;
+        }
+        // Whatever follows the trailer does not count.
+        *at = input.len();
+        Ok(())
+    }
+
+    async fn write(&mut self, context: &mut Context<'_>, mut values: Vec<Datum<'_>>) -> Result<()> {
+        for (at, default) in &self.defaults {
+            let value = match default {
+                Default::Compiled(expr) => {
+                    let env = Env {
+                        row: Row::None,
+                        parameters: &[],
+                        info: &context.info,
+                    };
+                    expr.eval(&env)?.into_owned()
+                }
+                Default::General(expr) => default_value(context, &self.target, *at, expr).await?,
+            };
+            if let Some(slot) = values.get_mut(*at) {
+                *slot = value;
+            }
+        }
+        self.target
+            .insert(context, &mut self.changes, &values, Unique::Check)
+            .await?;
+        self.rows = self.rows.saturating_add(1);
+        Ok(())
+    }
+
+    /// Adds where in the input an error arose.
+    fn at_line(&self, error: Error, line: u64, text: Option<&str>) -> Error {
+        let table = &self.target.table.name;
+        error.context(match text {
+            None => format!("COPY {table}, line {line}"),
+            Some(text) => format!("COPY {table}, line {line}: \"{}\"", clipped(text)),
+        })
+    }
+}
+
+/// The start of a long text, as an error's context shows it.
+fn clipped(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}...", text.get(..end).unwrap_or(text))),
+    }
+}
+
+/// A value of a column from its text. The commonest types are read in place.
+fn input<'v>(ty: PgType, field: Cow<'v, str>, style: &TextStyle) -> Result<Datum<'v>> {
+    match ty.oid {
+        oid::TEXT => return Ok(Datum::Text(field)),
+        oid::VARCHAR if ty.typmod < 0 => return Ok(Datum::Text(field)),
+        oid::INT4 => {
+            if let Ok(value) = field.parse() {
+                return Ok(Datum::Int4(value));
+            }
+        }
+        oid::INT8 => {
+            if let Ok(value) = field.parse() {
+                return Ok(Datum::Int8(value));
+            }
+        }
+        _ => {}
+    }
+    types::text::parse(ty, &field, style)
+}
+
+impl CopySink for From {
+    fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    fn binary(&self) -> bool {
+        self.options.format == Format::Binary
+    }
+
+    fn data<'a>(&'a mut self, context: &'a mut Context<'_>, data: &'a [u8]) -> CopyFuture<'a, ()> {
+        Box::pin(async move {
+            if self.ended {
+                return Ok(());
+            }
+            self.take(context, data, false).await
+        })
+    }
+
+    fn finish<'a>(&'a mut self, context: &'a mut Context<'_>) -> CopyFuture<'a, String> {
+        Box::pin(async move {
+            if !self.ended {
+                self.take(context, &[], true).await?;
+            }
+            if self.options.format == Format::Binary && !self.ended {
+                let error = Error::new(SqlState::BAD_COPY_FILE_FORMAT, "unexpected EOF in COPY data");
+                let line = self.line.saturating_add(1);
+                return Err(self.at_line(error, line, None));
+            }
+            std::mem::take(&mut self.changes).finish(context).await?;
+            Ok(format!("COPY {}", self.rows))
+        })
+    }
+}

@@ -1,0 +1,362 @@
+//! Settings: defaults < `omendb.toml` < `OMENDB_*` < flags, checked once into a [`Config`].
+//!
+//! Every setting is documented in `omendb.example.toml`.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+/// The file that is read when none is named, if it is there.
+pub const DEFAULT_FILE: &str = "omendb.toml";
+/// Prefix of environment variables.
+pub const ENV_PREFIX: &str = "OMENDB_";
+/// The variable that names the file; not a setting itself.
+const CONFIG_VARIABLE: &str = "config";
+/// Settings that are text even if they look like a number.
+const TEXT_SETTINGS: &[&str] = &[
+    "data_dir", "listen", "superuser", "superuser_password", "tls_cert", "tls_key", "log",
+];
+/// Environment variables of tests, which are no settings.
+const TEST_VARIABLES: &[&str] = &["bin", "test_postgres"];
+
+const MIN_CACHE: u64 = 1 << 20;
+const MAX_CONNECTIONS: usize = 100_000;
+const MAX_WORKER_THREADS: usize = 1024;
+
+/// Settings as they are written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    data_dir: PathBuf,
+    listen: OneOrMany,
+    max_connections: usize,
+    superuser: String,
+    superuser_password: Option<String>,
+    trust: Trust,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    page_cache: Size,
+    query_memory: Size,
+    column_cache: Size,
+    worker_threads: usize,
+    shutdown_grace: u64,
+    log: String,
+    log_format: LogFormat,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Raw {
+            data_dir: "omendb-data".into(),
+            listen: OneOrMany::One("127.0.0.1:5432".into()),
+            max_connections: 1000,
+            superuser: "postgres".into(),
+            superuser_password: None,
+            trust: Trust::Loopback,
+            tls_cert: None,
+            tls_key: None,
+            page_cache: Size::Text("256MB".into()),
+            query_memory: Size::Text("1GB".into()),
+            column_cache: Size::Text("256MB".into()),
+            worker_threads: 0,
+            shutdown_grace: 10,
+            log: "info".into(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Bytes: a number, or text with a unit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+impl Size {
+    fn bytes(&self) -> Option<u64> {
+        let text = match self {
+            Size::Bytes(bytes) => return Some(*bytes),
+            Size::Text(text) => text.trim(),
+        };
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let shift = match text.get(digits.len()..)?.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 0,
+            "kb" | "kib" | "k" => 10,
+            "mb" | "mib" | "m" => 20,
+            "gb" | "gib" | "g" => 30,
+            "tb" | "tib" | "t" => 40,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+    }
+}
+
+/// Who connects without a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Connections from this machine.
+    Loopback,
+    /// Nobody.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Flags of the command line: what is not given is `None`, and says nothing.
+#[derive(Clone, Debug, Default, Serialize, clap::Args)]
+pub struct Flags {
+    /// Directory of the database [default: ./omendb-data]
+    #[arg(short = 'd', long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Address to listen on; may be repeated [default: 127.0.0.1:5432]
+    #[arg(short, long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listen: Vec<String>,
+    /// Most connections at once [default: 1000]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<usize>,
+    /// Name of the first role of a new database [default: postgres]
+    #[arg(short = 'U', long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superuser: Option<String>,
+    /// Who connects without a password: "loopback" or "none" [default: loopback]
+    #[arg(long, value_name = "WHO")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<String>,
+    /// TLS certificate chain, PEM
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// TLS private key, PEM
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// Memory for pages of the file, such as 256MB [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_cache: Option<String>,
+    /// Memory of all running queries together [default: 1GB]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_memory: Option<String>,
+    /// Memory for decoded columns [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column_cache: Option<String>,
+    /// Threads that run statements [default: one for each core]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_threads: Option<usize>,
+    /// Seconds that running statements have to finish when the server stops [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shutdown_grace: Option<u64>,
+    /// Log filter: error, warn, info, debug, trace, or per module [default: info]
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// "text" or "json" [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<String>,
+}
+
+/// All settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub listen: Vec<SocketAddr>,
+    pub max_connections: usize,
+    pub superuser: String,
+    pub superuser_password: Option<String>,
+    pub trust: Trust,
+    /// Certificate chain and private key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    pub page_cache: usize,
+    pub query_memory: usize,
+    pub column_cache: usize,
+    pub worker_threads: usize,
+    /// Seconds.
+    pub shutdown_grace: u64,
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+/// What is wrong with the settings, and where it comes from.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads all sources. `file` is the configuration file if one was named: then it must exist.
+    ///
+    /// # Errors
+    /// A file that cannot be read, an unknown setting, a value that is none; says which and where.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
+        let named = file
+            .map(Path::to_path_buf)
+            .or_else(|| std::env::var_os(format!("{ENV_PREFIX}CONFIG")).map(PathBuf::from));
+        if let Some(named) = &named
+            && !named.is_file()
+        {
+            return Err(ConfigError(format!(
+                "the configuration file {} does not exist",
+                named.display()
+            )));
+        }
+        let path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        let ignored: Vec<&str> =
+            [TEST_VARIABLES, TEXT_SETTINGS, &[CONFIG_VARIABLE]].concat();
+        let mut figment = Figment::from(Serialized::defaults(Raw::default()))
+            .merge(Toml::file_exact(path))
+            .merge(Env::prefixed(ENV_PREFIX).ignore(&ignored));
+        for name in TEXT_SETTINGS {
+            if let Ok(text) = std::env::var(format!("{ENV_PREFIX}{}", name.to_uppercase())) {
+                figment = figment.merge(Serialized::default(name, text));
+            }
+        }
+        let raw = figment
+            .merge(Serialized::defaults(flags))
+            .extract::<Raw>()
+            .map_err(|error| ConfigError(explain(&error)))?;
+        Config::check(raw)
+    }
+
+    fn check(raw: Raw) -> Result<Config, ConfigError> {
+        let size = |name: &str, size: &Size| -> Result<usize, ConfigError> {
+            let bytes = size.bytes().and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
+                let shown = match size {
+                    Size::Bytes(bytes) => bytes.to_string(),
+                    Size::Text(text) => text.clone(),
+                };
+                ConfigError(format!(
+                    "{name}: \"{shown}\" is not a size; write bytes or a number with a unit, such as \"256MB\""
+                ))
+            })?;
+            if (bytes as u64) < MIN_CACHE {
+                return Err(ConfigError(format!("{name}: must be at least 1MB")));
+            }
+            Ok(bytes)
+        };
+        let addresses: Vec<String> = match &raw.listen {
+            OneOrMany::One(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+            OneOrMany::Many(list) => list.clone(),
+        };
+        let mut listen = Vec::new();
+        for address in &addresses {
+            let resolved = address.to_socket_addrs().map_err(|error| {
+                ConfigError(format!(
+                    "listen: \"{address}\" is not an address; write HOST:PORT, such as \"127.0.0.1:5432\" ({error})"
+                ))
+            })?;
+            listen.extend(resolved);
+        }
+        if listen.is_empty() {
+            return Err(ConfigError("listen: at least one address is needed".into()));
+        }
+        if !(1..=MAX_CONNECTIONS).contains(&raw.max_connections) {
+            return Err(ConfigError(format!(
+                "max_connections: must be between 1 and {MAX_CONNECTIONS}"
+            )));
+        }
+        if raw.worker_threads > MAX_WORKER_THREADS {
+            return Err(ConfigError(format!(
+                "worker_threads: must be at most {MAX_WORKER_THREADS}"
+            )));
+        }
+        if raw.superuser.is_empty() || raw.superuser.len() > 63 {
+            return Err(ConfigError("superuser: must be 1 to 63 bytes long".into()));
+        }
+        let tls = match (raw.tls_cert, raw.tls_key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                return Err(ConfigError(
+                    "tls_cert and tls_key: give both, or none of them".into(),
+                ));
+            }
+        };
+        Ok(Config {
+            data_dir: raw.data_dir,
+            listen,
+            max_connections: raw.max_connections,
+            superuser: raw.superuser,
+            superuser_password: raw.superuser_password.filter(|password| !password.is_empty()),
+            trust: raw.trust,
+            tls,
+            page_cache: size("page_cache", &raw.page_cache)?,
+            query_memory: size("query_memory", &raw.query_memory)?,
+            column_cache: size("column_cache", &raw.column_cache)?,
+            worker_threads: match raw.worker_threads {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                count => count,
+            },
+            shutdown_grace: raw.shutdown_grace,
+            log: raw.log,
+            log_format: raw.log_format,
+        })
+    }
+
+    /// Addresses that other machines can reach.
+    pub fn public_addresses(&self) -> Vec<SocketAddr> {
+        self.listen.iter().copied().filter(|address| !address.ip().is_loopback()).collect()
+    }
+}
+
+/// One line for each problem: what, which setting, from which file or variable.
+fn explain(error: &figment::Error) -> String {
+    let lines: Vec<String> = error
+        .clone()
+        .into_iter()
+        .map(|error| {
+            let mut line = error.kind.to_string();
+            if !error.path.is_empty() {
+                line = format!("{}: {line}", error.path.join("."));
+            }
+            if let Some(metadata) = &error.metadata {
+                let place = match &metadata.source {
+                    Some(source) => source.to_string(),
+                    None if metadata.name.contains("environment") => {
+                        let key = match &error.kind {
+                            figment::error::Kind::UnknownField(field, _) => field.clone(),
+                            _ => error.path.join("."),
+                        };
+                        format!("environment variable {ENV_PREFIX}{}", key.to_uppercase())
+                    }
+                    None => "the command line".to_owned(),
+                };
+                line = format!("{line} (in {place})");
+            }
+            line
+        })
+        .collect();
+    lines.join("\n")
+}

@@ -1,0 +1,142 @@
+//! What this machine lends to the engine: time, randomness, and a thread that commits.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use omendb_core::env::{Clock, Committer, Entropy, Env};
+use omendb_core::session::Database;
+use parking_lot::{Condvar, Mutex};
+use tokio_rustls::rustls::crypto::{SecureRandom, ring};
+
+/// Stack of the committing thread.
+const COMMITTER_STACK: usize = 8 << 20;
+
+/// The system's clock, and tokio's timers.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn sleep(&self, micros: u64) -> BoxFuture<'static, ()> {
+        // Made when it is first polled: there is a runtime then.
+        async move { tokio::time::sleep(Duration::from_micros(micros)).await }.boxed()
+    }
+}
+
+/// The operating system's random numbers.
+pub struct SystemEntropy(&'static dyn SecureRandom);
+
+impl SystemEntropy {
+    pub fn new() -> Self {
+        SystemEntropy(ring::default_provider().secure_random)
+    }
+}
+
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, out: &mut [u8]) {
+        if self.0.fill(out).is_err() {
+            // Without randomness no secret is one: going on would be worse than ending.
+            tracing::error!("the operating system gives no random numbers");
+            std::process::abort();
+        }
+    }
+}
+
+/// Wakes the committing thread. Many wakes before it looks are one.
+#[derive(Default)]
+pub struct CommitSignal {
+    state: Mutex<Signal>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Signal {
+    #[default]
+    Quiet,
+    Work,
+    Stop,
+}
+
+impl CommitSignal {
+    fn wake(&self) {
+        let mut state = self.state.lock();
+        if *state == Signal::Quiet {
+            *state = Signal::Work;
+            self.changed.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        *self.state.lock() = Signal::Stop;
+        self.changed.notify_one();
+    }
+
+    fn wait(&self) -> Signal {
+        let mut state = self.state.lock();
+        while *state == Signal::Quiet {
+            self.changed.wait(&mut state);
+        }
+        let signal = *state;
+        if signal == Signal::Work {
+            *state = Signal::Quiet;
+        }
+        signal
+    }
+}
+
+/// An environment whose commits wake `signal`; see [`CommitThread::start`].
+pub fn system(signal: &Arc<CommitSignal>) -> Env {
+    let signal = signal.clone();
+    Env {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy::new()),
+        committer: Committer::Wake(Arc::new(move || signal.wake())),
+    }
+}
+
+/// The thread that commits. Ends when dropped.
+pub struct CommitThread {
+    signal: Arc<CommitSignal>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl CommitThread {
+    pub fn start(database: Database, signal: Arc<CommitSignal>) -> std::io::Result<CommitThread> {
+        let waited = signal.clone();
+        let work = move || {
+            while waited.wait() == Signal::Work {
+                let step = std::panic::AssertUnwindSafe(|| while database.commit_step() {});
+                if std::panic::catch_unwind(step).is_err() {
+                    // Half a commit cannot be undone in memory. Recovery, on the next start, can.
+                    tracing::error!("the commit thread panicked; ending the process");
+                    std::process::abort();
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("commit".into())
+            .stack_size(COMMITTER_STACK)
+            .spawn(work)?;
+        Ok(CommitThread { signal, thread: Some(thread) })
+    }
+}
+
+impl Drop for CommitThread {
+    fn drop(&mut self) {
+        self.signal.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The storage backend on a file.
+//!
+//! redb issues one small write for each page. They are kept in memory, sorted by offset, until
+//! `sync_data`, where neighbours go out in one large write before the file is synced. Reads see
+//! what is kept. An unsynced write may be lost in a crash, as the storage trait allows; a failed
+//! write or sync makes every later write and sync fail, because nobody knows what the disk holds.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::{self, Error, ErrorKind};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use redb::StorageBackend;
+
+/// The database's file in a data directory.
+pub const DATABASE_FILE: &str = "omendb.redb";
+/// Bytes of unsynced writes in memory; beyond, they go to the file early (without a sync).
+const MAX_BUFFERED: usize = 64 << 20;
+/// The largest single write.
+const MAX_WRITE: usize = 1 << 20;
+
+/// A file, locked for this process, with a buffer of unsynced writes.
+#[derive(Debug)]
+pub struct FileBackend {
+    file: File,
+    writes: RwLock<Writes>,
+    /// One sync (or spill) at a time.
+    syncing: Mutex<()>,
+    failed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Writes {
+    /// Length of the storage.
+    len: u64,
+    /// Not yet handed to the file. Ranges do not overlap.
+    pending: Ranges,
+    /// Being handed to the file.
+    leaving: Ranges,
+}
+
+impl FileBackend {
+    /// Opens, or creates, the database file in `directory`, and locks it.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another process has it open.
+    pub fn open(directory: &Path) -> io::Result<FileBackend> {
+        create_directory(directory)?;
+        let path = directory.join(DATABASE_FILE);
+        let created = !path.exists();
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Error::from(ErrorKind::WouldBlock),
+            TryLockError::Error(error) => error,
+        })?;
+        if created {
+            sync_directory(directory)?;
+        }
+        let len = file.metadata()?.len();
+        Ok(FileBackend {
+            file,
+            writes: RwLock::new(Writes { len, ..Writes::default() }),
+            syncing: Mutex::default(),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether there is a database in `directory`.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(DATABASE_FILE).exists()
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(Error::other("an earlier write or sync of the file failed"));
+        }
+        Ok(())
+    }
+
+    fn settle<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// Hands all buffered writes to the file. The caller holds `syncing`.
+    fn drain(&self) -> io::Result<()> {
+        {
+            let mut writes = self.writes.write();
+            if writes.pending.is_empty() {
+                return Ok(());
+            }
+            writes.leaving = std::mem::take(&mut writes.pending);
+        }
+        // Readers and writers go on meanwhile: only this function changes `leaving`.
+        let writes = self.writes.read();
+        let mut run: Vec<u8> = Vec::new();
+        let mut start = 0;
+        let result = (|| {
+            for (&offset, data) in &writes.leaving.map {
+                let adjacent = start + run.len() as u64 == offset;
+                if !run.is_empty() && (!adjacent || run.len() + data.len() > MAX_WRITE) {
+                    write_all_at(&self.file, &run, start)?;
+                    run.clear();
+                }
+                if run.is_empty() {
+                    start = offset;
+                }
+                run.extend_from_slice(data);
+            }
+            write_all_at(&self.file, &run, start)
+        })();
+        drop(writes);
+        result?;
+        self.writes.write().leaving = Ranges::default();
+        Ok(())
+    }
+}
+
+impl StorageBackend for FileBackend {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.writes.read().len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let writes = self.writes.read();
+        let end = offset.checked_add(out.len() as u64);
+        if end.is_none_or(|end| end > writes.len) {
+            return Err(Error::new(ErrorKind::UnexpectedEof, "read beyond the end of the storage"));
+        }
+        if writes.pending.covers(offset, out) {
+            return Ok(());
+        }
+        read_zeroed(&self.file, out, offset)?;
+        writes.leaving.overlay(offset, out);
+        writes.pending.overlay(offset, out);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check()?;
+        let _syncing = self.syncing.lock();
+        let mut writes = self.writes.write();
+        if len < writes.len {
+            writes.pending.truncate(len);
+        }
+        self.settle(self.file.set_len(len))?;
+        writes.len = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.check()?;
+        let _syncing = self.syncing.lock();
+        self.settle(self.drain().and_then(|()| self.file.sync_data()))
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check()?;
+        let full = {
+            let mut writes = self.writes.write();
+            let end = offset
+                .checked_add(data.len() as u64)
+                .ok_or_else(|| Error::from(ErrorKind::InvalidInput))?;
+            writes.len = writes.len.max(end);
+            writes.pending.insert(offset, data);
+            writes.pending.bytes > MAX_BUFFERED
+        };
+        if full {
+            let _syncing = self.syncing.lock();
+            self.settle(self.drain())?;
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        if self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _syncing = self.syncing.lock();
+        self.drain()?;
+        self.file.unlock()
+    }
+}
+
+/// Byte ranges that do not overlap, by offset.
+#[derive(Debug, Default)]
+struct Ranges {
+    map: BTreeMap<u64, Vec<u8>>,
+    bytes: usize,
+}
+
+impl Ranges {
+    fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Puts `data` at `offset`, over whatever was there.
+    fn insert(&mut self, offset: u64, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        if let Some(same) = self.map.get_mut(&offset)
+            && same.len() == data.len()
+        {
+            same.copy_from_slice(data);
+            return;
+        }
+        self.clear(offset, offset + data.len() as u64);
+        self.bytes += data.len();
+        self.map.insert(offset, data.to_vec());
+    }
+
+    /// Forgets what is at or beyond `len`.
+    fn truncate(&mut self, len: u64) {
+        self.clear(len, u64::MAX);
+    }
+
+    /// Cuts `start..end` out.
+    fn clear(&mut self, start: u64, end: u64) {
+        if start >= end {
+            return;
+        }
+        // The range that begins before `start` may reach into it, even beyond `end`.
+        if let Some((&at, data)) = self.map.range_mut(..start).next_back() {
+            let keep = usize::try_from(start - at).unwrap_or(usize::MAX);
+            if keep < data.len() {
+                let cut = data.split_off(keep);
+                self.bytes -= cut.len();
+                self.put_tail(start, cut, end);
+            }
+        }
+        while let Some((&at, _)) = self.map.range(start..end).next() {
+            let Some(data) = self.map.remove(&at) else { break };
+            self.bytes -= data.len();
+            self.put_tail(at, data, end);
+        }
+    }
+
+    /// Puts back what of `data` at `at` lies at or beyond `end`.
+    fn put_tail(&mut self, at: u64, mut data: Vec<u8>, end: u64) {
+        let skip = usize::try_from(end - at).unwrap_or(usize::MAX);
+        if skip < data.len() {
+            let tail = data.split_off(skip);
+            self.bytes += tail.len();
+            self.map.insert(end, tail);
+        }
+    }
+
+    /// Fills `out` if one range covers all of it.
+    fn covers(&self, offset: u64, out: &mut [u8]) -> bool {
+        let Some((&at, data)) = self.map.range(..=offset).next_back() else {
+            return false;
+        };
+        let from = usize::try_from(offset - at).unwrap_or(usize::MAX);
+        let source = data.get(from..).and_then(|rest| rest.get(..out.len()));
+        match source {
+            Some(source) => {
+                out.copy_from_slice(source);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Writes what is here over `out`, which stands for the bytes at `offset`.
+    fn overlay(&self, offset: u64, out: &mut [u8]) {
+        let end = offset.saturating_add(out.len() as u64);
+        let before = self.map.range(..offset).next_back();
+        let within = self.map.range((Bound::Included(offset), Bound::Excluded(end)));
+        for (&at, data) in before.into_iter().chain(within) {
+            let skip = usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX);
+            let to = usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let (Some(source), Some(target)) = (data.get(skip..), out.get_mut(to..)) else {
+                continue;
+            };
+            for (target, source) in target.iter_mut().zip(source) {
+                *target = *source;
+            }
+        }
+    }
+}
+
+/// Reads at `offset`; what lies beyond the end of the file is zero (the storage may be longer
+/// than the file until its writes go out).
+fn read_zeroed(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match read_at(file, rest, offset + done as u64) {
+            Ok(0) => {
+                rest.fill(0);
+                return Ok(());
+            }
+            Ok(count) => done += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, out, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, out, offset)
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, data, offset)
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut data: &[u8], mut offset: u64) -> io::Result<()> {
+    while !data.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_write(file, data, offset)?;
+        if count == 0 {
+            return Err(Error::from(ErrorKind::WriteZero));
+        }
+        data = data.get(count..).unwrap_or_default();
+        offset += count as u64;
+    }
+    Ok(())
+}
+
+/// Makes `directory`, readable for its owner only, and makes its name durable.
+fn create_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)?;
+    let parent = match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    sync_directory(&parent)
+}
+
+/// Makes the names in `directory` durable.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    const SIZE: u64 = 4096;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Write(u64, Vec<u8>),
+        Read(u64, usize),
+        SetLen(u64),
+        Sync,
+        Reopen,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            6 => (0..SIZE, prop::collection::vec(any::<u8>(), 0..700))
+                .prop_map(|(at, data)| Op::Write(at, data)),
+            6 => (0..SIZE, 0..900_usize).prop_map(|(at, count)| Op::Read(at, count)),
+            1 => (1..SIZE * 2).prop_map(Op::SetLen),
+            1 => Just(Op::Sync),
+            1 => Just(Op::Reopen),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn behaves_like_a_vector(ops in prop::collection::vec(op(), 1..60)) {
+            let dir = TestDir::new();
+            let mut backend = FileBackend::open(dir.path()).unwrap();
+            let mut model: Vec<u8> = Vec::new();
+            for op in ops {
+                match op {
+                    Op::Write(at, data) => {
+                        backend.write(at, &data).unwrap();
+                        let end = at as usize + data.len();
+                        if model.len() < end {
+                            model.resize(end, 0);
+                        }
+                        model[at as usize..end].copy_from_slice(&data);
+                    }
+                    Op::Read(at, count) => {
+                        let mut out = vec![0xee; count];
+                        let read = backend.read(at, &mut out);
+                        match model.get(at as usize..at as usize + count) {
+                            Some(expected) => {
+                                read.unwrap();
+                                prop_assert_eq!(&out, expected);
+                            }
+                            None => prop_assert!(read.is_err()),
+                        }
+                    }
+                    Op::SetLen(len) => {
+                        backend.set_len(len).unwrap();
+                        model.resize(len as usize, 0);
+                    }
+                    Op::Sync => backend.sync_data().unwrap(),
+                    Op::Reopen => {
+                        backend.close().unwrap();
+                        drop(backend);
+                        backend = FileBackend::open(dir.path()).unwrap();
+                    }
+                }
+                prop_assert_eq!(backend.len().unwrap(), model.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_opening_is_refused() {
+        let dir = TestDir::new();
+        let first = FileBackend::open(dir.path()).unwrap();
+        let error = FileBackend::open(dir.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        drop(first);
+        FileBackend::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_full_buffer_goes_to_the_file_early() {
+        let dir = TestDir::new();
+        let backend = FileBackend::open(dir.path()).unwrap();
+        let block = vec![7; MAX_WRITE];
+        for at in 0..=(MAX_BUFFERED / MAX_WRITE) {
+            backend.write((at * MAX_WRITE) as u64, &block).unwrap();
+        }
+        assert!(backend.writes.read().pending.bytes <= MAX_BUFFERED);
+        let mut out = [0; 3];
+        backend.read(12_345, &mut out).unwrap();
+        assert_eq!(out, [7; 3]);
+    }
+}
