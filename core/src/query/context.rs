@@ -9,6 +9,7 @@ use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, Ex
 use datafusion::error::{DataFusionError, Result as DfResult};
 
 use super::SessionInfo;
+use super::scan::ColumnCache;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::txn::{Interrupt, View};
@@ -20,6 +21,8 @@ pub(super) struct RunContext {
     pub catalog: Arc<Catalog>,
     /// What scans read: view, interrupt, restriction. Not there while planning.
     pub read: Option<Arc<ReadContext>>,
+    /// Decoded columns kept between queries.
+    pub cache: Option<Arc<ColumnCache>>,
 }
 
 /// What scans read.

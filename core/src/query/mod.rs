@@ -4,30 +4,47 @@
 //! the [`Execution`] that they are run with. So a prepared statement plans once and runs on each
 //! statement's own snapshot.
 
+mod bind;
+mod context;
+mod errors;
+mod functions;
+mod engine;
+mod evaluate;
+mod explain;
 mod info;
 mod rows;
+mod scan;
+mod surroundings;
 mod system;
 
 pub use info::{SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
+pub use surroundings::surroundings;
 pub use system::{NoSystemCatalog, SystemCatalog};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast;
-use futures::stream::BoxStream;
+use datafusion::execution::SessionState;
 
 use crate::catalog::Catalog;
-use crate::error::Result;
 use crate::txn::{Interrupt, View};
 use crate::types::{Datum, PgType};
+
+use engine::Planned;
+use functions::Functions;
+use scan::ColumnCache;
 
 /// Name of the hidden column that holds a row's key in its table's storage (bytea).
 pub const ROW_KEY: &str = "__row_key";
 
 /// What all sessions share of DataFusion: runtime, memory pool, functions, caches.
-pub struct QueryEngine {}
+pub struct QueryEngine {
+    state: SessionState,
+    functions: Functions,
+    system: Arc<dyn SystemCatalog>,
+    cache: Arc<ColumnCache>,
+}
 
 /// What a query is planned against.
 #[derive(Clone)]
@@ -47,6 +64,7 @@ pub struct Plan {
     pub columns: Arc<[ResultColumn]>,
     /// Types of all parameters, as given or as inferred.
     pub parameters: Vec<PgType>,
+    inner: Arc<Planned>,
 }
 
 /// What a plan runs with.
@@ -69,55 +87,4 @@ pub struct QueryOptions {
     pub column_cache_bytes: usize,
     /// Partitions of a plan; 1 where there is one thread.
     pub parallelism: usize,
-}
-
-impl QueryEngine {
-    pub fn new(options: &QueryOptions, system: Arc<dyn SystemCatalog>) -> Result<QueryEngine> {
-        let _ = (options, system);
-        todo!()
-    }
-
-    /// Plans a query (SELECT, VALUES, set operations, WITH). Row locking clauses are not its
-    /// business: the caller strips them.
-    pub async fn plan(&self, query: &ast::Query, context: &PlanContext<'_>) -> Result<Plan> {
-        let _ = (query, context);
-        todo!()
-    }
-
-    /// Runs a plan. Nothing is read before the stream is polled.
-    pub async fn run(
-        &self,
-        plan: &Plan,
-        execution: Execution,
-    ) -> Result<BoxStream<'static, Result<Rows>>> {
-        let _ = (plan, execution);
-        todo!()
-    }
-
-    /// The plan as `EXPLAIN` shows it, one line each; `analyze` runs it and adds what was measured.
-    pub async fn explain(
-        &self,
-        plan: &Plan,
-        execution: Execution,
-        analyze: bool,
-        verbose: bool,
-    ) -> Result<Vec<String>> {
-        let _ = (plan, execution, analyze, verbose);
-        todo!()
-    }
-
-    /// Evaluates scalar expressions over rows of one table (CHECK, DEFAULT, SET): `rows[i]` holds
-    /// the table's live columns in order; the result has one row for each, one value for each
-    /// expression. Sub-queries are refused.
-    pub async fn evaluate(
-        &self,
-        expressions: &[ast::Expr],
-        table: Option<&crate::catalog::Table>,
-        rows: &[Vec<Datum<'static>>],
-        context: &PlanContext<'_>,
-        execution: &Execution,
-    ) -> Result<Vec<Vec<(Datum<'static>, PgType)>>> {
-        let _ = (expressions, table, rows, context, execution);
-        todo!()
-    }
 }

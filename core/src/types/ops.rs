@@ -13,7 +13,7 @@ mod dates;
 pub use arithmetic::{numeric_add, numeric_div, numeric_mul, numeric_rem, numeric_sub};
 
 /// A binary operator on values of the types below; see [`result_type`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     Add,
     Sub,
@@ -256,6 +256,14 @@ fn rank(datum: &Datum<'_>) -> u8 {
 /// 22008 when the result is out of range.
 pub fn timestamp_plus(micros: i64, by: &Interval) -> Result<i64> {
     dates::timestamp_plus(micros, by)
+}
+
+/// `timestamptz + interval`: months and days count in the local time of `zone`, the time part does not.
+///
+/// # Errors
+/// 22008 when the result is out of range.
+pub fn timestamptz_plus(micros: i64, by: &Interval, zone: &super::text::Zone) -> Result<i64> {
+    dates::timestamptz_plus(micros, by, zone)
 }
 
 /// Whether a date or timestamp is one of the infinities.

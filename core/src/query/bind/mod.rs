@@ -28,8 +28,8 @@ mod select;
 mod subquery;
 mod window;
 
-pub(super) use coerce::{ZONE, arrow_type};
-pub(super) use scope::{OutColumn, Typed};
+pub(super) use coerce::{ZONE, arrow_type, scalar};
+pub(super) use scope::{Item, OutColumn, Typed};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ use super::functions::Functions;
 use super::{PlanContext, SystemCatalog};
 use crate::error::{Error, Result, SqlState};
 use crate::types::{Datum, PgType};
-use scope::{Cte, Frame, Item};
+use scope::{Cte, Frame};
 
 /// How deep queries, views and expressions may nest.
 const MAX_DEPTH: usize = 160;

@@ -31,14 +31,9 @@ impl Binder<'_> {
         }
     }
 
-    /// Frames from the innermost outwards, up to where names stop.
+    /// Frames from the innermost outwards.
     fn frames_outwards(&self) -> impl Iterator<Item = (usize, &Frame)> {
-        let mut open = true;
-        self.frames
-            .iter()
-            .enumerate()
-            .rev()
-            .take_while(move |(_, frame)| std::mem::replace(&mut open, open && !frame.closed))
+        self.frames.iter().enumerate().rev()
     }
 
     fn unqualified(&self, name: &str) -> Result<(OutColumn, usize)> {

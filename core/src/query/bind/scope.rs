@@ -69,8 +69,6 @@ pub(super) struct Frame {
     /// Columns that are found without a qualifier, in the order of `*`.
     pub visible: Vec<OutColumn>,
     pub windows: Vec<(String, datafusion::sql::sqlparser::ast::NamedWindowExpr)>,
-    /// Whether names resolve no further out (a derived table without LATERAL, a view).
-    pub closed: bool,
 }
 
 impl Frame {

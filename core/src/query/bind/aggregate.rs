@@ -1,0 +1,410 @@
+//! Aggregate functions.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::functions_aggregate::{
+    array_agg::array_agg_udaf,
+    average::avg_udaf,
+    bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf},
+    bool_and_or::{bool_and_udaf, bool_or_udaf},
+    correlation::corr_udaf,
+    count::count_udaf,
+    covariance::{covar_pop_udaf, covar_samp_udaf},
+    grouping::grouping_udaf,
+    min_max::{max_udaf, min_udaf},
+    regr::{
+        regr_avgx_udaf, regr_avgy_udaf, regr_intercept_udaf, regr_r2_udaf, regr_slope_udaf,
+        regr_sxx_udaf, regr_sxy_udaf, regr_syy_udaf,
+    },
+    stddev::{stddev_pop_udaf, stddev_udaf},
+    string_agg::string_agg_udaf,
+    sum::sum_udaf,
+    variance::{var_pop_udaf, var_samp_udaf},
+};
+use datafusion::logical_expr::expr::{AggregateFunction, Sort};
+use datafusion::logical_expr::{AggregateUDF, Expr};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{self, DuplicateTreatment, FunctionArgumentClause, FunctionArguments};
+
+use super::coerce::{arrow_type, native};
+use super::query::sort;
+use super::scope::Typed;
+use super::{Binder, Clause, check, syntax, unsupported};
+use crate::error::{Error, Result, SqlState};
+use crate::query::functions::{self, Arithmetic, collecting};
+use crate::types::cast::Context;
+use crate::types::names::{array_type, element_of};
+use crate::types::ops::BinaryOp;
+use crate::types::{PgType, oid};
+
+const NAMES: &[&str] = &[
+    "array_agg", "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count",
+    "covar_pop", "covar_samp", "every", "grouping", "json_agg", "json_object_agg", "jsonb_agg",
+    "jsonb_object_agg", "max", "min", "mode", "percentile_cont", "percentile_disc", "regr_avgx",
+    "regr_avgy", "regr_count", "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy",
+    "regr_syy", "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum", "var_pop", "var_samp",
+    "variance",
+];
+
+pub(super) fn is_aggregate(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// What surrounds an aggregate's arguments.
+#[derive(Clone, Default)]
+struct Shape {
+    distinct: bool,
+    filter: Option<Box<Expr>>,
+    order_by: Vec<Sort>,
+}
+
+impl Shape {
+    fn call(&self, function: Arc<AggregateUDF>, args: Vec<Expr>) -> Expr {
+        Expr::AggregateFunction(AggregateFunction::new_udf(
+            function,
+            args,
+            self.distinct,
+            self.filter.clone(),
+            self.order_by.clone(),
+            None,
+        ))
+    }
+}
+
+impl Binder<'_> {
+    pub(super) fn aggregate_call(&mut self, name: &str, call: &ast::Function) -> Result<Typed> {
+        let windowed = call.over.is_some();
+        let refused = matches!(
+            self.clause,
+            Clause::Where | Clause::GroupBy | Clause::JoinOn | Clause::Values | Clause::Limit | Clause::From | Clause::Scalar
+        );
+        if self.clause == Clause::Aggregate {
+            return Err(Error::new(
+                SqlState::GROUPING_ERROR,
+                "aggregate function calls cannot be nested",
+            ));
+        }
+        if refused && !windowed {
+            let place = self.clause.name();
+            return Err(Error::new(
+                SqlState::GROUPING_ERROR,
+                format!("aggregate functions are not allowed in {place}"),
+            ));
+        }
+        // The arguments of a windowed aggregate may be aggregates themselves.
+        let inside = if windowed { Clause::Window } else { Clause::Aggregate };
+        self.within(inside, |binder| binder.aggregate_inner(name, call))
+    }
+
+    fn aggregate_inner(&mut self, name: &str, call: &ast::Function) -> Result<Typed> {
+        let mut shape = Shape::default();
+        if let Some(filter) = &call.filter {
+            let typed = self.expr(filter)?;
+            shape.filter = Some(Box::new(self.condition(typed, "FILTER")?));
+        }
+        let mut order: &[ast::OrderByExpr] = &[];
+        if let FunctionArguments::List(list) = &call.args {
+            shape.distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
+            for clause in &list.clauses {
+                match clause {
+                    FunctionArgumentClause::OrderBy(items) => order = items,
+                    _ => return syntax("syntax error in the arguments of an aggregate"),
+                }
+            }
+        }
+        for item in order {
+            check::order_by(item)?;
+            let typed = self.expr(&item.expr)?;
+            let typed = self.settle(typed)?;
+            shape.order_by.push(sort(typed.expr, item));
+        }
+        let Some(args) = super::call::arguments(call)? else {
+            if name != "count" {
+                return Err(super::call::no_function(name, &[]));
+            }
+            let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
+            return Ok(typed(shape.call(count_udaf(), vec![one]), PgType::INT8));
+        };
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push(self.expr(arg)?);
+        }
+        if !call.within_group.is_empty() {
+            return self.ordered_set(name, bound, &call.within_group, shape);
+        }
+        self.aggregate_of(name, bound, shape)
+    }
+
+    fn aggregate_of(&mut self, name: &str, args: Vec<Typed>, shape: Shape) -> Result<Typed> {
+        let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
+        let missing = || super::call::no_function(name, &types);
+        match (name, args.len()) {
+            ("grouping", 1..) => {
+                let args = args.into_iter().map(|arg| arg.expr).collect();
+                return Ok(typed(shape.call(grouping_udaf(), args), PgType::INT4));
+            }
+            ("string_agg", 2) => return self.string_agg(args, shape),
+            ("json_object_agg" | "jsonb_object_agg", 2) => {
+                let ty = if name == "json_object_agg" { PgType::JSON } else { PgType::JSONB };
+                return self.collected(name, args, ty, shape);
+            }
+            ("corr" | "covar_pop" | "covar_samp" | "regr_avgx" | "regr_avgy" | "regr_count" | "regr_intercept"
+            | "regr_r2" | "regr_slope" | "regr_sxx" | "regr_sxy" | "regr_syy", 2) => {
+                return self.regression(name, args, shape);
+            }
+            (_, 1) => {}
+            _ => return Err(missing()),
+        }
+        let Some(arg) = args.into_iter().next() else { return Err(missing()) };
+        match name {
+            "count" => {
+                let arg = self.settle(arg)?;
+                Ok(typed(shape.call(count_udaf(), vec![arg.expr]), PgType::INT8))
+            }
+            "sum" => self.sum(arg, shape, missing()),
+            "avg" => self.avg(arg, shape, missing()),
+            "min" | "max" => {
+                let arg = self.settle(arg)?;
+                let plain = element_of(arg.ty.oid).is_none();
+                let ordered = !matches!(arg.ty.oid, oid::BOOL | oid::UUID | oid::JSON | oid::JSONB | oid::BYTEA | oid::XID);
+                if !ordered || !plain {
+                    return Err(missing());
+                }
+                let function = if name == "min" { min_udaf() } else { max_udaf() };
+                let ty = match arg.ty.oid {
+                    oid::VARCHAR | oid::NAME => PgType::TEXT,
+                    _ => arg.ty,
+                };
+                Ok(Typed { expr: shape.call(function, vec![arg.expr]), ty, data: arg.data })
+            }
+            "bool_and" | "every" | "bool_or" => {
+                let arg = self.implicit(arg, PgType::BOOL).map_err(|_| missing())?;
+                let function = if name == "bool_or" { bool_or_udaf() } else { bool_and_udaf() };
+                Ok(typed(shape.call(function, vec![arg.expr]), PgType::BOOL))
+            }
+            "bit_and" | "bit_or" | "bit_xor" => {
+                if !matches!(arg.ty.oid, oid::INT2 | oid::INT4 | oid::INT8) {
+                    return Err(missing());
+                }
+                let function = match name {
+                    "bit_and" => bit_and_udaf(),
+                    "bit_or" => bit_or_udaf(),
+                    _ => bit_xor_udaf(),
+                };
+                let ty = arg.ty;
+                Ok(typed(shape.call(function, vec![arg.expr]), ty))
+            }
+            "array_agg" => {
+                let arg = self.settle(arg)?;
+                let ty = array_type(PgType::new(arg.ty.oid))?;
+                let data = DataType::List(Arc::new(arrow::datatypes::Field::new_list_field(arg.data.clone(), true)));
+                Ok(Typed { expr: shape.call(array_agg_udaf(), vec![arg.expr]), ty, data })
+            }
+            "json_agg" => self.collected(name, vec![arg], PgType::JSON, shape),
+            "jsonb_agg" => self.collected(name, vec![arg], PgType::JSONB, shape),
+            "stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop" => {
+                self.spread(name, arg, shape, missing())
+            }
+            _ => Err(missing()),
+        }
+    }
+
+    fn sum(&mut self, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
+        let sum = |arg: Typed, data: DataType| shape.call(sum_udaf(), vec![native(arg.clone(), arg.ty, data).expr]);
+        match arg.ty.oid {
+            oid::INT2 | oid::INT4 => Ok(typed(sum(arg, DataType::Int64), PgType::INT8)),
+            oid::INT8 => {
+                let data = DataType::Decimal128(19, 0);
+                Ok(Typed { expr: sum(arg, data), ty: PgType::NUMERIC, data: DataType::Decimal128(29, 0) })
+            }
+            oid::FLOAT4 => {
+                let total = Typed { expr: sum(arg, DataType::Float64), ty: PgType::FLOAT8, data: DataType::Float64 };
+                Ok(native(total, PgType::FLOAT4, DataType::Float32))
+            }
+            oid::FLOAT8 => Ok(typed(sum(arg, DataType::Float64), PgType::FLOAT8)),
+            oid::NUMERIC => {
+                let data = match &arg.data {
+                    DataType::Decimal128(precision, scale) => {
+                        DataType::Decimal128(precision.saturating_add(10).min(38), *scale)
+                    }
+                    DataType::Decimal256(precision, scale) => {
+                        DataType::Decimal256(precision.saturating_add(10).min(76), *scale)
+                    }
+                    other => other.clone(),
+                };
+                let same = arg.data.clone();
+                Ok(Typed { expr: sum(arg, same), ty: PgType::NUMERIC, data })
+            }
+            oid::INTERVAL => self.collected("sum_interval", vec![arg], PgType::INTERVAL, shape),
+            _ => Err(missing),
+        }
+    }
+
+    /// The average of exact numbers is a division of the exact sum, with its digits.
+    fn avg(&mut self, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
+        match arg.ty.oid {
+            oid::FLOAT4 | oid::FLOAT8 => {
+                let arg = native(arg, PgType::FLOAT8, DataType::Float64);
+                Ok(typed(shape.call(avg_udaf(), vec![arg.expr]), PgType::FLOAT8))
+            }
+            oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => {
+                let count = typed(shape.call(count_udaf(), vec![arg.expr.clone()]), PgType::INT8);
+                let total = self.sum(arg, shape, missing)?;
+                let total = self.implicit(total, PgType::NUMERIC)?;
+                let zero = Expr::Literal(ScalarValue::Int64(Some(0)), None);
+                let nothing = count.expr.clone().eq(zero);
+                let null = Expr::Literal(ScalarValue::Int64(None), None);
+                // No rows: the sum is NULL, and so is the quotient; the divisor must not be zero.
+                let count = Typed {
+                    expr: Expr::Case(datafusion::logical_expr::expr::Case::new(
+                        None,
+                        vec![(Box::new(nothing), Box::new(null))],
+                        Some(Box::new(count.expr)),
+                    )),
+                    ..count
+                };
+                let count = self.implicit(count, PgType::NUMERIC)?;
+                let (function, data) = functions::arithmetic(&Arithmetic {
+                    op: BinaryOp::Div,
+                    left: (PgType::NUMERIC, total.data.clone()),
+                    right: (PgType::NUMERIC, count.data.clone()),
+                    result: PgType::NUMERIC,
+                });
+                Ok(self.call(function, vec![total.expr, count.expr], PgType::NUMERIC, data))
+            }
+            oid::INTERVAL => self.collected("avg_interval", vec![arg], PgType::INTERVAL, shape),
+            _ => Err(missing),
+        }
+    }
+
+    fn spread(&mut self, name: &str, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
+        match arg.ty.oid {
+            oid::FLOAT4 | oid::FLOAT8 => {
+                let function = match name {
+                    "stddev" | "stddev_samp" => stddev_udaf(),
+                    "stddev_pop" => stddev_pop_udaf(),
+                    "variance" | "var_samp" => var_samp_udaf(),
+                    _ => var_pop_udaf(),
+                };
+                let arg = native(arg, PgType::FLOAT8, DataType::Float64);
+                Ok(typed(shape.call(function, vec![arg.expr]), PgType::FLOAT8))
+            }
+            oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => {
+                let arg = self.implicit(arg, PgType::NUMERIC)?;
+                self.collected(name, vec![arg], PgType::NUMERIC, shape)
+            }
+            _ => Err(missing),
+        }
+    }
+
+    fn string_agg(&mut self, args: Vec<Typed>, shape: Shape) -> Result<Typed> {
+        let mut cast = Vec::with_capacity(2);
+        let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
+        for arg in args {
+            let allowed = arg.is_unknown() || super::coerce::category(arg.ty) == 'S';
+            if !allowed {
+                return Err(super::call::no_function("string_agg", &types));
+            }
+            cast.push(self.coerce(arg, PgType::TEXT, Context::Implicit)?.expr);
+        }
+        let constant = matches!(cast.get(1), Some(Expr::Literal(..)));
+        if !constant {
+            let args = cast
+                .into_iter()
+                .map(|expr| Typed { expr, ty: PgType::TEXT, data: DataType::Utf8View })
+                .collect();
+            return self.collected("string_agg", args, PgType::TEXT, shape);
+        }
+        let call = Typed { expr: shape.call(string_agg_udaf(), cast), ty: PgType::TEXT, data: DataType::LargeUtf8 };
+        Ok(native(call, PgType::TEXT, DataType::Utf8View))
+    }
+
+    fn regression(&mut self, name: &str, args: Vec<Typed>, shape: Shape) -> Result<Typed> {
+        let mut cast = Vec::with_capacity(2);
+        for arg in args {
+            cast.push(self.implicit(arg, PgType::FLOAT8)?.expr);
+        }
+        if name == "regr_count" {
+            let both = cast.iter().cloned().map(Expr::is_not_null).reduce(Expr::and);
+            let shape = Shape {
+                filter: match (shape.filter.clone(), both) {
+                    (Some(filter), Some(both)) => Some(Box::new(filter.and(both))),
+                    (None, Some(both)) => Some(Box::new(both)),
+                    (filter, None) => filter,
+                },
+                ..shape
+            };
+            let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
+            return Ok(typed(shape.call(count_udaf(), vec![one]), PgType::INT8));
+        }
+        let function = match name {
+            "corr" => corr_udaf(),
+            "covar_pop" => covar_pop_udaf(),
+            "covar_samp" => covar_samp_udaf(),
+            "regr_avgx" => regr_avgx_udaf(),
+            "regr_avgy" => regr_avgy_udaf(),
+            "regr_intercept" => regr_intercept_udaf(),
+            "regr_r2" => regr_r2_udaf(),
+            "regr_slope" => regr_slope_udaf(),
+            "regr_sxx" => regr_sxx_udaf(),
+            "regr_sxy" => regr_sxy_udaf(),
+            _ => regr_syy_udaf(),
+        };
+        Ok(typed(shape.call(function, cast), PgType::FLOAT8))
+    }
+
+    /// An aggregate that needs all its values at once.
+    fn collected(&mut self, name: &str, args: Vec<Typed>, result: PgType, shape: Shape) -> Result<Typed> {
+        let mut settled = Vec::with_capacity(args.len());
+        for arg in args {
+            settled.push(self.settle(arg)?);
+        }
+        let types = settled.iter().map(|arg| arg.ty).collect();
+        let Some(function) = collecting(name, types, result) else {
+            return unsupported(&format!("the aggregate {name}"), "Compute it in the client.");
+        };
+        let args = settled.into_iter().map(|arg| arg.expr).collect();
+        Ok(typed(shape.call(function, args), result))
+    }
+
+    /// `percentile_cont(f) WITHIN GROUP (ORDER BY x)` and its kin.
+    fn ordered_set(&mut self, name: &str, args: Vec<Typed>, order: &[ast::OrderByExpr], shape: Shape) -> Result<Typed> {
+        let [item] = order else {
+            return unsupported("WITHIN GROUP with more than one column", "Order by one column.");
+        };
+        check::order_by(item)?;
+        let value = self.expr(&item.expr)?;
+        let value = self.settle(value)?;
+        let shape = Shape { order_by: vec![sort(value.expr.clone(), item)], ..shape };
+        match (name, args.len()) {
+            ("mode", 0) => {
+                let ty = value.ty;
+                self.collected("mode", vec![value], ty, shape)
+            }
+            ("percentile_cont", 1) => {
+                let value = if value.ty.oid == oid::INTERVAL { value } else { self.implicit(value, PgType::FLOAT8)? };
+                let fraction = self.fraction(args)?;
+                let ty = value.ty;
+                self.collected(name, vec![value, fraction], ty, shape)
+            }
+            ("percentile_disc", 1) => {
+                let fraction = self.fraction(args)?;
+                let ty = value.ty;
+                self.collected(name, vec![value, fraction], ty, shape)
+            }
+            _ => Err(super::call::no_function(name, &[value.ty])),
+        }
+    }
+
+    fn fraction(&mut self, args: Vec<Typed>) -> Result<Typed> {
+        match args.into_iter().next() {
+            Some(arg) => self.implicit(arg, PgType::FLOAT8),
+            None => syntax("a percentile needs its fraction"),
+        }
+    }
+}
+
+fn typed(expr: Expr, ty: PgType) -> Typed {
+    Typed { expr, ty, data: arrow_type(ty) }
+}

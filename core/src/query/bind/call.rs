@@ -1,0 +1,294 @@
+//! Function calls.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::functions::core::coalesce as coalesce_udf;
+use datafusion::logical_expr::expr::Unnest;
+use datafusion::logical_expr::{Expr, Operator};
+use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
+
+use super::coerce::{self, common_decimal};
+use super::scope::Typed;
+use super::{Binder, Clause, fold, syntax, unsupported};
+use crate::error::{Error, Result, SqlState};
+use crate::query::functions::{Output, set_columns};
+use crate::types::cast::Context;
+use crate::types::names::{element_of, format_type};
+use crate::types::{Datum, PgType, columns, oid};
+
+/// 42883 for functions.
+pub(super) fn no_function(name: &str, types: &[PgType]) -> Error {
+    let types: Vec<String> = types.iter().map(|ty| format_type(PgType::new(ty.oid))).collect();
+    Error::new(
+        SqlState::UNDEFINED_FUNCTION,
+        format!("function {name}({}) does not exist", types.join(", ")),
+    )
+    .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// The arguments of a call; `None` for `*`.
+pub(super) fn arguments(call: &ast::Function) -> Result<Option<Vec<&ast::Expr>>> {
+    let list = match &call.args {
+        FunctionArguments::None => return Ok(Some(Vec::new())),
+        FunctionArguments::List(list) => list,
+        FunctionArguments::Subquery(_) => return syntax("a subquery as argument needs its own parentheses"),
+    };
+    let mut args = Vec::with_capacity(list.args.len());
+    for arg in &list.args {
+        match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(expr),
+            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => return Ok(None),
+            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
+                return unsupported("named function arguments", "Give the arguments by position.");
+            }
+            _ => return unsupported("a whole row as an argument", "Give the columns one by one."),
+        }
+    }
+    Ok(Some(args))
+}
+
+impl Binder<'_> {
+    pub(super) fn function(&mut self, call: &ast::Function) -> Result<Typed> {
+        if call.uses_odbc_syntax || !matches!(call.parameters, FunctionArguments::None) {
+            return syntax("syntax error in a function call");
+        }
+        let parts: Vec<String> = call.name.0.iter().filter_map(|part| part.as_ident().map(fold)).collect();
+        let name = match parts.as_slice() {
+            [name] => name.clone(),
+            [schema, name] if schema == "pg_catalog" => name.clone(),
+            other => {
+                let types = match arguments(call)? {
+                    Some(args) => {
+                        let mut types = Vec::new();
+                        for arg in args {
+                            types.push(self.expr(arg)?.ty);
+                        }
+                        types
+                    }
+                    None => Vec::new(),
+                };
+                return Err(no_function(&other.join("."), &types));
+            }
+        };
+        if let FunctionArguments::Subquery(query) = &call.args {
+            if name == "array" {
+                return self.array_subquery(query);
+            }
+        }
+        if let Some(over) = &call.over {
+            return self.window_function(&name, call, over);
+        }
+        if super::aggregate::is_aggregate(&name) {
+            return self.aggregate_call(&name, call);
+        }
+        if matches!(name.as_str(), "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" | "ntile" | "lag" | "lead" | "first_value" | "last_value" | "nth_value") {
+            return Err(Error::new(
+                SqlState::WINDOWING_ERROR,
+                format!("window function {name} requires an OVER clause"),
+            ));
+        }
+        let plain = match &call.args {
+            FunctionArguments::List(list) => list.duplicate_treatment.is_none() && list.clauses.is_empty(),
+            _ => true,
+        };
+        if !plain || call.filter.is_some() || !call.within_group.is_empty() || call.null_treatment.is_some() {
+            return Err(Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{name} is not an aggregate function"),
+            ));
+        }
+        let Some(args) = arguments(call)? else {
+            return Err(Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{name}(*) specified, but {name} is not an aggregate function"),
+            ));
+        };
+        let mut bound = Vec::with_capacity(args.len());
+        for arg in args {
+            bound.push(self.expr(arg)?);
+        }
+        self.call_by_name(&name, bound)
+    }
+
+    /// A function by the name that a user gave.
+    pub(super) fn call_by_name(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        match name {
+            "coalesce" if !args.is_empty() => return self.coalesce(args),
+            "nullif" if args.len() == 2 => return self.nullif(args),
+            "greatest" | "least" if !args.is_empty() => return self.extreme(name, args),
+            "unnest" if args.len() == 1 => return self.set_returning(args.into_iter().next(), name),
+            _ => {}
+        }
+        if let Some(parts) = set_columns(name) {
+            let [(_, function)] = parts else {
+                return unsupported(&format!("{name} in a select list"), "Call it in FROM.");
+            };
+            let array = self.call_named(function, args)?;
+            return self.set_returning(Some(array), name);
+        }
+        // Helpers of the engine have names that end so; nobody calls them.
+        if name.ends_with("_op") {
+            let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
+            return Err(no_function(name, &types));
+        }
+        self.call_named(name, args)
+    }
+
+    fn set_returning(&mut self, array: Option<Typed>, name: &str) -> Result<Typed> {
+        if !matches!(self.clause, Clause::Select | Clause::OrderBy) {
+            return Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                format!("set-returning functions are not allowed in {}", self.clause.name()),
+            ));
+        }
+        let array = array.ok_or_else(|| Error::internal("no array"))?;
+        let (Some(element), DataType::List(field)) = (element_of(array.ty.oid), &array.data) else {
+            return Err(no_function(name, &[array.ty]));
+        };
+        Ok(Typed {
+            expr: Expr::Unnest(Unnest::new(array.expr)),
+            ty: PgType::new(element),
+            data: field.data_type().clone(),
+        })
+    }
+
+    /// A function of the engine or of the system schemas.
+    pub(super) fn call_named(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
+        match self.functions.resolve(name, &types)? {
+            Some(output) => self.call_resolved(name, output, args),
+            None => match self.functions.system.get(name).cloned() {
+                Some(function) => self.call_system(function, args),
+                None => Err(no_function(name, &types)),
+            },
+        }
+    }
+
+    fn call_resolved(&mut self, name: &str, output: Output, args: Vec<Typed>) -> Result<Typed> {
+        let mut cast = Vec::with_capacity(args.len());
+        for (arg, ty) in args.into_iter().zip(&output.args) {
+            let context = if arg.is_unknown() { Context::Implicit } else { Context::Assignment };
+            // A modifier is the value's, not the argument's.
+            let ty = if arg.ty.oid == ty.oid { arg.ty } else { *ty };
+            cast.push(self.coerce(arg, ty, context)?);
+        }
+        let types = cast.iter().map(|arg| arg.ty).collect();
+        let mut function = output.function.row_function(types, output.result);
+        if output.result.oid == oid::NUMERIC {
+            if let Some(ty) = numeric_result(name, &cast) {
+                function.built = ty;
+            }
+        }
+        let data = columns::data_type(function.built, coerce::ZONE);
+        let args = cast.into_iter().map(|arg| arg.expr).collect();
+        Ok(self.call(function.into_udf(), args, output.result, data))
+    }
+
+    /// A function that a system catalog lends: its own signature decides.
+    fn call_system(&mut self, function: Arc<datafusion::logical_expr::ScalarUDF>, args: Vec<Typed>) -> Result<Typed> {
+        let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
+        let name = function.name().to_owned();
+        let mut settled = Vec::with_capacity(args.len());
+        for arg in args {
+            settled.push(self.settle(arg)?);
+        }
+        let fields: Vec<arrow::datatypes::FieldRef> = settled
+            .iter()
+            .map(|arg| Arc::new(columns::field("", arg.ty, true, coerce::ZONE).with_data_type(arg.data.clone())))
+            .collect();
+        let coerced = datafusion::logical_expr::type_coercion::functions::fields_with_udf(&fields, function.as_ref())
+            .map_err(|_| no_function(&name, &types))?;
+        let exprs: Vec<Expr> = settled
+            .into_iter()
+            .zip(&coerced)
+            .map(|(arg, field)| coerce::native(arg.clone(), arg.ty, field.data_type().clone()).expr)
+            .collect();
+        let scalars: Vec<Option<&datafusion::scalar::ScalarValue>> = exprs
+            .iter()
+            .map(|expr| match expr {
+                Expr::Literal(value, _) => Some(value),
+                _ => None,
+            })
+            .collect();
+        let field = function.return_field_from_args(datafusion::logical_expr::ReturnFieldArgs {
+            arg_fields: &coerced,
+            scalar_arguments: &scalars,
+        })?;
+        let ty = columns::pg_type(&field);
+        let data = field.data_type().clone();
+        Ok(self.call(function, exprs, ty, data))
+    }
+
+    pub(super) fn coalesce(&mut self, args: Vec<Typed>) -> Result<Typed> {
+        let (args, ty, data) = self.unify(args, "COALESCE")?;
+        let args = args.into_iter().map(|arg| arg.expr).collect();
+        Ok(self.call(coalesce_udf(), args, ty, data))
+    }
+
+    fn nullif(&mut self, args: Vec<Typed>) -> Result<Typed> {
+        let mut args = args.into_iter();
+        let (Some(first), Some(second)) = (args.next(), args.next()) else {
+            return Err(no_function("nullif", &[]));
+        };
+        let first = self.settle(first)?;
+        let same = self.compare(Operator::Eq, first.clone(), second)?;
+        let null = coerce::with_data(coerce::literal(&Datum::Null, first.ty)?, first.ty, &first.data);
+        let case = datafusion::logical_expr::expr::Case::new(
+            None,
+            vec![(Box::new(same.expr), Box::new(null.expr))],
+            Some(Box::new(first.expr.clone())),
+        );
+        Ok(Typed { expr: Expr::Case(case), ..first })
+    }
+
+    /// GREATEST and LEAST: NULLs do not count.
+    fn extreme(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        let what = if name == "greatest" { "GREATEST" } else { "LEAST" };
+        let (args, ty, data) = self.unify(args, what)?;
+        let function = if name == "greatest" {
+            datafusion::functions::core::greatest()
+        } else {
+            datafusion::functions::core::least()
+        };
+        if let [_] = args.as_slice() {
+            return args.into_iter().next().ok_or_else(|| Error::internal("no argument"));
+        }
+        let args = args.into_iter().map(|arg| arg.expr).collect();
+        Ok(self.call(function, args, ty, data))
+    }
+}
+
+/// Precision and scale of a numeric result, where the arguments tell.
+fn numeric_result(name: &str, args: &[Typed]) -> Option<PgType> {
+    let whole = |scale: u8| Some(PgType::numeric(coerce::SHORT_DIGITS, scale));
+    let first = args.first()?;
+    let short = |data: &DataType| matches!(data, DataType::Decimal128(..));
+    match (name, args.len()) {
+        ("round" | "trunc", 2) => match coerce::constant(args.get(1)?) {
+            Some(Datum::Int4(scale)) if short(&first.data) => u8::try_from(scale.max(0)).ok().filter(|scale| *scale <= 30).and_then(whole),
+            _ => None,
+        },
+        ("round" | "trunc" | "ceil" | "ceiling" | "floor" | "sign" | "div", _) if short(&first.data) => whole(0),
+        ("abs" | "negate_op" | "trim_scale", 1) => match &first.data {
+            DataType::Decimal128(precision, scale) if name != "trim_scale" => {
+                Some(PgType::numeric(*precision, scale.unsigned_abs()))
+            }
+            _ => None,
+        },
+        ("mod", 2) => match common_decimal(&first.data, &args.get(1)?.data) {
+            DataType::Decimal128(precision, scale) => Some(PgType::numeric(precision, scale.unsigned_abs())),
+            _ => None,
+        },
+        ("extract", 2) => match coerce::constant(first) {
+            Some(Datum::Text(field)) => match field.as_ref() {
+                "second" | "seconds" | "epoch" => whole(6),
+                "millisecond" | "milliseconds" => whole(3),
+                "julian" => None,
+                _ => Some(PgType::numeric(20, 0)),
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,232 @@
+//! Planning and running.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::ParamValues;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::optimizer::{Optimizer, OptimizerContext};
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::eliminate_filter::EliminateFilter;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
+use datafusion::prelude::SessionConfig;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+
+use super::bind::{Binder, Late, arrow_type, scalar};
+use super::context::{ReadContext, RunContext};
+use super::functions::Functions;
+use super::scan::ColumnCache;
+use super::scan::BATCH_ROWS;
+use super::{Execution, Plan, PlanContext, QueryEngine, QueryOptions, ResultColumn, Rows, SessionInfo, SystemCatalog};
+use crate::catalog::Catalog;
+use crate::error::{Error, Result, SqlState};
+use crate::types::{Datum, PgType};
+
+/// An optimized plan and what it needs of each execution.
+pub(super) struct Planned {
+    plan: LogicalPlan,
+    late: Vec<Late>,
+    /// Types of the parameters; the plan has no others.
+    parameters: Vec<PgType>,
+    catalog: Arc<Catalog>,
+}
+
+impl QueryEngine {
+    pub fn new(options: &QueryOptions, system: Arc<dyn SystemCatalog>) -> Result<QueryEngine> {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
+            .with_disk_manager_builder(
+                datafusion::execution::disk_manager::DiskManagerBuilder::default()
+                    .with_mode(datafusion::execution::disk_manager::DiskManagerMode::Disabled),
+            )
+            .build_arc()?;
+        let mut config = SessionConfig::new()
+            .with_target_partitions(options.parallelism.max(1))
+            .with_batch_size(BATCH_ROWS)
+            .with_information_schema(false)
+            .with_create_default_catalog_and_schema(false);
+        config.options_mut().sql_parser.parse_float_as_decimal = true;
+        config.options_mut().execution.enable_ansi_mode = true;
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .build();
+        let functions = Functions::new(system.scalar_functions());
+        Ok(QueryEngine {
+            state,
+            functions,
+            system,
+            cache: Arc::new(ColumnCache::new(options.column_cache_bytes)),
+        })
+    }
+
+    /// Plans a query (SELECT, VALUES, set operations, WITH). Row locking clauses are not its
+    /// business: the caller strips them.
+    pub async fn plan(&self, query: &ast::Query, context: &PlanContext<'_>) -> Result<Plan> {
+        let mut binder = Binder::new(context, &self.functions, &self.system);
+        let bound = binder.statement(query)?;
+        let (parameters, late) = binder.finish();
+        let columns: Arc<[ResultColumn]> = bound
+            .columns
+            .iter()
+            .map(|column| ResultColumn {
+                name: column.name.clone(),
+                ty: column.ty,
+                table: column.table,
+                attribute: column.attribute,
+            })
+            .collect();
+        let state = self.state_for(context.info, context.catalog, None);
+        let plan = state.optimize(&bound.plan)?;
+        Ok(Plan {
+            columns,
+            parameters: parameters.clone(),
+            inner: Arc::new(Planned {
+                plan,
+                late,
+                parameters,
+                catalog: context.catalog.clone(),
+            }),
+        })
+    }
+
+    /// Runs a plan. Nothing is read before the stream is polled.
+    pub async fn run(
+        &self,
+        plan: &Plan,
+        execution: Execution,
+    ) -> Result<BoxStream<'static, Result<Rows>>> {
+        let interrupt = execution.interrupt.clone();
+        let (physical, state) = self.physical(plan, execution).await?;
+        let stream = self.stream(physical, &state)?;
+        let rows = stream.map(move |batch| {
+            interrupt.check()?;
+            match batch {
+                Ok(batch) => Ok(Rows::Batch(batch)),
+                Err(error) => Err(Error::from(error)),
+            }
+        });
+        Ok(rows.try_filter(|rows| futures::future::ready(!rows.is_empty())).boxed())
+    }
+
+    pub(super) fn stream(&self, physical: Arc<dyn ExecutionPlan>, state: &SessionState) -> Result<SendableRecordBatchStream> {
+        Ok(execute_stream(physical, state.task_ctx())?)
+    }
+
+    /// The physical plan for one execution: parameters bound, session functions evaluated.
+    pub(super) async fn physical(
+        &self,
+        plan: &Plan,
+        execution: Execution,
+    ) -> Result<(Arc<dyn ExecutionPlan>, SessionState)> {
+        let Execution { view, info, parameters, interrupt, only } = execution;
+        let read = Arc::new(ReadContext { view, interrupt, only });
+        let state = self.state_for(&info, &plan.inner.catalog, Some(read));
+        let mut logical = plan.inner.plan.clone();
+        let values = self.values(&plan.inner, &parameters, &state)?;
+        if !values.is_empty() {
+            logical = logical.replace_params_with_values(&ParamValues::Map(values))?;
+            logical = simplified(logical, &state)?;
+        }
+        let physical = state.query_planner().create_physical_plan(&logical, &state).await?;
+        Ok((physical, state))
+    }
+
+    /// Parameters and session values by the names of their placeholders.
+    fn values(
+        &self,
+        planned: &Planned,
+        parameters: &[Datum<'static>],
+        state: &SessionState,
+    ) -> Result<HashMap<String, ScalarAndMetadata>> {
+        if parameters.len() < planned.parameters.len() {
+            return Err(Error::new(
+                SqlState::PROTOCOL_VIOLATION,
+                format!(
+                    "bind message supplies {} parameters, but prepared statement requires {}",
+                    parameters.len(),
+                    planned.parameters.len()
+                ),
+            ));
+        }
+        let mut values: HashMap<String, ScalarAndMetadata> = HashMap::new();
+        for (at, (datum, ty)) in parameters.iter().zip(&planned.parameters).enumerate() {
+            let value = scalar(datum, *ty)?;
+            // The plan was made for this very Arrow type.
+            let value = value.cast_to(&arrow_type(*ty))?;
+            values.insert((at + 1).to_string(), value.into());
+        }
+        for late in &planned.late {
+            let value = self.constant(&late.expr, &values, state)?;
+            values.insert(late.id.trim_start_matches('$').to_owned(), value.into());
+        }
+        Ok(values)
+    }
+
+    /// Evaluates an expression without columns.
+    fn constant(
+        &self,
+        expr: &datafusion::logical_expr::Expr,
+        values: &HashMap<String, ScalarAndMetadata>,
+        state: &SessionState,
+    ) -> Result<ScalarValue> {
+        use datafusion::common::tree_node::{Transformed, TreeNode};
+        use datafusion::logical_expr::Expr;
+        let expr = expr.clone().transform_up(|node| match &node {
+            Expr::Placeholder(placeholder) => {
+                match values.get(placeholder.id.trim_start_matches('$')) {
+                    Some(value) => Ok(Transformed::yes(Expr::Literal(value.value().clone(), None))),
+                    None => Ok(Transformed::no(node)),
+                }
+            }
+            _ => Ok(Transformed::no(node)),
+        })?;
+        let schema = datafusion::common::DFSchema::empty();
+        let physical = state.create_physical_expr(expr.data, &schema)?;
+        let row = super::evaluate::one_row();
+        match physical.evaluate(&row)? {
+            datafusion::logical_expr::ColumnarValue::Scalar(value) => Ok(value),
+            datafusion::logical_expr::ColumnarValue::Array(array) => Ok(ScalarValue::try_from_array(&array, 0)?),
+        }
+    }
+
+    /// DataFusion's state with the session in its options.
+    pub(super) fn state_for(
+        &self,
+        info: &Arc<SessionInfo>,
+        catalog: &Arc<Catalog>,
+        read: Option<Arc<ReadContext>>,
+    ) -> SessionState {
+        let mut state = self.state.clone();
+        let context = RunContext {
+            info: info.clone(),
+            catalog: catalog.clone(),
+            read,
+            cache: Some(self.cache.clone()),
+        };
+        state.config_mut().options_mut().extensions.insert(context);
+        state
+    }
+
+    pub(super) fn binder<'a>(&'a self, context: &'a PlanContext<'a>) -> Binder<'a> {
+        Binder::new(context, &self.functions, &self.system)
+    }
+}
+
+/// Folds what parameters made constant, so that scans see values.
+fn simplified(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+    let optimizer = Optimizer::with_rules(vec![
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(EliminateFilter::new()),
+    ]);
+    let config = OptimizerContext::new_with_config_options(state.config_options().clone()).with_max_passes(1);
+    Ok(optimizer.optimize(plan, &config, |_, _| {})?)
+}

@@ -1,0 +1,245 @@
+//! Arrays, and functions that return sets: a set is an array that FROM or the select list unnests.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{ScalarUDF, Volatility};
+
+use super::registry::Definitions;
+use super::row::RowFunction;
+use super::strings::{int_at, shown, str_at};
+use crate::error::{Error, Result, SqlState};
+use crate::types::names::{array_of, element_of};
+use crate::types::ops;
+use crate::types::{Array, Datum, PgType};
+
+/// The most rows of one call of a set-returning function.
+const MAX_SERIES: usize = 50_000_000;
+
+/// `ARRAY[…]` of expressions.
+pub(in crate::query) fn array_builder(element: PgType, types: Vec<PgType>) -> Arc<ScalarUDF> {
+    let result = array_of(element.oid).map_or(PgType::TEXT_ARRAY, PgType::new);
+    RowFunction::new("array", types, result, Volatility::Immutable, false, |c, a| {
+        let element = element_of(c.result.oid).map_or(PgType::TEXT, PgType::new);
+        Ok(Datum::Array(Box::new(Array {
+            element,
+            items: a.iter().map(|item| item.clone().into_owned()).collect(),
+        })))
+    })
+    .into_udf()
+}
+
+/// Columns of a set-returning function: their names (empty: the function's own) and the functions
+/// that give them as arrays.
+pub(in crate::query) fn set_columns(name: &str) -> Option<&'static [(&'static str, &'static str)]> {
+    Some(match name {
+        "generate_series" => &[("", "generate_series_op")],
+        "generate_subscripts" => &[("", "generate_subscripts_op")],
+        "regexp_split_to_table" => &[("", "regexp_split_to_array")],
+        "string_to_table" => &[("", "string_to_array")],
+        "json_array_elements" => &[("value", "json_array_elements_op")],
+        "jsonb_array_elements" => &[("value", "jsonb_array_elements_op")],
+        "json_array_elements_text" => &[("value", "json_array_elements_text_op")],
+        "jsonb_array_elements_text" => &[("value", "jsonb_array_elements_text_op")],
+        "json_object_keys" => &[("", "json_object_keys_op")],
+        "jsonb_object_keys" => &[("", "jsonb_object_keys_op")],
+        "json_each" => &[("key", "json_object_keys_op"), ("value", "json_object_values_op")],
+        "jsonb_each" => &[("key", "jsonb_object_keys_op"), ("value", "jsonb_object_values_op")],
+        "json_each_text" => &[("key", "json_object_keys_op"), ("value", "json_object_values_text_op")],
+        "jsonb_each_text" => &[("key", "jsonb_object_keys_op"), ("value", "jsonb_object_values_text_op")],
+        _ => return None,
+    })
+}
+
+fn items<'d>(args: &'d [Datum<'_>], at: usize) -> &'d [Datum<'static>] {
+    match args.get(at) {
+        Some(Datum::Array(array)) => &array.items,
+        _ => &[],
+    }
+}
+
+fn array(element: PgType, items: Vec<Datum<'static>>) -> Result<Datum<'static>> {
+    Ok(Datum::Array(Box::new(Array { element, items })))
+}
+
+fn element(result: PgType) -> PgType {
+    element_of(result.oid).map_or(PgType::TEXT, PgType::new)
+}
+
+pub(super) fn define(all: &mut Definitions) {
+    for ty in ["int4", "int8", "numeric"] {
+        let list = format!("_{ty}");
+        for args in [format!("{ty},{ty}"), format!("{ty},{ty},{ty}")] {
+            all.add("generate_series_op", &args, &list, |c, a| {
+                let step = match a.get(2) {
+                    Some(step) => step.clone().into_owned(),
+                    None => match a.first() {
+                        Some(Datum::Int4(_)) => Datum::Int4(1),
+                        Some(Datum::Int8(_)) => Datum::Int8(1),
+                        _ => Datum::Numeric(1.into()),
+                    },
+                };
+                series(element(c.result), a, &step)
+            });
+        }
+    }
+    for ty in ["timestamp", "timestamptz"] {
+        all.add("generate_series_op", &format!("{ty},{ty},interval"), &format!("_{ty}"), |c, a| {
+            let step = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
+            series(element(c.result), a, &step)
+        })
+        .stable();
+    }
+    all.add("generate_subscripts_op", "anyarray,int4", "_int4", |_, a| {
+        let count = if int_at(a, 1) == 1 { items(a, 0).len() } else { 0 };
+        array(PgType::INT4, (1..=count as i32).map(Datum::Int4).collect())
+    });
+    all.add("array_ordinals", "anyarray", "_int8", |_, a| {
+        array(PgType::INT8, (1..=items(a, 0).len() as i64).map(Datum::Int8).collect())
+    });
+    all.add("array_length", "anyarray,int4", "int4", |_, a| {
+        let count = items(a, 0).len();
+        Ok(if int_at(a, 1) == 1 && count > 0 { Datum::Int4(count as i32) } else { Datum::Null })
+    });
+    all.add("array_upper", "anyarray,int4", "int4", |_, a| {
+        let count = items(a, 0).len();
+        Ok(if int_at(a, 1) == 1 && count > 0 { Datum::Int4(count as i32) } else { Datum::Null })
+    });
+    all.add("array_lower", "anyarray,int4", "int4", |_, a| {
+        Ok(if int_at(a, 1) == 1 && !items(a, 0).is_empty() { Datum::Int4(1) } else { Datum::Null })
+    });
+    all.add("array_ndims", "anyarray", "int4", |_, a| {
+        Ok(if items(a, 0).is_empty() { Datum::Null } else { Datum::Int4(1) })
+    });
+    all.add("array_dims", "anyarray", "text", |_, a| {
+        Ok(if items(a, 0).is_empty() { Datum::Null } else { Datum::text(format!("[1:{}]", items(a, 0).len())) })
+    });
+    all.add("cardinality", "anyarray", "int4", |_, a| Ok(Datum::Int4(items(a, 0).len() as i32)));
+    all.add("array_append", "anyarray,anyelement", "anyarray", |c, a| {
+        let mut all = items(a, 0).to_vec();
+        all.push(a.get(1).cloned().unwrap_or(Datum::Null).into_owned());
+        array(element(c.result), all)
+    })
+    .takes_null();
+    all.add("array_prepend", "anyelement,anyarray", "anyarray", |c, a| {
+        let mut all = vec![a.first().cloned().unwrap_or(Datum::Null).into_owned()];
+        all.extend(items(a, 1).to_vec());
+        array(element(c.result), all)
+    })
+    .takes_null();
+    for name in ["array_cat", "array_concat_op"] {
+        all.add(name, "anyarray,anyarray", "anyarray", |c, a| {
+            if a.iter().all(Datum::is_null) {
+                return Ok(Datum::Null);
+            }
+            array(element(c.result), [items(a, 0), items(a, 1)].concat())
+        })
+        .takes_null();
+    }
+    all.add("array_concat_op", "anyarray,anyelement", "anyarray", |c, a| {
+        let mut all = items(a, 0).to_vec();
+        all.push(a.get(1).cloned().unwrap_or(Datum::Null).into_owned());
+        array(element(c.result), all)
+    })
+    .takes_null();
+    all.add("array_concat_op", "anyelement,anyarray", "anyarray", |c, a| {
+        let mut all = vec![a.first().cloned().unwrap_or(Datum::Null).into_owned()];
+        all.extend(items(a, 1).to_vec());
+        array(element(c.result), all)
+    })
+    .takes_null();
+    all.add("array_remove", "anyarray,anyelement", "anyarray", |c, a| {
+        let gone = a.get(1).cloned().unwrap_or(Datum::Null);
+        let kept = items(a, 0).iter().filter(|item| !same(item, &gone)).cloned().collect();
+        array(element(c.result), kept)
+    })
+    .takes_null();
+    all.add("array_replace", "anyarray,anyelement,anyelement", "anyarray", |c, a| {
+        let from = a.get(1).cloned().unwrap_or(Datum::Null);
+        let to = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
+        let new = items(a, 0).iter().map(|item| if same(item, &from) { to.clone() } else { item.clone() }).collect();
+        array(element(c.result), new)
+    })
+    .takes_null();
+    all.add("array_position", "anyarray,anyelement", "int4", |_, a| {
+        let wanted = a.get(1).cloned().unwrap_or(Datum::Null);
+        Ok(items(a, 0).iter().position(|item| same(item, &wanted)).map_or(Datum::Null, |at| Datum::Int4(at as i32 + 1)))
+    })
+    .takes_null();
+    all.add("array_positions", "anyarray,anyelement", "_int4", |_, a| {
+        let wanted = a.get(1).cloned().unwrap_or(Datum::Null);
+        let found = items(a, 0).iter().enumerate().filter(|(_, item)| same(item, &wanted));
+        array(PgType::INT4, found.map(|(at, _)| Datum::Int4(at as i32 + 1)).collect())
+    })
+    .takes_null();
+    for args in ["anyarray,text", "anyarray,text,text"] {
+        all.add("array_to_string", args, "text", |c, a| {
+            let ty = c.types.first().map_or(PgType::TEXT, |ty| element(*ty));
+            let null = match a.get(2) {
+                Some(Datum::Text(null)) => Some(null.to_string()),
+                _ => None,
+            };
+            let parts: Vec<String> = items(a, 0)
+                .iter()
+                .filter_map(|item| if item.is_null() { null.clone() } else { Some(shown(c, item, ty)) })
+                .collect();
+            Ok(Datum::text(parts.join(str_at(a, 1))))
+        })
+        .stable();
+    }
+    all.add("array_get_op", "anyarray,int4", "anyelement", |_, a| {
+        let at = usize::try_from(int_at(a, 1) - 1).ok();
+        Ok(at.and_then(|at| items(a, 0).get(at)).cloned().unwrap_or(Datum::Null))
+    });
+    all.add("array_slice_op", "anyarray,int4,int4", "anyarray", |c, a| {
+        let low = (int_at(a, 1).max(1) - 1) as usize;
+        let high = (int_at(a, 2).max(0) as usize).min(items(a, 0).len());
+        array(element(c.result), items(a, 0).get(low..high).unwrap_or_default().to_vec())
+    });
+    all.add("contains_op", "anyarray,anyarray", "bool", |_, a| {
+        Ok(Datum::Bool(items(a, 1).iter().all(|item| items(a, 0).iter().any(|known| !known.is_null() && same(known, item)))))
+    });
+    all.add("overlaps_op", "anyarray,anyarray", "bool", |_, a| {
+        Ok(Datum::Bool(items(a, 1).iter().any(|item| items(a, 0).iter().any(|known| !known.is_null() && same(known, item)))))
+    });
+}
+
+fn same(left: &Datum<'_>, right: &Datum<'_>) -> bool {
+    match (left.is_null(), right.is_null()) {
+        (true, true) => true,
+        (false, false) => ops::compare(left, right).is_eq(),
+        _ => false,
+    }
+}
+
+/// `start, start + step, … end`.
+fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<Datum<'static>> {
+    let (Some(start), Some(end)) = (args.first(), args.get(1)) else { return Ok(Datum::Null) };
+    let zero = match step {
+        Datum::Int4(_) => Datum::Int4(0),
+        Datum::Int8(_) => Datum::Int8(0),
+        Datum::Interval(_) => Datum::Interval(Default::default()),
+        _ => Datum::Numeric(0.into()),
+    };
+    let direction = ops::compare(step, &zero);
+    if direction.is_eq() {
+        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
+    }
+    let mut values = Vec::new();
+    let mut value = start.clone().into_owned();
+    loop {
+        let place = ops::compare(&value, end);
+        if place.is_gt() && direction.is_gt() || place.is_lt() && direction.is_lt() {
+            break;
+        }
+        if values.len() >= MAX_SERIES {
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a series has too many values"));
+        }
+        values.push(value.clone());
+        match super::dates::add_interval(&value, step) {
+            Ok(next) => value = next,
+            // The series ends where its type does.
+            Err(_) => break,
+        }
+    }
+    array(element, values)
+}

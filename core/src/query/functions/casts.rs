@@ -1,0 +1,254 @@
+//! Casts value by value, and between names and OIDs.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::error::Result as DfResult;
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::scalar::ScalarValue;
+
+use super::super::bind::{ZONE, arrow_type};
+use super::super::context::RunContext;
+use super::arithmetic::fit_scale;
+use super::row::{Call, RowFunction};
+use crate::catalog::{Object, QualifiedName};
+use crate::error::{Error, Result, SqlState};
+use crate::types::cast::{self, Context};
+use crate::types::columns::{self, ColumnBuilder};
+use crate::types::names::{element_of, format_type, from_name, no_such_type};
+use crate::types::{Datum, PgType, oid};
+
+/// A cast with PostgreSQL's rounding and checks.
+pub(in crate::query) fn cast_function(from: PgType, to: PgType, context: Context) -> Arc<ScalarUDF> {
+    let zoned = |ty: PgType| ty.oid == oid::TIMESTAMPTZ || element_of(ty.oid) == Some(oid::TIMESTAMPTZ);
+    let stable = zoned(from) || zoned(to);
+    let volatility = if stable { Volatility::Stable } else { Volatility::Immutable };
+    Arc::new(ScalarUDF::new_from_impl(CastFunction {
+        from,
+        to,
+        context,
+        signature: Signature::any(1, volatility),
+    }))
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CastFunction {
+    from: PgType,
+    to: PgType,
+    context: Context,
+    signature: Signature,
+}
+
+impl Hash for CastFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.from.hash(state);
+        self.to.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for CastFunction {
+    fn name(&self) -> &str {
+        "cast"
+    }
+
+    fn schema_name(&self, args: &[datafusion::logical_expr::Expr]) -> DfResult<String> {
+        let shown: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+        Ok(format!("{}::{}", shown.join(","), format_type(self.to)))
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> DfResult<DataType> {
+        Ok(arrow_type(self.to))
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        let context = RunContext::of(&args.config_options)?;
+        let style = &context.info.style;
+        let [arg] = args.args.as_slice() else {
+            return Err(Error::internal("a cast takes one value").into());
+        };
+        let (array, constant) = match arg {
+            ColumnarValue::Array(array) => (array.clone(), false),
+            ColumnarValue::Scalar(value) => (value.to_array()?, true),
+        };
+        let data = arrow_type(self.to);
+        let mut builder = ColumnBuilder::new(self.to, ZONE, array.len());
+        for row in 0..array.len() {
+            let value = columns::get(array.as_ref(), row, self.from)?;
+            if value.is_null() {
+                builder.append_null();
+                continue;
+            }
+            let value = cast::cast(value, self.from, self.to, self.context, style)?;
+            builder.append(&fit_scale(value, &data))?;
+        }
+        let result = builder.finish();
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        }
+        Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// Names to OIDs (`'t'::regclass`) and back (`oid::regclass::text`).
+pub(in crate::query) fn names_function(from: PgType, to: PgType) -> Arc<ScalarUDF> {
+    let to_oid = matches!(
+        to.oid,
+        oid::REGCLASS | oid::REGTYPE | oid::REGNAMESPACE | oid::REGROLE | oid::REGPROC
+    );
+    let name = if to_oid { "to_oid" } else { "to_name" };
+    let run = if to_oid { to_oid_of } else { to_name_of };
+    RowFunction::new(name, vec![from], to, Volatility::Stable, true, run).into_udf()
+}
+
+fn to_oid_of(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
+    let Some(Datum::Text(name)) = args.first() else {
+        return Ok(Datum::Null);
+    };
+    oid_of_name(call, name, call.result).map(Datum::Oid)
+}
+
+/// The OID that a name (or a number) means as a value of a reg* type.
+pub(super) fn oid_of_name(call: &Call<'_>, name: &str, ty: PgType) -> Result<u32> {
+    let trimmed = name.trim();
+    if trimmed == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = trimmed.parse::<u32>() {
+        return Ok(oid);
+    }
+    match ty.oid {
+        oid::REGTYPE => from_name(trimmed).map(|ty| ty.oid).ok_or_else(|| no_such_type(trimmed)),
+        oid::REGNAMESPACE => {
+            let name = one_name(trimmed);
+            call.catalog.schema(&name).map(|schema| schema.oid).ok_or_else(|| {
+                Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"))
+            })
+        }
+        oid::REGROLE => {
+            let name = one_name(trimmed);
+            call.catalog.role(&name).map(|role| role.oid).ok_or_else(|| {
+                Error::new(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"))
+            })
+        }
+        oid::REGPROC => Err(Error::new(
+            SqlState::UNDEFINED_FUNCTION,
+            format!("function \"{trimmed}\" does not exist"),
+        )),
+        _ => {
+            let name = qualified(trimmed);
+            match call.catalog.resolve(&name, &call.info.search_path) {
+                Some(object) => Ok(object.oid()),
+                None => system_oid(&name).ok_or_else(|| crate::catalog::undefined_relation(&name)),
+            }
+        }
+    }
+}
+
+/// OIDs of the system tables that clients name most.
+fn system_oid(name: &QualifiedName) -> Option<u32> {
+    if name.schema.as_deref().is_some_and(|schema| schema != "pg_catalog") {
+        return None;
+    }
+    Some(match name.name.as_str() {
+        "pg_type" => 1247,
+        "pg_attribute" => 1249,
+        "pg_proc" => 1255,
+        "pg_class" => 1259,
+        "pg_authid" => 1260,
+        "pg_database" => 1262,
+        "pg_am" => 2601,
+        "pg_attrdef" => 2604,
+        "pg_constraint" => 2606,
+        "pg_description" => 2609,
+        "pg_index" => 2610,
+        "pg_namespace" => 2615,
+        "pg_trigger" => 2620,
+        "pg_collation" => 3456,
+        _ => return None,
+    })
+}
+
+fn system_name(oid: u32) -> Option<&'static str> {
+    Some(match oid {
+        1247 => "pg_type",
+        1249 => "pg_attribute",
+        1255 => "pg_proc",
+        1259 => "pg_class",
+        1260 => "pg_authid",
+        1262 => "pg_database",
+        2601 => "pg_am",
+        2604 => "pg_attrdef",
+        2606 => "pg_constraint",
+        2609 => "pg_description",
+        2610 => "pg_index",
+        2615 => "pg_namespace",
+        2620 => "pg_trigger",
+        3456 => "pg_collation",
+        _ => return None,
+    })
+}
+
+fn one_name(text: &str) -> String {
+    qualified(text).name
+}
+
+/// A name with quotes and dots as SQL reads it.
+pub(super) fn qualified(text: &str) -> QualifiedName {
+    let mut parts: Vec<String> = vec![String::new()];
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let Some(part) = parts.last_mut() else { break };
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                part.push('"');
+                chars.next();
+            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(String::new()),
+            c if quoted => part.push(c),
+            c => part.extend(c.to_lowercase()),
+        }
+    }
+    let name = parts.pop().unwrap_or_default();
+    QualifiedName { schema: parts.pop(), name }
+}
+
+fn to_name_of(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
+    let (Some(Datum::Oid(value)), Some(ty)) = (args.first(), call.types.first()) else {
+        return Ok(Datum::Null);
+    };
+    Ok(Datum::text(name_of_oid(call, *value, *ty)))
+}
+
+/// The text form of a reg* value.
+pub(super) fn name_of_oid(call: &Call<'_>, value: u32, ty: PgType) -> String {
+    if value == 0 {
+        return "-".to_owned();
+    }
+    let found = match ty.oid {
+        oid::REGTYPE => crate::types::names::is_known(value).then(|| format_type(PgType::new(value))),
+        oid::REGNAMESPACE => call.catalog.schema_name(value).map(crate::catalog::quote),
+        oid::REGROLE => match call.catalog.object(value) {
+            Some(Object::Role(role)) => Some(crate::catalog::quote(&role.name)),
+            _ => None,
+        },
+        oid::REGCLASS => match call.catalog.object(value) {
+            Some(object) => Some(call.catalog.display_name(object, &call.info.search_path)),
+            None => system_name(value).map(str::to_owned),
+        },
+        _ => None,
+    };
+    found.unwrap_or_else(|| value.to_string())
+}

@@ -1,0 +1,315 @@
+//! Aggregates that see all their values at once: JSON, percentiles, variances of exact numbers.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use bigdecimal::BigDecimal;
+use datafusion::error::Result as DfResult;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::scalar::ScalarValue;
+
+use super::super::bind::{ZONE, arrow_type};
+use super::arithmetic::fit_scale;
+use super::json;
+use crate::error::{Error, Result};
+use crate::types::ops::{self, BinaryOp};
+use crate::types::text::TextStyle;
+use crate::types::{Datum, Interval, PgType, columns};
+
+type Finish = fn(&[PgType], &[Vec<Datum<'static>>]) -> Result<Datum<'static>>;
+
+/// The aggregate of that name over arguments of these types.
+pub(in crate::query) fn collecting(name: &str, types: Vec<PgType>, result: PgType) -> Option<Arc<AggregateUDF>> {
+    let finish: Finish = match name {
+        "json_agg" => |types, rows| json::array(types, rows, false),
+        "jsonb_agg" => |types, rows| json::array(types, rows, true),
+        "json_object_agg" => |types, rows| json::object(types, rows, false),
+        "jsonb_object_agg" => |types, rows| json::object(types, rows, true),
+        "string_agg" => |_, rows| string_agg(rows),
+        "mode" => |_, rows| Ok(mode(rows)),
+        "percentile_disc" => |_, rows| percentile_disc(rows),
+        "percentile_cont" => |_, rows| percentile_cont(rows),
+        "sum_interval" => |_, rows| sum_interval(rows, false),
+        "avg_interval" => |_, rows| sum_interval(rows, true),
+        "variance" | "var_samp" => |_, rows| variance(rows, true, false),
+        "var_pop" => |_, rows| variance(rows, false, false),
+        "stddev" | "stddev_samp" => |_, rows| variance(rows, true, true),
+        "stddev_pop" => |_, rows| variance(rows, false, true),
+        _ => return None,
+    };
+    let signature = Signature::any(types.len(), Volatility::Immutable);
+    Some(Arc::new(AggregateUDF::new_from_impl(Collect {
+        name: name.to_owned(),
+        types,
+        result,
+        signature,
+        finish: FinishFn(finish),
+    })))
+}
+
+#[derive(Clone, Copy)]
+struct FinishFn(Finish);
+
+impl std::fmt::Debug for FinishFn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("finish")
+    }
+}
+
+#[derive(Debug)]
+struct Collect {
+    name: String,
+    types: Vec<PgType>,
+    result: PgType,
+    signature: Signature,
+    finish: FinishFn,
+}
+
+impl PartialEq for Collect {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.types == other.types && self.result == other.result
+    }
+}
+
+impl Eq for Collect {}
+
+impl std::hash::Hash for Collect {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.types.hash(state);
+    }
+}
+
+impl AggregateUDFImpl for Collect {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> DfResult<DataType> {
+        Ok(arrow_type(self.result))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> DfResult<Vec<FieldRef>> {
+        Ok(args
+            .input_fields
+            .iter()
+            .enumerate()
+            .map(|(at, field)| {
+                let item = Field::new_list_field(field.data_type().clone(), true);
+                Arc::new(Field::new(format!("values_{at}"), DataType::List(Arc::new(item)), true))
+            })
+            .collect())
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> DfResult<Box<dyn Accumulator>> {
+        let layouts = args
+            .expr_fields
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+        Ok(Box::new(Values {
+            types: self.types.clone(),
+            result: self.result,
+            finish: self.finish,
+            arrays: self.types.iter().map(|_| Vec::new()).collect(),
+            layouts,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Values {
+    types: Vec<PgType>,
+    result: PgType,
+    finish: FinishFn,
+    /// The pieces of each argument's column.
+    arrays: Vec<Vec<ArrayRef>>,
+    layouts: Vec<DataType>,
+}
+
+impl Accumulator for Values {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
+        for (column, array) in self.arrays.iter_mut().zip(values) {
+            if !array.is_empty() {
+                column.push(array.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> DfResult<ScalarValue> {
+        let mut rows: Vec<Vec<Datum<'static>>> = Vec::new();
+        for (column, ty) in self.arrays.iter().zip(&self.types) {
+            let mut at = 0;
+            for array in column {
+                for row in 0..array.len() {
+                    let value = columns::get(array.as_ref(), row, *ty)?.into_owned();
+                    match rows.get_mut(at) {
+                        Some(known) => known.push(value),
+                        None => rows.push(vec![value]),
+                    }
+                    at += 1;
+                }
+            }
+        }
+        let value = (self.finish.0)(&self.types, &rows)?;
+        let value = fit_scale(value, &arrow_type(self.result));
+        Ok(columns::scalar(&value, self.result, ZONE)?)
+    }
+
+    fn size(&self) -> usize {
+        let held: usize = self.arrays.iter().flatten().map(|array| array.get_array_memory_size()).sum();
+        size_of_val(self) + held
+    }
+
+    fn state(&mut self) -> DfResult<Vec<ScalarValue>> {
+        let mut state = Vec::with_capacity(self.arrays.len());
+        for (column, layout) in self.arrays.iter().zip(&self.layouts) {
+            let pieces: Vec<&dyn Array> = column.iter().map(|array| array.as_ref()).collect();
+            let all = if pieces.is_empty() {
+                arrow::array::new_empty_array(layout)
+            } else {
+                arrow::compute::concat(&pieces)?
+            };
+            let list = datafusion::common::utils::SingleRowListArrayBuilder::new(all);
+            state.push(list.build_list_scalar());
+        }
+        Ok(state)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> DfResult<()> {
+        for (column, lists) in self.arrays.iter_mut().zip(states) {
+            for list in lists.as_list::<i32>().iter().flatten() {
+                if !list.is_empty() {
+                    column.push(list);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of the first argument that are not NULL.
+fn values(rows: &[Vec<Datum<'static>>]) -> Vec<Datum<'static>> {
+    rows.iter().filter_map(|row| row.first()).filter(|value| !value.is_null()).cloned().collect()
+}
+
+fn string_agg(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
+    let mut joined: Option<String> = None;
+    for row in rows {
+        let Some(Datum::Text(text)) = row.first() else { continue };
+        match &mut joined {
+            None => joined = Some(text.to_string()),
+            Some(joined) => {
+                if let Some(Datum::Text(delimiter)) = row.get(1) {
+                    joined.push_str(delimiter);
+                }
+                joined.push_str(text);
+            }
+        }
+    }
+    Ok(joined.map_or(Datum::Null, Datum::text))
+}
+
+fn mode(rows: &[Vec<Datum<'static>>]) -> Datum<'static> {
+    let mut sorted = values(rows);
+    sorted.sort_by(ops::compare);
+    let mut best: (usize, Datum<'static>) = (0, Datum::Null);
+    let mut run = 0;
+    let mut last: Option<Datum<'static>> = None;
+    for value in sorted {
+        run = if last.as_ref() == Some(&value) { run + 1 } else { 1 };
+        if run > best.0 {
+            best = (run, value.clone());
+        }
+        last = Some(value);
+    }
+    best.1
+}
+
+/// The fraction, the same in all rows.
+fn fraction(rows: &[Vec<Datum<'static>>]) -> Result<Option<f64>> {
+    match rows.first().and_then(|row| row.get(1)) {
+        Some(Datum::Float8(fraction)) if (0.0..=1.0).contains(fraction) => Ok(Some(*fraction)),
+        Some(Datum::Float8(fraction)) => Err(Error::new(
+            crate::error::SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            format!("percentile value {fraction} is not between 0 and 1"),
+        )),
+        _ => Ok(None),
+    }
+}
+
+fn percentile_disc(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
+    let Some(fraction) = fraction(rows)? else { return Ok(Datum::Null) };
+    let sorted = values(rows);
+    let at = (fraction * sorted.len() as f64).ceil().max(1.0) as usize - 1;
+    Ok(sorted.get(at).cloned().unwrap_or(Datum::Null))
+}
+
+fn percentile_cont(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
+    let Some(fraction) = fraction(rows)? else { return Ok(Datum::Null) };
+    let sorted = values(rows);
+    let at = fraction * (sorted.len().max(1) - 1) as f64;
+    let (low, high) = (at.floor() as usize, at.ceil() as usize);
+    match (sorted.get(low), sorted.get(high)) {
+        (Some(Datum::Float8(low)), Some(Datum::Float8(high))) => {
+            Ok(Datum::Float8(low + (high - low) * (at - at.floor())))
+        }
+        (Some(low), _) => Ok(low.clone()),
+        _ => Ok(Datum::Null),
+    }
+}
+
+fn sum_interval(rows: &[Vec<Datum<'static>>], average: bool) -> Result<Datum<'static>> {
+    let values = values(rows);
+    if values.is_empty() {
+        return Ok(Datum::Null);
+    }
+    let mut total = Datum::Interval(Interval::default());
+    for value in &values {
+        total = ops::apply(BinaryOp::Add, &total, value)?;
+    }
+    if average {
+        return ops::apply(BinaryOp::Div, &total, &Datum::Float8(values.len() as f64));
+    }
+    Ok(total)
+}
+
+/// PostgreSQL's `numeric_stddev_internal`: exact sums, one division, one square root.
+fn variance(rows: &[Vec<Datum<'static>>], sample: bool, root: bool) -> Result<Datum<'static>> {
+    let numbers: Vec<BigDecimal> = values(rows)
+        .into_iter()
+        .filter_map(|value| match value {
+            Datum::Numeric(value) => Some(value),
+            _ => None,
+        })
+        .collect();
+    let count = numbers.len() as i64;
+    if count == 0 || sample && count == 1 {
+        return Ok(Datum::Null);
+    }
+    let sum: BigDecimal = numbers.iter().sum();
+    let squares: BigDecimal = numbers.iter().map(|value| value * value).sum();
+    let count = BigDecimal::from(count);
+    let top = &count * squares - &sum * &sum;
+    if top <= BigDecimal::from(0) {
+        return Ok(Datum::Numeric(BigDecimal::from(0)));
+    }
+    let bottom = if sample { &count * (&count - BigDecimal::from(1)) } else { &count * &count };
+    let quotient = ops::apply(BinaryOp::Div, &Datum::Numeric(top), &Datum::Numeric(bottom))?;
+    match (quotient, root) {
+        (Datum::Numeric(value), true) => super::math::numeric_sqrt(&value).map(Datum::Numeric),
+        (value, _) => Ok(value),
+    }
+}
+
+/// The style of values inside JSON.
+pub(super) fn style() -> TextStyle {
+    TextStyle::default()
+}

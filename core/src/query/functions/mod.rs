@@ -1,0 +1,41 @@
+//! Functions, operators without a symbol of their own in Arrow, and casts.
+//!
+//! Most are written on single values ([`row::RowFunction`] runs them over columns); what analytics
+//! lean on (integer, float and short decimal arithmetic, date parts) works on whole columns.
+
+mod arithmetic;
+mod arrays;
+mod casts;
+mod collect;
+mod dates;
+mod display;
+mod format;
+mod json;
+mod math;
+mod naming;
+mod quantify;
+mod registry;
+mod row;
+mod session;
+mod single;
+mod strings;
+
+pub(super) use arithmetic::{Arithmetic, arithmetic};
+pub(super) use arrays::{array_builder, set_columns};
+pub(super) use casts::{cast_function, names_function};
+pub(super) use collect::collecting;
+pub(super) use display::display;
+pub(super) use math::negated;
+pub(super) use naming::column_name;
+pub(super) use quantify::quantified;
+pub(super) use registry::{Function, Functions, Output};
+pub(super) use single::single_value;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::ScalarUDF;
+
+/// A function that no name resolves to.
+pub(super) fn native(name: &'static str) -> Arc<ScalarUDF> {
+    strings::internal(name)
+}

@@ -1,0 +1,192 @@
+//! Functions of single values, run over columns.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use datafusion::error::Result as DfResult;
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::scalar::ScalarValue;
+
+use super::super::bind::{ZONE, arrow_type};
+use super::super::context::RunContext;
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::query::SessionInfo;
+use crate::types::columns::{self, ColumnBuilder};
+use crate::types::text::{self, TextStyle};
+use crate::types::{Datum, PgType};
+
+/// What a function may look at besides its arguments.
+pub(in crate::query) struct Call<'a> {
+    pub info: &'a Arc<SessionInfo>,
+    pub catalog: &'a Arc<Catalog>,
+    /// Types of the arguments.
+    pub types: &'a [PgType],
+    pub result: PgType,
+}
+
+impl Call<'_> {
+    pub fn style(&self) -> &TextStyle {
+        &self.info.style
+    }
+}
+
+/// A function of one row's arguments.
+pub(in crate::query) type RowFn = fn(&Call<'_>, &[Datum<'_>]) -> Result<Datum<'static>>;
+
+/// A function over columns that calls a [`RowFn`] for each row.
+#[derive(Clone)]
+pub(in crate::query) struct RowFunction {
+    pub name: String,
+    pub signature: Signature,
+    pub types: Vec<PgType>,
+    pub result: PgType,
+    /// The type of the column that is built: `result` with precision and scale.
+    pub built: PgType,
+    /// NULL for any NULL argument.
+    pub strict: bool,
+    /// Builds numeric results as text, with the digits that PostgreSQL shows.
+    pub as_text: bool,
+    pub run: RowFn,
+}
+
+impl RowFunction {
+    pub fn new(name: &str, types: Vec<PgType>, result: PgType, volatility: Volatility, strict: bool, run: RowFn) -> Self {
+        let signature = match types.len() {
+            0 => Signature::nullary(volatility),
+            count => Signature::any(count, volatility),
+        };
+        RowFunction {
+            name: name.to_owned(),
+            signature,
+            types,
+            result,
+            built: result,
+            strict,
+            as_text: false,
+            run,
+        }
+    }
+
+    pub fn into_udf(self) -> Arc<ScalarUDF> {
+        Arc::new(ScalarUDF::new_from_impl(self))
+    }
+
+    fn data_type(&self) -> DataType {
+        if self.as_text {
+            DataType::Utf8View
+        } else {
+            arrow_type(self.built)
+        }
+    }
+
+    fn column(&self, context: &RunContext, args: &[ArrayRef], wide: &[bool], rows: usize) -> Result<ArrayRef> {
+        let call = Call {
+            info: &context.info,
+            catalog: &context.catalog,
+            types: &self.types,
+            result: self.result,
+        };
+        let built = if self.as_text { PgType::TEXT } else { self.built };
+        let mut builder = ColumnBuilder::new(built, ZONE, rows);
+        let mut values: Vec<Datum<'_>> = Vec::with_capacity(args.len());
+        // Constant arguments are read once.
+        let mut fixed: Vec<Option<Datum<'_>>> = Vec::with_capacity(args.len());
+        for ((array, ty), wide) in args.iter().zip(&self.types).zip(wide) {
+            fixed.push(if *wide { None } else { Some(columns::get(array.as_ref(), 0, *ty)?) });
+        }
+        'rows: for row in 0..rows {
+            values.clear();
+            for ((array, ty), fixed) in args.iter().zip(&self.types).zip(&fixed) {
+                let value = match fixed {
+                    Some(value) => value.clone(),
+                    None => columns::get(array.as_ref(), row, *ty)?,
+                };
+                if self.strict && value.is_null() {
+                    builder.append(&Datum::Null)?;
+                    continue 'rows;
+                }
+                values.push(value);
+            }
+            let value = (self.run)(&call, &values)?;
+            if self.as_text && !value.is_null() {
+                let shown = text::to_string(&value, self.result, call.style());
+                builder.append(&Datum::text(shown))?;
+            } else {
+                builder.append(&value)?;
+            }
+        }
+        Ok(builder.finish())
+    }
+}
+
+impl std::fmt::Debug for RowFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl PartialEq for RowFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.types == other.types
+            && self.result == other.result
+            && self.built == other.built
+            && self.as_text == other.as_text
+    }
+}
+
+impl Eq for RowFunction {}
+
+impl Hash for RowFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.types.hash(state);
+        self.result.hash(state);
+        self.as_text.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for RowFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> DfResult<DataType> {
+        Ok(self.data_type())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        let context = RunContext::of(&args.config_options)?;
+        let constant = self.signature.volatility != Volatility::Volatile
+            && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let mut arrays = Vec::with_capacity(args.args.len());
+        let mut wide = Vec::with_capacity(args.args.len());
+        for arg in &args.args {
+            match arg {
+                ColumnarValue::Array(array) => {
+                    arrays.push(array.clone());
+                    wide.push(true);
+                }
+                ColumnarValue::Scalar(value) => {
+                    arrays.push(value.to_array()?);
+                    wide.push(false);
+                }
+            }
+        }
+        let array = self.column(context, &arrays, &wide, rows)?;
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        }
+        Ok(ColumnarValue::Array(array))
+    }
+}
