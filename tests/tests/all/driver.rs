@@ -280,7 +280,7 @@ async fn transactions(client: &mut Client) -> Result<(), Failed> {
         .start()
         .await?;
     transaction.execute("INSERT INTO t VALUES (1)", &[]).await?;
-    let savepoint = transaction.savepoint("inner").await?;
+    let savepoint = transaction.savepoint("nested").await?;
     let failed = savepoint.execute("INSERT INTO t VALUES (1)", &[]).await;
     assert_eq!(
         failed.err().and_then(|why| why.code().cloned()),
