@@ -213,6 +213,9 @@ impl QueryEngine {
             cache: Some(self.cache.clone()),
         };
         state.config_mut().options_mut().extensions.insert(context);
+        // Physical expressions take their options from here.
+        let options = state.config_options().clone();
+        state.execution_props_mut().config_options = Some(options);
         state
     }
 

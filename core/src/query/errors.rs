@@ -47,6 +47,9 @@ fn from_datafusion(error: &DataFusionError) -> Error {
             unsupported(message)
         }
         DataFusionError::SchemaError(inner, _) => unsupported(&inner.to_string()),
+        DataFusionError::Execution(message) if message.contains("more than one row") => {
+            super::functions::more_than_one_row()
+        }
         DataFusionError::Execution(message) => {
             Error::new(SqlState::INVALID_PARAMETER_VALUE, message.clone())
         }

@@ -175,8 +175,33 @@ impl Binder<'_> {
         if let Some(call) = table_function(relation) {
             return self.join_function(left, call, kind, constraint);
         }
-        let (right, _) = self.lateral_factor(relation, &left)?;
+        let (right, lateral) = self.lateral_factor(relation, &left)?;
+        if lateral && matches!(constraint, JoinConstraint::None) {
+            if let Some(exprs) = computed(&right.plan) {
+                return self.extend(left, right, exprs);
+            }
+        }
         self.join_bound(left, right, kind, constraint)
+    }
+
+    /// `LATERAL (SELECT expressions)` without FROM: further columns of the rows on the left.
+    fn extend(&mut self, left: From, right: From, exprs: Vec<Expr>) -> Result<From> {
+        check_names(&left.items, &right.items)?;
+        let qualifier = self.qualifier("computed");
+        let mut all: Vec<Expr> = left.plan.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut items = left.items;
+        let mut visible = left.visible;
+        for mut item in right.items {
+            for (at, (column, expr)) in item.columns.iter_mut().zip(&exprs).enumerate() {
+                let name = format!("{qualifier}.{at}");
+                all.push(expr.clone().alias(&name));
+                column.column = Column::new_unqualified(name);
+            }
+            visible.extend(item.columns.clone());
+            items.push(item);
+        }
+        let plan = LogicalPlanBuilder::from(left.plan).project(all)?.build()?;
+        Ok(From { plan, items, visible })
     }
 
     fn join_bound(&mut self, left: From, right: From, kind: JoinType, constraint: &JoinConstraint) -> Result<From> {
@@ -658,6 +683,34 @@ impl Binder<'_> {
         }
         Ok(columns)
     }
+}
+
+/// The expressions of a lateral sub-query that reads nothing else, over the columns on its left.
+fn computed(plan: &LogicalPlan) -> Option<Vec<Expr>> {
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let inner = match plan {
+        LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
+        plan => plan,
+    };
+    let LogicalPlan::Subquery(inner) = inner else { return None };
+    let LogicalPlan::Projection(projection) = inner.subquery.as_ref() else { return None };
+    let LogicalPlan::EmptyRelation(empty) = projection.input.as_ref() else { return None };
+    if !empty.produce_one_row {
+        return None;
+    }
+    projection
+        .expr
+        .iter()
+        .map(|expr| {
+            let plain = expr.clone().transform_up(|node| {
+                Ok(match node {
+                    Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+                    node => Transformed::no(node),
+                })
+            });
+            plain.ok().map(|plain| plain.data.unalias())
+        })
+        .collect()
 }
 
 /// A function call in FROM.

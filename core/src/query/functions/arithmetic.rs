@@ -185,8 +185,9 @@ pub(super) fn built_type(ty: PgType, data: &DataType) -> PgType {
 
 /// What an operator yields, and whether Arrow computes it.
 fn result(call: &Arithmetic) -> (DataType, bool) {
+    let number = |ty: PgType| matches!(ty.oid, oid::INT2 | oid::INT4 | oid::INT8 | oid::FLOAT4 | oid::FLOAT8);
     match call.result.oid {
-        oid::INT2 | oid::INT4 | oid::INT8 | oid::FLOAT4 | oid::FLOAT8 => (arrow_type(call.result), true),
+        _ if number(call.left.0) && number(call.right.0) && number(call.result) => (arrow_type(call.result), true),
         oid::NUMERIC => {
             let (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) = (&call.left.1, &call.right.1) else {
                 return (arrow_type(PgType::NUMERIC), false);
