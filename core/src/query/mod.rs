@@ -14,10 +14,12 @@ mod explain;
 mod info;
 mod rows;
 mod scan;
+mod surroundings;
 mod system;
 
 pub use info::{SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
+pub use surroundings::surroundings;
 pub use system::{NoSystemCatalog, SystemCatalog};
 
 use std::collections::HashMap;

@@ -11,7 +11,8 @@ use super::{ConnectOptions, Session};
 use crate::catalog::{self, Cache, Catalog, Sequences};
 use crate::env::Env;
 use crate::error::{Error, Result, SqlState};
-use crate::query::{NoSystemCatalog, QueryEngine, QueryOptions};
+use crate::pg_catalog::PgCatalog;
+use crate::query::{QueryEngine, QueryOptions};
 use crate::sql::Engine;
 use crate::storage::{Options, Store};
 use crate::txn::{BeginOptions, Interrupt, Isolation, Transactions};
@@ -53,7 +54,7 @@ impl Database {
             transactions,
             catalog: Cache::default(),
             sequences: Sequences::new(store),
-            query: QueryEngine::new(&options.query, Arc::new(NoSystemCatalog))?,
+            query: QueryEngine::new(&options.query, Arc::new(PgCatalog))?,
             sessions: Mutex::default(),
         };
         let database = Database { engine: Arc::new(engine) };

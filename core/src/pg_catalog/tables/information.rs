@@ -1,0 +1,480 @@
+//! The tables of `information_schema` (SQL:2016, part 11), as PostgreSQL fills them.
+
+use super::super::deparse;
+use super::super::rows::{Rows, Source, int4, number, text, text_or_null, yes};
+use super::objects::{all_sequences, tables};
+use super::roles;
+use super::views::role_name;
+use crate::catalog::{
+    Action, Column, Constraint, ConstraintKind, Identity, Index, Object, Table,
+};
+use crate::types::{Datum, PgType, names, oid};
+
+pub(super) fn fill(name: &str, source: &Source, rows: &mut Rows) {
+    match name {
+        "information_schema_catalog_name" => {
+            rows.push(vec![("catalog_name", database(source))]);
+        }
+        "schemata" => schemata(source, rows),
+        "tables" => all_tables(source, rows),
+        "columns" => columns(source, rows),
+        "views" => views(source, rows),
+        "sequences" => sequences(source, rows),
+        "table_constraints" => table_constraints(source, rows),
+        "key_column_usage" => key_column_usage(source, rows),
+        "constraint_column_usage" => constraint_column_usage(source, rows),
+        "constraint_table_usage" => constraint_table_usage(source, rows),
+        "referential_constraints" => referential_constraints(source, rows),
+        "check_constraints" => check_constraints(source, rows),
+        "character_sets" => rows.push(vec![
+            ("character_set_name", text("UTF8")),
+            ("character_repertoire", text("UCS")),
+            ("form_of_use", text("UTF8")),
+            ("default_collate_catalog", database(source)),
+            ("default_collate_schema", text("pg_catalog")),
+            ("default_collate_name", text("C")),
+        ]),
+        "enabled_roles" => {
+            for role in roles::each(source) {
+                rows.push(vec![("role_name", text(role.name.clone()))]);
+            }
+        }
+        "table_privileges" | "role_table_grants" => table_privileges(source, rows),
+        _ => {}
+    }
+}
+
+fn database(source: &Source) -> Datum<'static> {
+    text(source.info.database.clone())
+}
+
+fn schema(source: &Source, oid: u32) -> Datum<'static> {
+    text_or_null(source.catalog.schema_name(oid))
+}
+
+fn schemata(source: &Source, rows: &mut Rows) {
+    for object in source.catalog.objects() {
+        if let Object::Schema(schema) = object {
+            rows.push(vec![
+                ("catalog_name", database(source)),
+                ("schema_name", text(schema.name.clone())),
+                ("schema_owner", role_name(source, schema.owner)),
+            ]);
+        }
+    }
+}
+
+fn all_tables(source: &Source, rows: &mut Rows) {
+    let mut push = |schema_name: Datum<'static>, name: &str, kind: &'static str| {
+        rows.push(vec![
+            ("table_catalog", database(source)),
+            ("table_schema", schema_name),
+            ("table_name", text(name)),
+            ("table_type", text(kind)),
+            ("is_insertable_into", yes(kind == "BASE TABLE")),
+            ("is_typed", yes(false)),
+        ]);
+    };
+    for object in source.catalog.objects() {
+        match object {
+            Object::Table(it) => push(schema(source, it.schema), &it.name, "BASE TABLE"),
+            Object::View(it) => push(schema(source, it.schema), &it.name, "VIEW"),
+            _ => {}
+        }
+    }
+    for it in super::super::definitions::all() {
+        let kind = if it.kind == 'r' { "BASE TABLE" } else { "VIEW" };
+        push(text(it.schema), it.name, kind);
+    }
+}
+
+fn columns(source: &Source, rows: &mut Rows) {
+    for object in source.catalog.objects() {
+        match object {
+            Object::Table(table) => {
+                for (at, column) in table.live_columns() {
+                    let default = column
+                        .default
+                        .as_ref()
+                        .map(|it| deparse::default_text(&source.catalog, &source.info, it));
+                    let place = (table.schema, table.name.as_str(), at);
+                    push_column(source, rows, place, column, default, true);
+                }
+            }
+            Object::View(view) => {
+                for (at, it) in view.columns.iter().enumerate() {
+                    let column = Column {
+                        name: it.name.clone(),
+                        ty: it.ty,
+                        not_null: false,
+                        default: None,
+                        identity: None,
+                        sequence: None,
+                        missing: None,
+                        dropped: false,
+                        comment: None,
+                    };
+                    let place = (view.schema, view.name.as_str(), at);
+                    push_column(source, rows, place, &column, None, false);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn push_column(
+    source: &Source,
+    rows: &mut Rows,
+    (in_schema, relation, at): (u32, &str, usize),
+    column: &Column,
+    default: Option<String>,
+    updatable: bool,
+) {
+    let ty = column.ty;
+    let array = names::element_of(ty.oid).is_some() && ty.oid != oid::NAME;
+    let shown = if array {
+        "ARRAY".to_owned()
+    } else {
+        match ty.oid {
+            oid::BPCHAR => "character".to_owned(),
+            oid => names::format_type(PgType::new(oid)),
+        }
+    };
+    let length = ty.max_length().and_then(|length| i32::try_from(length).ok());
+    let octets = match ty.oid {
+        oid::TEXT | oid::VARCHAR | oid::BPCHAR => {
+            Some(length.map_or(1 << 30, |length| length.saturating_mul(4)))
+        }
+        _ => None,
+    };
+    let (precision, radix, scale) = match ty.oid {
+        oid::INT2 => (Some(16), Some(2), Some(0)),
+        oid::INT4 => (Some(32), Some(2), Some(0)),
+        oid::INT8 => (Some(64), Some(2), Some(0)),
+        oid::FLOAT4 => (Some(24), Some(2), None),
+        oid::FLOAT8 => (Some(53), Some(2), None),
+        oid::NUMERIC => {
+            let given = ty.precision_scale();
+            (
+                given.map(|(precision, _)| i32::from(precision)),
+                Some(10),
+                given.map(|(_, scale)| i32::from(scale)),
+            )
+        }
+        _ => (None, None, None),
+    };
+    let datetime = match ty.oid {
+        oid::DATE => Some(0),
+        oid::TIME | oid::TIMESTAMP | oid::TIMESTAMPTZ | oid::INTERVAL => {
+            Some(if ty.typmod >= 0 { ty.typmod } else { 6 })
+        }
+        _ => None,
+    };
+    let or_null = |value: Option<i32>| value.map_or(Datum::Null, int4);
+    let sequence = column.sequence.filter(|_| column.identity.is_some());
+    let sequence = sequence.and_then(|oid| match source.catalog.object(oid) {
+        Some(Object::Sequence(sequence)) => Some(sequence),
+        _ => None,
+    });
+    let mut row = vec![
+        ("table_catalog", database(source)),
+        ("table_schema", schema(source, in_schema)),
+        ("table_name", text(relation)),
+        ("column_name", text(column.name.clone())),
+        ("ordinal_position", int4(i32::from(number(at)))),
+        ("column_default", text_or_null(default)),
+        ("is_nullable", yes(!column.not_null)),
+        ("data_type", text(shown)),
+        ("character_maximum_length", or_null(length)),
+        ("character_octet_length", or_null(octets)),
+        ("numeric_precision", or_null(precision)),
+        ("numeric_precision_radix", or_null(radix)),
+        ("numeric_scale", or_null(scale)),
+        ("datetime_precision", or_null(datetime)),
+        ("udt_catalog", database(source)),
+        ("udt_schema", text("pg_catalog")),
+        ("udt_name", text_or_null(names::internal_name(ty.oid))),
+        ("dtd_identifier", text(number(at).to_string())),
+        ("is_self_referencing", yes(false)),
+        ("is_identity", yes(column.identity.is_some())),
+        ("is_generated", text("NEVER")),
+        ("is_updatable", yes(updatable)),
+        ("identity_cycle", yes(sequence.is_some_and(|it| it.cycle))),
+    ];
+    if let Some(it) = sequence {
+        let generation =
+            if column.identity == Some(Identity::Always) { "ALWAYS" } else { "BY DEFAULT" };
+        row.extend([
+            ("identity_generation", text(generation)),
+            ("identity_start", text(it.start.to_string())),
+            ("identity_increment", text(it.increment.to_string())),
+            ("identity_maximum", text(it.maximum.to_string())),
+            ("identity_minimum", text(it.minimum.to_string())),
+        ]);
+    }
+    rows.push(row);
+}
+
+fn views(source: &Source, rows: &mut Rows) {
+    for object in source.catalog.objects() {
+        if let Object::View(view) = object {
+            rows.push(vec![
+                ("table_catalog", database(source)),
+                ("table_schema", schema(source, view.schema)),
+                ("table_name", text(view.name.clone())),
+                ("view_definition", text(deparse::view_text(view))),
+                ("check_option", text("NONE")),
+                ("is_updatable", yes(false)),
+                ("is_insertable_into", yes(false)),
+                ("is_trigger_updatable", yes(false)),
+                ("is_trigger_deletable", yes(false)),
+                ("is_trigger_insertable_into", yes(false)),
+            ]);
+        }
+    }
+}
+
+fn sequences(source: &Source, rows: &mut Rows) {
+    for it in all_sequences(source) {
+        let identity = it
+            .owned_by
+            .and_then(|(table, at)| source.catalog.table(table)?.columns.get(at))
+            .is_some_and(|column| column.identity.is_some());
+        if identity {
+            continue;
+        }
+        let precision = match it.ty.oid {
+            oid::INT2 => 16,
+            oid::INT4 => 32,
+            _ => 64,
+        };
+        rows.push(vec![
+            ("sequence_catalog", database(source)),
+            ("sequence_schema", schema(source, it.schema)),
+            ("sequence_name", text(it.name.clone())),
+            ("data_type", text(names::format_type(it.ty))),
+            ("numeric_precision", int4(precision)),
+            ("numeric_precision_radix", int4(2)),
+            ("numeric_scale", int4(0)),
+            ("start_value", text(it.start.to_string())),
+            ("minimum_value", text(it.minimum.to_string())),
+            ("maximum_value", text(it.maximum.to_string())),
+            ("increment", text(it.increment.to_string())),
+            ("cycle_option", yes(it.cycle)),
+        ]);
+    }
+}
+
+/// All constraints with their tables.
+fn each_constraint(source: &Source) -> impl Iterator<Item = (&Table, &Constraint)> {
+    tables(source).flat_map(|table| table.constraints.iter().map(move |it| (table, it)))
+}
+
+fn constraint_place(source: &Source, table: &Table, name: &str) -> Vec<(&'static str, Datum<'static>)> {
+    vec![
+        ("constraint_catalog", database(source)),
+        ("constraint_schema", schema(source, table.schema)),
+        ("constraint_name", text(name)),
+    ]
+}
+
+fn table_place(source: &Source, table: &Table) -> Vec<(&'static str, Datum<'static>)> {
+    vec![
+        ("table_catalog", database(source)),
+        ("table_schema", schema(source, table.schema)),
+        ("table_name", text(table.name.clone())),
+    ]
+}
+
+/// The name that PostgreSQL gives the NOT NULL of a column here.
+fn not_null_name(table: &Table, at: usize) -> String {
+    format!("{}_{}_{}_not_null", table.schema, table.oid, number(at))
+}
+
+fn table_constraints(source: &Source, rows: &mut Rows) {
+    let mut push = |table: &Table, name: &str, kind: &'static str| {
+        let mut row = constraint_place(source, table, name);
+        row.extend(table_place(source, table));
+        row.extend([
+            ("constraint_type", text(kind)),
+            ("is_deferrable", yes(false)),
+            ("initially_deferred", yes(false)),
+            ("enforced", yes(true)),
+        ]);
+        if kind == "UNIQUE" {
+            row.push(("nulls_distinct", yes(true)));
+        }
+        rows.push(row);
+    };
+    for (table, constraint) in each_constraint(source) {
+        let kind = match constraint.kind {
+            ConstraintKind::PrimaryKey { .. } => "PRIMARY KEY",
+            ConstraintKind::Unique { .. } => "UNIQUE",
+            ConstraintKind::Check { .. } => "CHECK",
+            ConstraintKind::ForeignKey(_) => "FOREIGN KEY",
+        };
+        push(table, &constraint.name, kind);
+    }
+    for table in tables(source) {
+        for (at, column) in table.live_columns() {
+            if column.not_null {
+                push(table, &not_null_name(table, at), "CHECK");
+            }
+        }
+    }
+}
+
+fn index_of<'s>(source: &'s Source, oid: u32) -> Option<&'s Index> {
+    match source.catalog.object(oid)? {
+        Object::Index(index) => Some(index),
+        _ => None,
+    }
+}
+
+fn column_name(table: &Table, at: usize) -> Datum<'static> {
+    text_or_null(table.columns.get(at).map(|column| column.name.clone()))
+}
+
+fn key_column_usage(source: &Source, rows: &mut Rows) {
+    for (table, constraint) in each_constraint(source) {
+        let (columns, references): (Vec<usize>, Vec<usize>) = match &constraint.kind {
+            ConstraintKind::PrimaryKey { index } | ConstraintKind::Unique { index } => {
+                match index_of(source, *index) {
+                    Some(index) => (index.columns.clone(), Vec::new()),
+                    None => continue,
+                }
+            }
+            ConstraintKind::ForeignKey(key) => {
+                let index = index_of(source, key.index);
+                let place = |at: &usize| {
+                    index.and_then(|index| index.columns.iter().position(|it| it == at))
+                };
+                (key.columns.clone(), key.referenced.iter().filter_map(place).collect())
+            }
+            ConstraintKind::Check { .. } => continue,
+        };
+        for (place, at) in columns.iter().enumerate() {
+            let mut row = constraint_place(source, table, &constraint.name);
+            row.extend(table_place(source, table));
+            row.push(("column_name", column_name(table, *at)));
+            row.push(("ordinal_position", int4(i32::from(number(place)))));
+            if let Some(reference) = references.get(place) {
+                row.push((
+                    "position_in_unique_constraint",
+                    int4(i32::from(number(*reference))),
+                ));
+            }
+            rows.push(row);
+        }
+    }
+}
+
+fn constraint_column_usage(source: &Source, rows: &mut Rows) {
+    for (table, constraint) in each_constraint(source) {
+        let (on, columns) = match &constraint.kind {
+            ConstraintKind::PrimaryKey { index } | ConstraintKind::Unique { index } => {
+                match index_of(source, *index) {
+                    Some(index) => (table, index.columns.clone()),
+                    None => continue,
+                }
+            }
+            ConstraintKind::ForeignKey(key) => match source.catalog.table(key.table) {
+                Some(parent) => (parent.as_ref(), key.referenced.clone()),
+                None => continue,
+            },
+            ConstraintKind::Check { expression } => (table, deparse::columns_of(table, expression)),
+        };
+        for at in columns {
+            let mut row = constraint_place(source, table, &constraint.name);
+            row.extend(table_place(source, on));
+            row.push(("column_name", column_name(on, at)));
+            rows.push(row);
+        }
+    }
+}
+
+fn constraint_table_usage(source: &Source, rows: &mut Rows) {
+    for (table, constraint) in each_constraint(source) {
+        let on = match &constraint.kind {
+            ConstraintKind::ForeignKey(key) => match source.catalog.table(key.table) {
+                Some(parent) => parent,
+                None => continue,
+            },
+            ConstraintKind::Check { .. } => continue,
+            _ => table,
+        };
+        let mut row = constraint_place(source, table, &constraint.name);
+        row.extend(table_place(source, on));
+        rows.push(row);
+    }
+}
+
+fn referential_constraints(source: &Source, rows: &mut Rows) {
+    let rule = |action: Action| {
+        text(match action {
+            Action::NoAction => "NO ACTION",
+            Action::Restrict => "RESTRICT",
+            Action::Cascade => "CASCADE",
+            Action::SetNull => "SET NULL",
+            Action::SetDefault => "SET DEFAULT",
+        })
+    };
+    for (table, constraint) in each_constraint(source) {
+        let ConstraintKind::ForeignKey(key) = &constraint.kind else { continue };
+        let mut row = constraint_place(source, table, &constraint.name);
+        if let (Some(parent), Some(index)) =
+            (source.catalog.table(key.table), index_of(source, key.index))
+        {
+            row.extend([
+                ("unique_constraint_catalog", database(source)),
+                ("unique_constraint_schema", schema(source, parent.schema)),
+                ("unique_constraint_name", text(index.name.clone())),
+            ]);
+        }
+        row.extend([
+            ("match_option", text(if key.match_full { "FULL" } else { "NONE" })),
+            ("update_rule", rule(key.on_update)),
+            ("delete_rule", rule(key.on_delete)),
+        ]);
+        rows.push(row);
+    }
+}
+
+fn check_constraints(source: &Source, rows: &mut Rows) {
+    for (table, constraint) in each_constraint(source) {
+        if let ConstraintKind::Check { expression } = &constraint.kind {
+            let mut row = constraint_place(source, table, &constraint.name);
+            let clause = deparse::expression_text(table, expression);
+            row.push(("check_clause", text(format!("({clause})"))));
+            rows.push(row);
+        }
+    }
+    for table in tables(source) {
+        for (at, column) in table.live_columns() {
+            if column.not_null {
+                let mut row = constraint_place(source, table, &not_null_name(table, at));
+                row.push(("check_clause", text(format!("{} IS NOT NULL", column.name))));
+                rows.push(row);
+            }
+        }
+    }
+}
+
+fn table_privileges(source: &Source, rows: &mut Rows) {
+    const ALL: [&str; 7] =
+        ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
+    for table in tables(source) {
+        for privilege in ALL {
+            let mut row = table_place(source, table);
+            row.extend([
+                ("grantor", role_name(source, table.owner)),
+                ("grantee", role_name(source, table.owner)),
+                ("privilege_type", text(privilege)),
+                ("is_grantable", yes(true)),
+                ("with_hierarchy", yes(privilege == "SELECT")),
+            ]);
+            rows.push(row);
+        }
+    }
+}
