@@ -6,8 +6,9 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
 
 /// The file that is read when none is named, if it is there.
@@ -203,6 +204,47 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+/// Name under which errors know the environment.
+const ENVIRONMENT: &str = "environment";
+
+/// Settings from the environment.
+struct Variables {
+    settings: Dict,
+    config_file: Option<PathBuf>,
+}
+
+impl Variables {
+    fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut found = Variables { settings: Dict::new(), config_file: None };
+        for (name, text) in variables {
+            let Some(name) = name.strip_prefix(ENV_PREFIX) else { continue };
+            let name = name.to_ascii_lowercase();
+            if name == CONFIG_VARIABLE {
+                found.config_file = Some(PathBuf::from(text));
+            } else if TEXT_SETTINGS.contains(&name.as_str()) {
+                found.settings.insert(name, Value::from(text));
+            } else if !TEST_VARIABLES.contains(&name.as_str()) {
+                let value = match text.trim().parse::<u64>() {
+                    Ok(number) => Value::from(number),
+                    Err(_) => Value::from(text),
+                };
+                found.settings.insert(name, value);
+            }
+        }
+        found
+    }
+}
+
+impl Provider for Variables {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(ENVIRONMENT)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Map::from([(Profile::Default, self.settings.clone())]))
+    }
+}
+
 /// What is wrong with the settings, and where it comes from.
 #[derive(Debug)]
 pub struct ConfigError(String);
@@ -216,14 +258,21 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads all sources. `file` is the configuration file if one was named: then it must exist.
+    /// Reads all sources: the named file (it must exist; otherwise `omendb.toml`, if it is there),
+    /// those of `variables` that begin with `OMENDB_`, and flags.
     ///
     /// # Errors
     /// A file that cannot be read, an unknown setting, a value that is none; says which and where.
-    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
-        let named = file
-            .map(Path::to_path_buf)
-            .or_else(|| std::env::var_os(format!("{ENV_PREFIX}CONFIG")).map(PathBuf::from));
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<Config, ConfigError> {
+        let mut variables = Variables::new(variables);
+        let named = match file {
+            Some(file) => Some(file.to_path_buf()),
+            None => variables.config_file.take(),
+        };
         if let Some(named) = &named
             && !named.is_file()
         {
@@ -233,17 +282,12 @@ impl Config {
             )));
         }
         let path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        let ignored: Vec<&str> =
-            [TEST_VARIABLES, TEXT_SETTINGS, &[CONFIG_VARIABLE]].concat();
-        let mut figment = Figment::from(Serialized::defaults(Raw::default()))
-            .merge(Toml::file_exact(path))
-            .merge(Env::prefixed(ENV_PREFIX).ignore(&ignored));
-        for name in TEXT_SETTINGS {
-            if let Ok(text) = std::env::var(format!("{ENV_PREFIX}{}", name.to_uppercase())) {
-                figment = figment.merge(Serialized::default(name, text));
-            }
+        let mut figment = Figment::from(Serialized::defaults(Raw::default()));
+        if path.is_file() {
+            figment = figment.merge(Toml::file_exact(path));
         }
         let raw = figment
+            .merge(variables)
             .merge(Serialized::defaults(flags))
             .extract::<Raw>()
             .map_err(|error| ConfigError(explain(&error)))?;
@@ -333,7 +377,7 @@ impl Config {
 
 /// One line for each problem: what, which setting, from which file or variable.
 fn explain(error: &figment::Error) -> String {
-    let lines: Vec<String> = error
+    let mut lines: Vec<String> = error
         .clone()
         .into_iter()
         .map(|error| {
@@ -344,7 +388,7 @@ fn explain(error: &figment::Error) -> String {
             if let Some(metadata) = &error.metadata {
                 let place = match &metadata.source {
                     Some(source) => source.to_string(),
-                    None if metadata.name.contains("environment") => {
+                    None if metadata.name == ENVIRONMENT => {
                         let key = match &error.kind {
                             figment::error::Kind::UnknownField(field, _) => field.clone(),
                             _ => error.path.join("."),
@@ -358,5 +402,83 @@ fn explain(error: &figment::Error) -> String {
             line
         })
         .collect();
+    lines.dedup();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    /// Loads a file with `toml`, the variables and the flags.
+    fn load(toml: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config, String> {
+        let dir = TestDir::new();
+        let path = dir.path().join(DEFAULT_FILE);
+        std::fs::write(&path, toml).unwrap();
+        let variables = variables.iter().map(|(name, text)| ((*name).into(), (*text).into()));
+        Config::load(Some(&path), variables, flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let config = load("", &[], &Flags::default()).unwrap();
+        assert_eq!(config.max_connections, 1000);
+        assert_eq!(config.listen, ["127.0.0.1:5432".parse().unwrap()]);
+        assert_eq!(config.page_cache, 256 << 20);
+        assert!(config.public_addresses().is_empty());
+
+        let toml = "max_connections = 1\nsuperuser = 'file'\npage_cache = 2097152\n\
+                    listen = ['127.0.0.1:1', '0.0.0.0:2']";
+        let variables = [
+            ("OMENDB_MAX_CONNECTIONS", "2"),
+            ("OMENDB_SUPERUSER_PASSWORD", "007"),
+            ("OMENDB_BIN", "is of the tests"),
+            ("HOME", "is no setting"),
+        ];
+        let flags = Flags { query_memory: Some("3 GB".into()), ..Flags::default() };
+        let config = load(toml, &variables, &flags).unwrap();
+        assert_eq!(config.max_connections, 2);
+        assert_eq!(config.superuser, "file");
+        assert_eq!(config.superuser_password.as_deref(), Some("007"));
+        assert_eq!(config.page_cache, 2 << 20);
+        assert_eq!(config.query_memory, 3 << 30);
+        assert_eq!(config.public_addresses(), ["0.0.0.0:2".parse().unwrap()]);
+
+        let flags = Flags { max_connections: Some(3), ..Flags::default() };
+        assert_eq!(load(toml, &variables, &flags).unwrap().max_connections, 3);
+    }
+
+    #[test]
+    fn mistakes_say_where_they_are() {
+        let none = Flags::default();
+        let error = load("max_conections = 1", &[], &none).unwrap_err();
+        assert!(error.contains("max_conections") && error.contains(DEFAULT_FILE), "{error}");
+        let error = load("max_connections = 'many'", &[], &none).unwrap_err();
+        assert!(error.contains("max_connections") && error.contains(DEFAULT_FILE), "{error}");
+        let error = load("", &[("OMENDB_MAX_CONNECTION", "1")], &none).unwrap_err();
+        assert!(error.contains("variable OMENDB_MAX_CONNECTION)"), "{error}");
+        let error = load("", &[("OMENDB_MAX_CONNECTIONS", "many")], &none).unwrap_err();
+        assert!(error.contains("variable OMENDB_MAX_CONNECTIONS)"), "{error}");
+
+        let wrong = [
+            Flags { page_cache: Some("much".into()), ..Flags::default() },
+            Flags { page_cache: Some("1".into()), ..Flags::default() },
+            Flags { listen: vec!["nowhere".into()], ..Flags::default() },
+            Flags { max_connections: Some(0), ..Flags::default() },
+            Flags { trust: Some("all".into()), ..Flags::default() },
+            Flags { tls_cert: Some("x".into()), ..Flags::default() },
+        ];
+        for flags in wrong {
+            load("", &[], &flags).unwrap_err();
+        }
+        Config::load(Some(Path::new("missing.toml")), [], &none).unwrap_err();
+    }
+
+    #[test]
+    fn the_example_holds_the_defaults() {
+        let example = load(include_str!("../omendb.example.toml"), &[], &Flags::default());
+        let defaults = load("", &[], &Flags::default());
+        assert_eq!(format!("{:?}", example.unwrap()), format!("{:?}", defaults.unwrap()));
+    }
 }

@@ -117,7 +117,10 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
 }
 
 fn load(file: Option<PathBuf>, flags: &Flags) -> Result<Config, String> {
-    Config::load(file.as_deref(), flags).map_err(|error| error.to_string())
+    // A variable that is not UTF-8 cannot be a setting.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+    Config::load(file.as_deref(), variables, flags).map_err(|error| error.to_string())
 }
 
 fn runtime(config: &Config) -> Result<tokio::runtime::Runtime, String> {

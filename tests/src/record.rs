@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use sqllogictest::{
-    ColumnType as _, QueryExpect, Record, RecordOutput, Runner, SortMode,
-    StatementExpect,
+    ColumnType as _, QueryExpect, Record, RecordOutput, Runner, SortMode, StatementExpect,
 };
 
 use crate::script::{Connection, Protocol, Type, configure, line};

@@ -175,7 +175,10 @@ where
     runner.with_column_validator(|actual, expected| actual == expected);
     runner.with_validator(|_, actual, expected| {
         actual.len() == expected.len()
-            && actual.iter().zip(expected).all(|(row, text)| line(row) == *text)
+            && actual
+                .iter()
+                .zip(expected)
+                .all(|(row, text)| line(row) == *text)
     });
 }
 
@@ -187,7 +190,10 @@ pub struct Verdict {
 }
 
 /// Runs every record of a script, also after a failure, in an empty database.
-pub fn run(path: &Path, protocol: Protocol) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>> {
+pub fn run(
+    path: &Path,
+    protocol: Protocol,
+) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>> {
     let records: Vec<Record<Type>> = sqllogictest::parse_file(path)?;
     let target = Target::fresh()?;
     let mut runner = Runner::new(|| {

@@ -160,10 +160,7 @@ impl Client {
     }
 
     /// Connects with more start-up parameters; the server must trust the user.
-    pub fn connect_with(
-        address: &Address,
-        parameters: &[(&str, &str)],
-    ) -> Result<Client, Report> {
+    pub fn connect_with(address: &Address, parameters: &[(&str, &str)]) -> Result<Client, Report> {
         let stream = TcpStream::connect_timeout(&address.socket()?, ANSWER_TIMEOUT)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -211,6 +208,29 @@ impl Client {
         self.stream.get_ref().set_read_timeout(Some(timeout))
     }
 
+    /// Whether the server says something within this time; nothing is read.
+    pub fn answers_within(&self, timeout: Duration) -> io::Result<bool> {
+        if !self.stream.buffer().is_empty() {
+            return Ok(true);
+        }
+        let stream = self.stream.get_ref();
+        stream.set_read_timeout(Some(timeout))?;
+        let seen = stream.peek(&mut [0; 1]);
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        match seen {
+            Ok(_) => Ok(true),
+            Err(why)
+                if matches!(
+                    why.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
     }
@@ -256,11 +276,7 @@ impl Client {
     }
 
     /// Runs one statement through Parse, Bind, Describe, Execute and Sync, all in text format.
-    pub fn extended(
-        &mut self,
-        sql: &str,
-        parameters: &[Option<&str>],
-    ) -> Result<Outcome, Report> {
+    pub fn extended(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Outcome, Report> {
         let mut all = Vec::new();
         put_message(&mut all, 'P', &parse_body("", sql, &[]));
         let values: Vec<_> = parameters
@@ -305,9 +321,7 @@ impl Client {
                     }
                 }
                 // A COPY FROM STDIN that nobody feeds ends here.
-                'G' => {
-                    put_and_flush(self, 'f', b"no data\0")?;
-                }
+                'G' => self.send('f', b"no data\0")?,
                 'Z' => {
                     self.status = body.first().map_or('?', |&b| b as char);
                     return failed.map_or(Ok(outcomes), Err);
@@ -358,10 +372,6 @@ impl Client {
         // A server that is gone already has nothing to be told.
         let _ = self.send('X', &[]);
     }
-}
-
-fn put_and_flush(client: &mut Client, kind: char, body: &[u8]) -> io::Result<()> {
-    client.send(kind, body)
 }
 
 fn length(bytes: usize) -> [u8; 4] {

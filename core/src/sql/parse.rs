@@ -117,11 +117,13 @@ pub(super) fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Res
     if let Some(form) = super::ddl::parse(&mut cursor)? {
         return Ok(Body::Ddl(Box::new(form)));
     }
-    let (tokens, locking) = take_locking(source, tokens)?;
+    let (mut tokens, locking) = take_locking(source, tokens)?;
+    let forms = super::dml::take_forms(&mut tokens);
     let dialect = PostgreSqlDialect {};
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
-    let statement = parser.parse_statement().map_err(|error| syntax_error(source, &error))?;
+    let mut statement = parser.parse_statement().map_err(|error| syntax_error(source, &error))?;
+    forms.apply(&mut statement)?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         return Err(near(source, &next));

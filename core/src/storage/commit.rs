@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use redb::{CursorError, Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -18,7 +19,10 @@ use crate::error::{Error, Result};
 /// Batches applied together in one redb transaction.
 const MAX_GROUP: usize = 1024;
 /// Groups made visible before one sync makes them all durable. Bounds how long the first waits.
-const MAX_ROUNDS: usize = 16;
+const MAX_ROUNDS: usize = 32;
+/// How long a step waits before it syncs, for a transaction that its commits let go on (it waited
+/// for a lock). On a row that everyone updates, many commits then share a sync, which takes longer.
+const LINGER: Duration = Duration::from_micros(100);
 /// From this many changes of one table on, looking for a run to append pays.
 const MIN_BULK: usize = 16;
 
@@ -37,8 +41,14 @@ pub(super) fn step(inner: &Inner, database: &Database) -> bool {
         worked = true;
         if let Some(error) = inner.poisoned() {
             fail(group, &error);
-        } else if let Err(error) = commit_group(inner, database, group, &mut answers) {
-            inner.poison(&error);
+            continue;
+        }
+        match commit_group(inner, database, group, &mut answers) {
+            Ok(true) => inner.linger(LINGER),
+            Ok(false) => {}
+            Err(error) => {
+                inner.poison(&error);
+            }
         }
     }
     if !answers.is_empty() {
@@ -77,16 +87,17 @@ fn fail(group: Vec<Item>, error: &Error) {
 }
 
 /// Applies a group in one redb transaction and makes it visible. A batch that does not pass its
-/// validation fails alone; an `Err` means that storage failed, and then the whole group has.
+/// validation fails alone; an `Err` means that storage failed, and then the whole group has. Returns
+/// whether someone waited for it.
 fn commit_group(
     inner: &Inner,
     database: &Database,
     group: Vec<Item>,
     answers: &mut Answers,
-) -> Result<()> {
+) -> Result<bool> {
     let mut accepted = Vec::with_capacity(group.len());
     match apply_group(inner, database, group, &mut accepted) {
-        Ok(None) => Ok(()),
+        Ok(None) => Ok(false),
         Ok(Some(snapshot)) => {
             inner.publish(snapshot);
             inner.counters.groups.fetch_add(1, Relaxed);
@@ -94,14 +105,15 @@ fn commit_group(
                 .counters
                 .commits
                 .fetch_add(accepted.len() as u64, Relaxed);
+            let mut let_go = false;
             for (mut item, sequence) in accepted {
                 if let Some(hook) = item.on_visible.take() {
-                    hook(sequence);
+                    let_go |= hook(sequence);
                 }
                 let _ = item.visible.send(Ok(sequence));
                 answers.push(item.durable);
             }
-            Ok(())
+            Ok(let_go)
         }
         Err(error) => {
             let error = inner.poison(&error);

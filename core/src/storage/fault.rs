@@ -122,6 +122,11 @@ impl Disk {
         self.state.lock().ops.len()
     }
 
+    /// Bytes on the disk.
+    pub fn size(&self) -> usize {
+        self.state.lock().content.len()
+    }
+
     pub fn ops(&self) -> Vec<Op> {
         self.state.lock().ops.clone()
     }

@@ -20,9 +20,10 @@ pub(super) const MAX_QUEUED: usize = 65_536;
 /// will have; every batch with a smaller number was decided before.
 pub type Validate = Box<dyn FnOnce(u64) -> Result<()> + Send>;
 
-/// Runs on the committing thread as soon as other snapshots see the batch. Dropped without being
-/// called when the batch fails.
-pub type OnVisible = Box<dyn FnOnce(u64) + Send>;
+/// Runs on the committing thread as soon as other snapshots see the batch, with its sequence number.
+/// Returns whether it let someone go on who waited, and who so may commit soon. Dropped without
+/// being called when the batch fails.
+pub type OnVisible = Box<dyn FnOnce(u64) -> bool + Send>;
 
 /// A commit under way. `visible` resolves once other snapshots see it, `durable` once it would
 /// survive a crash; only then may a client be answered.
@@ -58,6 +59,8 @@ impl Item {
 pub(super) struct Queue {
     pub items: VecDeque<Item>,
     pub closed: bool,
+    /// A commit step waits for the next batch.
+    pub lingers: bool,
 }
 
 /// A batch's outcome; with a store to drive, whoever polls it runs the commit step.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result, SqlState};
 const MAGIC_LEN: usize = 9;
 /// redb's header lies in the first page; everything behind it is zero in a new file.
 const HEADER_PAGE: u64 = 4096;
-/// Larger than any file that redb has just created (1.1 MB): a larger one has held data.
+/// Larger than any file that redb has just created: a larger one has held data.
 const MAX_NEW_FILE: u64 = 4 << 20;
 const CHUNK: usize = 64 << 10;
 

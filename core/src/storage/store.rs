@@ -3,11 +3,12 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::ready;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use redb::{Builder, Database, ReadableDatabase, StorageBackend};
 
 use super::modified::Modified;
@@ -55,6 +56,8 @@ pub(super) struct Counters {
 pub(super) struct Inner {
     committer: Committer,
     queue: Mutex<Queue>,
+    /// Tells a commit step that lingers that a batch has arrived.
+    arrived: Condvar,
     poison: OnceLock<Error>,
     pub modified: Arc<Modified>,
     pub counters: Counters,
@@ -85,6 +88,7 @@ impl Store {
             inner: Arc::new(Inner {
                 committer: env.committer,
                 queue: Mutex::new(Queue::default()),
+                arrived: Condvar::new(),
                 poison: OnceLock::new(),
                 modified,
                 counters: Counters::default(),
@@ -158,6 +162,9 @@ impl Store {
                 visible,
                 durable,
             });
+            if queue.lingers {
+                self.inner.arrived.notify_one();
+            }
             queue.items.len() == 1
         };
         let drive = match &self.inner.committer {
@@ -246,6 +253,19 @@ impl Inner {
         let mut queue = self.queue.lock();
         let count = queue.items.len().min(limit);
         queue.items.drain(..count).collect()
+    }
+
+    /// Waits a moment for a batch to arrive: no longer than `limit`. Only where others run meanwhile.
+    pub fn linger(&self, limit: Duration) {
+        if matches!(self.committer, Committer::Inline) {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        if queue.items.is_empty() && !queue.closed {
+            queue.lingers = true;
+            self.arrived.wait_for(&mut queue, limit);
+            queue.lingers = false;
+        }
     }
 
     /// Stops all writing, for good; returns what writers are told. The first failure is the one

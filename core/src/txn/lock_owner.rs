@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use futures::future::OptionFuture;
@@ -25,8 +26,8 @@ pub(super) struct LockOwner {
     id: OwnerId,
     /// What deadlock messages call the owner.
     process: u64,
-    /// Whether other owners of its group may hold locks too.
-    shares_group: bool,
+    /// How many locks the session holds: its own owner counts, its transactions look.
+    session_held: Option<Arc<AtomicUsize>>,
     /// In the order taken. One entry for each mode gained (a transaction), or for each successful
     /// call (a session, whose locks are counted).
     held: Vec<Held>,
@@ -47,12 +48,17 @@ pub(super) enum Taken {
 }
 
 impl LockOwner {
-    pub fn new(table: Arc<LockTable>, id: OwnerId, process: u64, shares_group: bool) -> Self {
+    pub fn new(
+        table: Arc<LockTable>,
+        id: OwnerId,
+        process: u64,
+        session_held: Option<Arc<AtomicUsize>>,
+    ) -> Self {
         LockOwner {
             table,
             id,
             process,
-            shares_group,
+            session_held,
             held: Vec::new(),
         }
     }
@@ -78,12 +84,23 @@ impl LockOwner {
         self.held.len()
     }
 
-    /// Releases what was taken since the mark.
-    pub fn release_since(&mut self, mark: usize) {
+    /// Releases what was taken since the mark. Returns whether someone got one of the locks.
+    pub fn release_since(&mut self, mark: usize) -> bool {
+        let mut let_go = false;
         while self.held.len() > mark {
             if let Some(held) = self.held.pop() {
-                self.table.release(held.key, self.id, held.modes);
+                let_go |= self.table.release(held.key, self.id, held.modes);
             }
+        }
+        self.count();
+        let_go
+    }
+
+    fn count(&self) {
+        if self.id.scope == Scope::Session
+            && let Some(count) = &self.session_held
+        {
+            count.store(self.held.len(), Ordering::Relaxed);
         }
     }
 
@@ -94,6 +111,7 @@ impl LockOwner {
             return false;
         };
         self.held.swap_remove(at);
+        self.count();
         if !self.held.iter().any(same) {
             self.table.release(key, self.id, mode.bit());
         }
@@ -121,6 +139,7 @@ impl LockOwner {
             key,
             modes: mode.bit(),
         });
+        self.count();
         Ok(Taken::Yes)
     }
 
@@ -176,7 +195,9 @@ impl LockOwner {
     /// A cycle needs someone who waits for this owner. Most waits (a queue before one hot row) are
     /// not part of one, and searching a long queue is not free.
     fn may_be_waited_for(&self) -> bool {
-        self.shares_group
+        let session_held = |count: &Arc<AtomicUsize>| count.load(Ordering::Relaxed) > 0;
+        self.id.scope == Scope::Session
+            || self.session_held.as_ref().is_some_and(session_held)
             || self.held.len() > MAX_LOOKED_AT
             || self
                 .table

@@ -105,11 +105,9 @@ impl LockTable {
         }
     }
 
-    /// Gives up `modes` of a lock, and hands it on.
-    pub fn release(&self, key: LockKey, id: OwnerId, modes: Modes) {
-        self.change(key, |entry| {
-            entry.remove(id, modes);
-        });
+    /// Gives up `modes` of a lock, and hands it on. Returns whether someone waited and got it.
+    pub fn release(&self, key: LockKey, id: OwnerId, modes: Modes) -> bool {
+        self.change(key, |entry| entry.remove(id, modes))
     }
 
     /// Ends a wait that nobody follows any more: leaves the line, or gives back what was granted
@@ -122,11 +120,11 @@ impl LockTable {
         });
     }
 
-    fn change(&self, key: LockKey, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, key: LockKey, change: impl FnOnce(&mut Entry)) -> bool {
         let granted = {
             let mut shard = self.shard(key).lock();
             let Some(entry) = shard.get_mut(&key) else {
-                return;
+                return false;
             };
             change(entry);
             let granted = entry.grant();
@@ -138,9 +136,10 @@ impl LockTable {
             }
             granted
         };
-        for waiter in granted {
+        for waiter in &granted {
             waiter.waker.wake();
         }
+        !granted.is_empty()
     }
 
     /// Publishes what a group waits for; must come before [`LockTable::find_deadlock`].

@@ -346,7 +346,7 @@ impl Transaction {
             return Ok(());
         }
         let changes = changes(&batch);
-        let (reads, claim, locks) = (self.reads, self.claim, self.locks);
+        let (reads, claim, mut locks) = (self.reads, self.claim, self.locks);
         let recent = self.manager.shared.recent.clone();
         let validate = {
             let recent = recent.clone();
@@ -357,7 +357,7 @@ impl Transaction {
         };
         let on_visible = move |sequence| {
             recent.prune(sequence);
-            drop(locks);
+            locks.release_since(0)
         };
         let store = self.manager.store();
         let pending =

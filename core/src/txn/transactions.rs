@@ -1,7 +1,7 @@
 //! The manager that begins transactions, and what they share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::lock::Mode;
 use super::lock_entry::{OwnerId, Scope};
@@ -53,7 +53,7 @@ impl Transactions {
             group: id,
             scope: Scope::Transaction,
         };
-        let locks = LockOwner::new(self.shared.locks.clone(), owner, id, false);
+        let locks = LockOwner::new(self.shared.locks.clone(), owner, id, None);
         Transaction::new(self.clone(), options, interrupt, id, locks)
     }
 
@@ -70,7 +70,8 @@ impl Transactions {
             scope: Scope::Transaction,
         };
         let table = self.shared.locks.clone();
-        let locks = LockOwner::new(table, owner, session.owner.process(), true);
+        let held = Some(session.held.clone());
+        let locks = LockOwner::new(table, owner, session.owner.process(), held);
         Transaction::new(self.clone(), options, interrupt, self.next_id(), locks)
     }
 
@@ -81,8 +82,11 @@ impl Transactions {
             scope: Scope::Session,
         };
         let process = u64::from(process.cast_unsigned());
+        let held = Arc::new(AtomicUsize::new(0));
+        let table = self.shared.locks.clone();
         SessionLocks {
-            owner: LockOwner::new(self.shared.locks.clone(), owner, process, true),
+            owner: LockOwner::new(table, owner, process, Some(held.clone())),
+            held,
             env: self.shared.env.clone(),
         }
     }
@@ -102,6 +106,8 @@ impl Transactions {
 /// to be unlocked as often as it was locked. Dropping this releases all of them.
 pub struct SessionLocks {
     owner: LockOwner,
+    /// How many it holds; its transactions look there.
+    held: Arc<AtomicUsize>,
     env: Env,
 }
 

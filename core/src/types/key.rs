@@ -268,7 +268,7 @@ fn decode_numeric(bytes: &mut &[u8], ty: PgType) -> Result<BigDecimal> {
     if sign != ZERO {
         let place = take::<4>(bytes)?.map(|byte| byte ^ flip);
         let place = i64::from((u32::from_be_bytes(place) ^ 1 << 31) as i32);
-        if place > numeric::MAX_WHOLE_DIGITS || place < -numeric::MAX_SCALE {
+        if !(-numeric::MAX_SCALE..=numeric::MAX_WHOLE_DIGITS).contains(&place) {
             return Err(corrupted());
         }
         let mut text = Vec::new();

@@ -258,6 +258,14 @@ pub fn timestamp_plus(micros: i64, by: &Interval) -> Result<i64> {
     dates::timestamp_plus(micros, by)
 }
 
+/// `timestamptz + interval`: months and days count in the local time of `zone`, the time part does not.
+///
+/// # Errors
+/// 22008 when the result is out of range.
+pub fn timestamptz_plus(micros: i64, by: &Interval, zone: &super::text::Zone) -> Result<i64> {
+    dates::timestamptz_plus(micros, by, zone)
+}
+
 /// Whether a date or timestamp is one of the infinities.
 pub(crate) fn is_infinite(micros: i64) -> bool {
     matches!(micros, i64::MIN | i64::MAX)

@@ -8,6 +8,7 @@ use super::{Datum, PgType, binary, kinds, names, oid, text};
 use crate::error::{Error, Result};
 
 mod properties;
+mod speed;
 
 const INPUT: &str = include_str!("testdata/input.txt");
 const CAST: &str = include_str!("testdata/cast.txt");
@@ -310,6 +311,32 @@ fn zones() {
     let berlin = Zone::parse("Europe/Berlin").unwrap();
     assert_eq!(berlin.offset_at(0), 3600);
     assert_eq!(berlin.offset_at(1_000_000_000_000_000), 7200);
+}
+
+/// `SET TimeZone = 'America/New_York'; SELECT x + y`, from PostgreSQL 15.
+#[test]
+fn intervals_after_zoned_timestamps() {
+    for (at, by, expected) in [
+        ("2001-03-31 12:00", "1 day", "2001-04-01 12:00:00-04"),
+        ("2001-03-31 12:00", "24:00", "2001-04-01 13:00:00-04"),
+        ("2001-04-01 03:30", "-1 day", "2001-03-31 03:30:00-05"),
+        ("2001-03-31 02:30", "1 day 01:00", "2001-04-01 04:30:00-04"),
+        ("2001-01-31 00:00", "1 mon", "2001-02-28 00:00:00-05"),
+        ("infinity", "1 mon", "infinity"),
+    ] {
+        let ty = PgType::TIMESTAMPTZ;
+        let Ok(Datum::Timestamptz(at)) = text::parse(ty, at, &style()) else {
+            panic!("{at}")
+        };
+        let Ok(Datum::Interval(by)) = text::parse(PgType::INTERVAL, by, &style()) else {
+            panic!("{by}")
+        };
+        let sum = ops::timestamptz_plus(at, &by, &style().time_zone).unwrap();
+        assert_eq!(
+            text::to_string(&Datum::Timestamptz(sum), ty, &style()),
+            expected
+        );
+    }
 }
 
 #[test]

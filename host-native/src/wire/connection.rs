@@ -121,6 +121,11 @@ where
     async fn turn(&mut self) -> Result<(), End> {
         loop {
             match self.wire.frame() {
+                // More may come in while the answers go out.
+                Frame::Incomplete if self.wire.wants_flush(true) => {
+                    self.wire.flush().await?;
+                    continue;
+                }
                 Frame::Incomplete => break,
                 Frame::Message(tag) => {
                     self.message(tag).await?;
@@ -136,9 +141,6 @@ where
             if self.wire.wants_flush(false) {
                 self.wire.flush().await?;
             }
-        }
-        if self.wire.wants_flush(true) {
-            self.wire.flush().await?;
         }
         match self.wait().await? {
             Wake::Input => Ok(()),

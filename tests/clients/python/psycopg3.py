@@ -62,7 +62,8 @@ def round_trip(connection, name, values, binary):
     got = [v for _, v in rows[1:]]
     assert [bytes(v) if isinstance(v, memoryview) else v for v in got] == values, (got, values)
     for value in values:
-        if name in ("json", "float4"):
+        # json has no equality; float4 and char(n) are widened by a typed parameter.
+        if name in ("json", "float4", "char(5)"):
             continue
         found = cursor.execute(f"SELECT count(*) FROM pg3_types WHERE v = {marker}", (adapt(name, value),)).fetchone()
         assert found[0] >= 1, (name, value, found)

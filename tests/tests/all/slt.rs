@@ -11,7 +11,11 @@ pub fn trials() -> Vec<Trial> {
     let mut files = Vec::new();
     collect(&root, &mut files).expect("the scripts are readable");
     files.sort();
-    assert!(!files.is_empty(), "there are no scripts in {}", root.display());
+    assert!(
+        !files.is_empty(),
+        "there are no scripts in {}",
+        root.display()
+    );
     let mut trials = Vec::new();
     for protocol in [Protocol::Simple, Protocol::Extended] {
         for file in &files {

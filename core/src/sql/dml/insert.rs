@@ -13,6 +13,7 @@ use super::assign::{default_value, is_default};
 use super::begin::begin;
 use super::check::generated_always;
 use super::compiled::{Compiler, Env, Expr, Row, Scope};
+use super::forms::Overriding;
 use super::matches;
 use super::names::{Verb, parts, undefined_column, writable};
 use super::on_conflict::{OnConflict, Resolved};
@@ -65,15 +66,6 @@ enum Cell {
     },
 }
 
-/// `OVERRIDING … VALUE`. The parser hands it over in two flags of the AST that PostgreSQL's INSERT
-/// does not use: `overwrite` is SYSTEM, `replace_into` is USER.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Overriding {
-    None,
-    System,
-    User,
-}
-
 impl Insert {
     pub(super) async fn prepare(
         engine: &Arc<Engine>,
@@ -83,9 +75,9 @@ impl Insert {
         compiler: &mut Compiler<'_>,
     ) -> Result<Insert> {
         let overriding = match (statement.overwrite, statement.replace_into) {
-            (true, _) => Overriding::System,
-            (false, true) => Overriding::User,
-            (false, false) => Overriding::None,
+            (true, _) => Some(Overriding::System),
+            (false, true) => Some(Overriding::User),
+            (false, false) => None,
         };
         refuse(statement)?;
         let ast::TableObject::TableName(name) = &statement.table else {
@@ -133,7 +125,7 @@ impl Insert {
         };
         let mut defaults = Vec::new();
         for (at, _) in table.live_columns() {
-            let replaced = overriding == Overriding::User
+            let replaced = overriding == Some(Overriding::User)
                 && target.column(at)?.identity.is_some()
                 && matches!(source, Source::Query { .. });
             if !given.contains(&at) || replaced {
@@ -437,7 +429,7 @@ struct Values<'a> {
     target: &'a Target,
     columns: &'a [usize],
     named: bool,
-    overriding: Overriding,
+    overriding: Option<Overriding>,
     /// What does not compile: (row, cell, column, expression).
     open: Vec<(usize, usize, usize, ast::Expr)>,
 }
@@ -515,12 +507,12 @@ impl Values<'_> {
         expr: &ast::Expr,
     ) -> Result<Cell> {
         let column = self.target.column(at)?;
-        let replaced = self.overriding == Overriding::User && column.identity.is_some();
+        let replaced = self.overriding == Some(Overriding::User) && column.identity.is_some();
         if is_default(expr) || replaced {
             let default = self.target.default(compiler.catalog, compiler.info, at)?;
             return Ok(Cell::Default(default));
         }
-        if self.target.is_always_identity(at) && self.overriding != Overriding::System {
+        if self.target.is_always_identity(at) && self.overriding != Some(Overriding::System) {
             return Err(generated_always(&column.name, true));
         }
         match compiler.assign(expr, Scope::default(), &column.name, column.ty)? {
@@ -563,7 +555,7 @@ async fn query_source(
     target: &Target,
     columns: &[usize],
     named: bool,
-    overriding: Overriding,
+    overriding: Option<Overriding>,
     query: &ast::Query,
     with: Option<&ast::With>,
 ) -> Result<(Source, usize)> {
@@ -611,11 +603,11 @@ async fn query_source(
     let mut to = Vec::with_capacity(plan.columns.len());
     for (n, (from, at)) in plan.columns.iter().zip(columns).enumerate() {
         let column = target.column(*at)?;
-        if overriding == Overriding::User && column.identity.is_some() {
+        if overriding == Some(Overriding::User) && column.identity.is_some() {
             to.push(None);
             continue;
         }
-        if target.is_always_identity(*at) && overriding != Overriding::System {
+        if target.is_always_identity(*at) && overriding != Some(Overriding::System) {
             return Err(generated_always(&column.name, true));
         }
         let literal = aligned && literals.get(n).copied().unwrap_or(false);

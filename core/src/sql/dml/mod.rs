@@ -11,6 +11,7 @@ mod copy;
 mod delete;
 mod explain;
 mod foreign_key;
+mod forms;
 mod insert;
 mod lock_rows;
 mod matches;
@@ -23,6 +24,7 @@ mod values;
 mod write;
 
 pub use explain::explain;
+pub use forms::{Forms, take as take_forms};
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -50,6 +50,7 @@ fn a_batch_that_fails_validation_fails_alone() {
         };
         let hook = move |_| {
             hooks.fetch_add(1, Ordering::Relaxed);
+            false
         };
         let batch = batch(&[(T, key, Some(b"x"))]);
         store
@@ -235,4 +236,20 @@ fn readers_never_see_half_a_group() {
             );
         }
     });
+}
+
+#[test]
+fn a_busy_row_does_not_grow_the_file() {
+    let disk = Disk::default();
+    let store = open(&disk).unwrap();
+    let mut sizes = Vec::new();
+    for round in 0..600_u32 {
+        let row = round.to_be_bytes().repeat(100);
+        let one = store.submit(batch(&[(T, b"k", Some(&row))]), None);
+        let two = store.submit(batch(&[(T + 1, b"k", Some(&row))]), None);
+        block_on(one.unwrap().durable).unwrap();
+        block_on(two.unwrap().durable).unwrap();
+        sizes.push(disk.size());
+    }
+    assert_eq!(sizes[100], sizes[599], "freed pages are used again");
 }

@@ -199,6 +199,7 @@ impl Workload {
                     {
                         pending2.lock().push(commit.durable);
                     }
+                    true
                 };
                 let Ok(commit) = store.submit_with(batch, None, Some(Box::new(hook))) else {
                     return acknowledged;

@@ -224,6 +224,32 @@ fn three_in_a_ring_over_rows_and_relations_are_a_deadlock() {
 }
 
 #[test]
+fn a_deadlock_over_a_session_lock_is_found() {
+    let manager = inline();
+    let options = BeginOptions {
+        isolation: Isolation::ReadCommitted,
+        read_only: false,
+    };
+    let interrupt = Interrupt::default();
+    let (mut here, there) = (manager.session(1), manager.session(2));
+    let advisory = LockTarget::Advisory(7);
+    block_on(here.lock(&advisory, RowMode::Update, FOREVER, &interrupt)).unwrap();
+    let mut one = manager.begin_in(&here, options, interrupt.clone());
+    let mut two = manager.begin_in(&there, options, interrupt.clone());
+    lock(&mut two, b"k", RowMode::Update).unwrap();
+    let mut waiting = pin!(two.lock_key(advisory, RowMode::Update, FOREVER));
+    assert!(poll(&mut waiting).is_pending());
+    let error = block_on(one.lock_key(row(b"k"), RowMode::Update, FOREVER)).unwrap_err();
+    assert_eq!(error.state(), SqlState::DEADLOCK_DETECTED);
+    let detail = error.fields().detail.clone().unwrap();
+    assert!(
+        detail.contains("Process 1 waits for ShareLock on transaction"),
+        "{detail}"
+    );
+    assert!(detail.contains("blocked by process 2."), "{detail}");
+}
+
+#[test]
 fn two_upgrades_of_one_lock_are_a_deadlock() {
     let manager = inline();
     let (mut one, mut two) = (begin_rc(&manager), begin_rc(&manager));

@@ -11,6 +11,10 @@ use crate::types::text::TextStyle;
 pub const WIRE_EPOCH: i32 = 10_957;
 
 pub fn parse(text: &str, style: &TextStyle) -> Result<i32> {
+    if let Some(civil) = datetime::plain(text) {
+        let days = calendar::days_from_civil(civil.year, civil.month, civil.day);
+        return finite(days).ok_or_else(out_of_range);
+    }
     let moment = datetime::decode(text, style, Want::Date).map_err(|f| f.error("date", text))?;
     match moment {
         Moment::Late => Ok(i32::MAX),

@@ -91,6 +91,46 @@ pub enum Moment {
     Early,
 }
 
+/// `yyyy-mm-dd` or `yyyy-mm-dd hh:mm:ss[.ffffff]` and nothing else, which is what programs send:
+/// the same as [`decode`] would find, without cutting the text into fields.
+pub fn plain(text: &str) -> Option<Civil> {
+    let bytes = text.as_bytes();
+    let number = |from: usize, to: usize| {
+        bytes.get(from..to)?.iter().try_fold(0_i32, |sum, c| {
+            c.is_ascii_digit().then(|| sum * 10 + i32::from(c - b'0'))
+        })
+    };
+    let is = |at: usize, c: u8| bytes.get(at) == Some(&c);
+    if !is(4, b'-') || !is(7, b'-') {
+        return None;
+    }
+    let mut civil = Civil {
+        year: number(0, 4).filter(|year| *year > 0)?,
+        month: number(5, 7).filter(|month| (1..=12).contains(month))?,
+        day: number(8, 10)?,
+        ..Civil::default()
+    };
+    if !(1..=calendar::days_in_month(civil.year, civil.month)).contains(&civil.day) {
+        return None;
+    }
+    if bytes.len() == 10 {
+        return Some(civil);
+    }
+    if !is(10, b' ') || !is(13, b':') || !is(16, b':') {
+        return None;
+    }
+    civil.hour = number(11, 13).filter(|hour| *hour < 24)?;
+    civil.minute = number(14, 16).filter(|minute| *minute < 60)?;
+    civil.second = number(17, 19).filter(|second| *second < 60)?;
+    let digits = match bytes.len() {
+        19 => return Some(civil),
+        length @ 21..=26 if is(19, b'.') => length - 20,
+        _ => return None,
+    };
+    civil.micros = number(20, bytes.len())? * 10_i32.pow(6 - digits as u32);
+    Some(civil)
+}
+
 /// What the caller wants to read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Want {

@@ -195,9 +195,11 @@ pub fn trim(value: BigDecimal) -> BigDecimal {
         return BigDecimal::new(digits, 0);
     }
     if let Some(mut small) = digits.to_i128() {
-        while scale > 0 && small % 10 == 0 {
-            small /= 10;
-            scale -= 1;
+        for (step, power) in [(8, 100_000_000), (4, 10_000), (2, 100), (1, 10)] {
+            while scale >= step && small % power == 0 {
+                small /= power;
+                scale -= step;
+            }
         }
         return normal(BigInt::from(small), scale);
     }
@@ -307,25 +309,28 @@ pub fn send(value: &BigDecimal, out: &mut Vec<u8>) {
     let (digits, scale) = parts(value);
     // Pad so that the point falls between two base-10000 digits.
     let pad = (4 - scale.rem_euclid(4)) % 4;
-    let text = if digits.is_zero() {
-        String::new()
-    } else {
-        let mut text = digits.magnitude().to_str_radix(10);
-        text.extend(std::iter::repeat_n('0', pad as usize));
-        text
-    };
     let places_after = (scale + pad) / 4;
-    let lead = (4 - text.len() % 4) % 4;
-    let padded = format!("{}{text}", "0".repeat(lead));
-    let mut groups: Vec<u16> = padded
-        .as_bytes()
-        .chunks(4)
-        .map(|group| {
-            group
-                .iter()
-                .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))
-        })
-        .collect();
+    let mut groups = Vec::new();
+    let small = digits.magnitude().to_u128();
+    match small.and_then(|small| small.checked_mul(10_u128.pow(pad as u32))) {
+        Some(mut rest) => {
+            while rest > 0 {
+                groups.push((rest % 10_000) as u16);
+                rest /= 10_000;
+            }
+            groups.reverse();
+        }
+        None => {
+            let text = digits.magnitude().to_str_radix(10) + &"0".repeat(pad as usize);
+            let lead = (4 - text.len() % 4) % 4;
+            let padded = "0".repeat(lead) + &text;
+            groups.extend(padded.as_bytes().chunks(4).map(|group| {
+                group
+                    .iter()
+                    .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))
+            }));
+        }
+    }
     let weight = groups.len() as i64 - places_after - 1;
     while groups.last() == Some(&0) {
         groups.pop();

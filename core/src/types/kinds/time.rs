@@ -43,7 +43,7 @@ pub fn write_seconds(micros: u64, out: &mut Vec<u8>) {
         return;
     }
     let mut width = 6;
-    while fraction % 10 == 0 {
+    while fraction.is_multiple_of(10) {
         fraction /= 10;
         width -= 1;
     }

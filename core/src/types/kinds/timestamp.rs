@@ -21,6 +21,16 @@ pub fn parse_tz(text: &str, typmod: i32, style: &TextStyle) -> Result<i64> {
 }
 
 fn read(text: &str, typmod: i32, style: &TextStyle, name: &str, zoned: bool) -> Result<i64> {
+    if let Some(civil) = datetime::plain(text) {
+        let offset = if zoned {
+            style.time_zone.offset_of_local(civil)
+        } else {
+            0
+        };
+        let shift = i64::from(offset) * USECS_PER_SEC;
+        let micros = civil.to_micros().and_then(|local| local.checked_sub(shift));
+        return finite(micros).map(|micros| fit(micros, typmod));
+    }
     let moment = datetime::decode(text, style, Want::Date).map_err(|f| f.error(name, text))?;
     let micros = match moment {
         Moment::Late => return Ok(i64::MAX),

@@ -4,6 +4,7 @@ use super::{BinaryOp, date_to_timestamp, is_infinite, timestamp_finite};
 use crate::error::{Error, Result, SqlState};
 use crate::types::kinds::calendar::{self, Civil, USECS_PER_DAY};
 use crate::types::kinds::{date, interval, out_of_range};
+use crate::types::text::Zone;
 use crate::types::{Datum, Interval};
 
 /// `None` when there is no such operator for these operands.
@@ -113,7 +114,29 @@ pub fn timestamp_plus(micros: i64, by: &Interval) -> Result<i64> {
     if is_infinite(micros) {
         return Ok(micros);
     }
-    let mut at = Some(micros);
+    let at = plus_months_and_days(micros, by);
+    timestamp_finite(at.and_then(|at| at.checked_add(by.micros)))
+}
+
+/// See [`super::timestamptz_plus`].
+pub fn timestamptz_plus(micros: i64, by: &Interval, zone: &Zone) -> Result<i64> {
+    if is_infinite(micros) {
+        return Ok(micros);
+    }
+    let at = match by {
+        Interval {
+            months: 0, days: 0, ..
+        } => Some(micros),
+        _ => zone
+            .to_local(micros)
+            .and_then(|local| plus_months_and_days(local, by))
+            .and_then(|local| zone.to_utc(local)),
+    };
+    timestamp_finite(at.and_then(|at| at.checked_add(by.micros)))
+}
+
+fn plus_months_and_days(micros: i64, by: &Interval) -> Option<i64> {
+    let mut at = micros;
     if by.months != 0 {
         let mut civil = Civil::from_micros(micros);
         let months = i64::from(civil.year) * 12 + i64::from(civil.month) - 1 + i64::from(by.months);
@@ -122,9 +145,7 @@ pub fn timestamp_plus(micros: i64, by: &Interval) -> Result<i64> {
         civil.day = civil
             .day
             .min(calendar::days_in_month(civil.year, civil.month));
-        at = civil.to_micros();
+        at = civil.to_micros()?;
     }
-    let days = i64::from(by.days).checked_mul(USECS_PER_DAY);
-    at = at.zip(days).and_then(|(at, days)| at.checked_add(days));
-    timestamp_finite(at.and_then(|at| at.checked_add(by.micros)))
+    at.checked_add(i64::from(by.days).checked_mul(USECS_PER_DAY)?)
 }

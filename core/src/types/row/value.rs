@@ -247,9 +247,14 @@ pub(super) fn append_value(bytes: &[u8], ty: PgType, builder: &mut ColumnBuilder
             match (small_digits(digits), missing) {
                 // Fewer than 38 digits times 10^20 fit 76 digits.
                 (Some(digits), Some(missing)) if digits.unsigned_abs() < 10_u128.pow(36) => {
-                    let value = i256::from_i128(digits)
-                        .checked_mul(power_of_ten_256(missing))
-                        .ok_or_else(|| corrupted("numeric"))?;
+                    let power = 10_i128.checked_pow(missing);
+                    let narrow = power.and_then(|power| digits.checked_mul(power));
+                    let value = match narrow {
+                        Some(narrow) => i256::from_i128(narrow),
+                        None => i256::from_i128(digits)
+                            .checked_mul(power_of_ten_256(missing))
+                            .ok_or_else(|| corrupted("numeric"))?,
+                    };
                     values.append_value(value);
                 }
                 _ => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 
-use super::options::{Format, Options};
+use super::options::{Format, Header, Options};
 use super::{binary, columns, csv, forced, lines, text};
 use super::lines::{Lines, bad};
 use crate::error::{Error, Result, SqlState};
@@ -95,7 +95,7 @@ impl From {
             changes: Changes::default(),
             line: 0,
             rows: 0,
-            header: options.header || options.format == Format::Binary,
+            header: options.header != Header::No || options.format == Format::Binary,
             ended: false,
             options,
         })))
@@ -144,7 +144,7 @@ impl From {
         self.line = self.line.saturating_add(1);
         if self.header {
             self.header = false;
-            return Ok(());
+            return self.check_header(line);
         }
         if line == b"\\." {
             self.ended = true;
@@ -171,6 +171,55 @@ impl From {
             Ok(()) => Ok(()),
             Err(error) => Err(self.at_line(error, number, Some(line))),
         }
+    }
+
+    /// The first line, which HEADER MATCH compares with the columns.
+    fn check_header(&self, line: &[u8]) -> Result<()> {
+        if self.options.header != Header::Match {
+            return Ok(());
+        }
+        let wrong = |message: String| {
+            let shown = String::from_utf8_lossy(line);
+            self.at_line(bad(message), 1, Some(&shown))
+        };
+        let line = std::str::from_utf8(line)
+            .map_err(|error| text::invalid_utf8(line, error.valid_up_to()))?;
+        let mut names = Vec::new();
+        if self.options.format == Format::Csv {
+            let mut fields = Vec::new();
+            csv::fields(line, &self.options, &mut fields)?;
+            names.extend(fields.into_iter().map(|(field, _)| Some(field)));
+        } else {
+            text::fields(line, &self.options, &mut names)?;
+        }
+        if names.len() != self.columns.len() {
+            return Err(wrong(format!(
+                "wrong number of fields in header line: got {}, expected {}",
+                names.len(),
+                self.columns.len()
+            )));
+        }
+        for (n, (name, column)) in names.iter().zip(&self.columns).enumerate() {
+            let number = n.saturating_add(1);
+            match name {
+                Some(name) if *name == column.name => {}
+                Some(name) => {
+                    return Err(wrong(format!(
+                        "column name mismatch in header line field {number}: got \"{name}\", \
+                         expected \"{}\"",
+                        column.name
+                    )));
+                }
+                None => {
+                    return Err(wrong(format!(
+                        "column name mismatch in header line field {number}: got null value \
+                         (\"{}\"), expected \"{}\"",
+                        self.options.null, column.name
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The values of a record, each at its column's place.

@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, Cop
 
 use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
+use crate::sql::dml::forms::{ALL_COLUMNS, HEADER_MATCH};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -19,12 +20,21 @@ pub(super) struct Options {
     pub format: Format,
     pub delimiter: u8,
     pub null: String,
-    pub header: bool,
+    pub header: Header,
     pub quote: u8,
     pub escape: u8,
     pub force_quote: Force,
     pub force_not_null: Vec<String>,
     pub force_null: Vec<String>,
+}
+
+/// The HEADER option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    No,
+    Yes,
+    /// The first line must name the columns.
+    Match,
 }
 
 /// The columns of FORCE_QUOTE.
@@ -34,12 +44,22 @@ pub(super) enum Force {
     All,
 }
 
+impl Force {
+    fn new(columns: &[Ident]) -> Self {
+        match columns {
+            [all] if all.value == ALL_COLUMNS && all.quote_style.is_some() => Force::All,
+            columns => Force::Columns(names(columns)),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Given {
     format: Option<Format>,
     delimiter: Option<char>,
     null: Option<String>,
     header: Option<bool>,
+    header_match: bool,
     quote: Option<char>,
     escape: Option<char>,
     force_quote: Option<Force>,
@@ -112,7 +132,7 @@ impl Given {
             CopyOption::Quote(c) => once(&mut self.quote, *c),
             CopyOption::Escape(c) => once(&mut self.escape, *c),
             CopyOption::ForceQuote(columns) => {
-                once(&mut self.force_quote, Force::Columns(names(columns)))
+                once(&mut self.force_quote, Force::new(columns))
             }
             CopyOption::ForceNotNull(columns) => once(&mut self.force_not_null, names(columns)),
             CopyOption::ForceNull(columns) => once(&mut self.force_null, names(columns)),
@@ -126,6 +146,10 @@ impl Given {
             CopyLegacyOption::Delimiter(c) => once(&mut self.delimiter, *c),
             CopyLegacyOption::Null(text) => once(&mut self.null, text.clone()),
             CopyLegacyOption::Header => once(&mut self.header, true),
+            header if *header == HEADER_MATCH => {
+                self.header_match = true;
+                Ok(())
+            }
             CopyLegacyOption::Csv(options) => {
                 once(&mut self.format, Format::Csv)?;
                 for option in options {
@@ -134,11 +158,7 @@ impl Given {
                         CopyLegacyCsvOption::Quote(c) => once(&mut self.quote, *c)?,
                         CopyLegacyCsvOption::Escape(c) => once(&mut self.escape, *c)?,
                         CopyLegacyCsvOption::ForceQuote(columns) => {
-                            let force = match columns.is_empty() {
-                                true => Force::All,
-                                false => Force::Columns(names(columns)),
-                            };
-                            once(&mut self.force_quote, force)?;
+                            once(&mut self.force_quote, Force::new(columns))?;
                         }
                         CopyLegacyCsvOption::ForceNotNull(columns) => {
                             once(&mut self.force_not_null, names(columns))?;
@@ -177,6 +197,9 @@ impl Given {
                     "Convert the data to UTF8.",
                 ));
             }
+        }
+        if self.header_match && !from {
+            return Err(unsupported("cannot use \"match\" with HEADER in COPY TO"));
         }
         let delimiter = self.delimiter.unwrap_or(if csv { ',' } else { '\t' });
         let delimiter = u8::try_from(delimiter)
@@ -240,7 +263,11 @@ impl Given {
             format,
             delimiter,
             null,
-            header: self.header.unwrap_or(false),
+            header: match (self.header, self.header_match) {
+                (Some(true), true) => Header::Match,
+                (Some(true), false) => Header::Yes,
+                _ => Header::No,
+            },
             quote,
             escape,
             force_quote: self.force_quote.unwrap_or(Force::Columns(Vec::new())),
@@ -275,9 +302,9 @@ mod tests {
         let text = options("", true).unwrap();
         assert_eq!((text.format, text.delimiter, text.null.as_str()), (Format::Text, b'\t', "\\N"));
         let csv = options("WITH (FORMAT csv, HEADER)", true).unwrap();
-        assert_eq!((csv.delimiter, csv.null.as_str(), csv.header), (b',', "", true));
+        assert_eq!((csv.delimiter, csv.null.as_str(), csv.header), (b',', "", Header::Yes));
         let legacy = options("CSV HEADER QUOTE AS '''' FORCE QUOTE a", false).unwrap();
-        assert_eq!((legacy.quote, legacy.escape, legacy.header), (b'\'', b'\'', true));
+        assert_eq!((legacy.quote, legacy.escape, legacy.header), (b'\'', b'\'', Header::Yes));
         assert_eq!(legacy.force_quote, Force::Columns(vec!["a".to_owned()]));
     }
 

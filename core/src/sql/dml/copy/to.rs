@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::options::{Force, Format, Options};
+use super::options::{Force, Format, Header, Options};
 use super::{binary, columns, csv, forced, text};
 use crate::catalog::{Object, QualifiedName, undefined_relation};
 use crate::error::{Error, Result, SqlState};
@@ -73,7 +73,7 @@ impl To {
                 out.extend_from_slice(binary::SIGNATURE);
                 out.extend_from_slice(&[0; 8]);
             }
-            format if self.options.header => {
+            format if self.options.header != Header::No => {
                 for (n, column) in self.columns.iter().enumerate() {
                     if n > 0 {
                         out.push(self.options.delimiter);

@@ -57,11 +57,8 @@ impl Decoder<'_> {
         let found = self.seen & !before;
         let all = self.seen & !(part::DAY_OF_YEAR | part::ZONE);
         self.seen = before;
-        // Whatever came before the date (a time, a weekday) is allowed to stand there.
-        if all & part::DATE != part::DATE || all & !before & !part::DATE != 0 {
-            return Err(Fault::BadFormat);
-        }
-        if before & (part::DATE & found) != 0 {
+        // PostgreSQL takes nothing but a zone before a date in one field.
+        if all != part::DATE || before & part::DATE & found != 0 {
             return Err(Fault::BadFormat);
         }
         Ok(found)

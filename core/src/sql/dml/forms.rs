@@ -1,0 +1,246 @@
+//! Clauses of INSERT and COPY that sqlparser does not know: taken out of the tokens before it reads
+//! them, and put into the AST after.
+
+use datafusion::sql::sqlparser::ast::{CopyLegacyOption, Statement};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+
+use crate::error::{Error, Result, SqlState};
+
+/// How `HEADER MATCH` is handed on: as a legacy option that nobody can write.
+pub(super) const HEADER_MATCH: CopyLegacyOption = CopyLegacyOption::IgnoreHeader(u64::MAX);
+
+/// The column name that stands for `FORCE_QUOTE *`.
+pub(super) const ALL_COLUMNS: &str = "*";
+
+/// What was taken out of a statement's tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forms {
+    overriding: Option<Overriding>,
+    header_match: bool,
+}
+
+/// `OVERRIDING … VALUE`. It travels in two flags of the AST that PostgreSQL's INSERT does not use:
+/// `overwrite` is SYSTEM, `replace_into` is USER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overriding {
+    System,
+    User,
+}
+
+/// Takes out the forms of a statement that starts with INSERT, WITH or COPY.
+pub fn take(tokens: &mut Vec<TokenWithSpan>) -> Forms {
+    let mut forms = Forms::default();
+    match tokens.first().and_then(word).as_deref() {
+        Some("INSERT" | "WITH") => forms.overriding = take_overriding(tokens),
+        Some("COPY") => forms.header_match = rewrite_copy(tokens),
+        _ => {}
+    }
+    forms
+}
+
+impl Forms {
+    /// Puts what was taken out into the parsed statement.
+    ///
+    /// # Errors
+    /// 42601 for words that sqlparser takes from other dialects.
+    pub fn apply(self, statement: &mut Statement) -> Result<()> {
+        use datafusion::sql::sqlparser::ast::SetExpr;
+        match statement {
+            Statement::Insert(insert) => {
+                if insert.overwrite || insert.replace_into {
+                    return Err(Error::new(
+                        SqlState::SYNTAX_ERROR,
+                        "INSERT OVERWRITE and REPLACE INTO are not PostgreSQL's",
+                    )
+                    .hint("Use INSERT … ON CONFLICT DO UPDATE."));
+                }
+                insert.overwrite = self.overriding == Some(Overriding::System);
+                insert.replace_into = self.overriding == Some(Overriding::User);
+            }
+            Statement::Query(query) => {
+                if let SetExpr::Insert(inner) = query.body.as_mut() {
+                    return self.apply(inner);
+                }
+            }
+            Statement::Copy { legacy_options, .. } if self.header_match => {
+                legacy_options.push(HEADER_MATCH);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn word(token: &TokenWithSpan) -> Option<String> {
+    match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
+        _ => None,
+    }
+}
+
+fn is(token: Option<&TokenWithSpan>, wanted: &str) -> bool {
+    token.and_then(word).as_deref() == Some(wanted)
+}
+
+fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
+    let mut depth = 0_i64;
+    for at in 0..tokens.len() {
+        match tokens.get(at).map(|token| &token.token) {
+            Some(Token::LParen) => depth += 1,
+            Some(Token::RParen) => depth -= 1,
+            _ => {}
+        }
+        let next = at.saturating_add(1);
+        let last = at.saturating_add(2);
+        if depth != 0 || !is(tokens.get(at), "OVERRIDING") || !is(tokens.get(last), "VALUE") {
+            continue;
+        }
+        let overriding = match tokens.get(next).and_then(word).as_deref() {
+            Some("SYSTEM") => Overriding::System,
+            Some("USER") => Overriding::User,
+            _ => continue,
+        };
+        tokens.drain(at..=last);
+        return Some(overriding);
+    }
+    None
+}
+
+/// Rewrites COPY's options into those that sqlparser reads. Returns whether HEADER MATCH was said.
+fn rewrite_copy(tokens: &mut Vec<TokenWithSpan>) -> bool {
+    let mut header_match = false;
+    let start = tokens
+        .iter()
+        .position(|token| matches!(word(token).as_deref(), Some("STDIN" | "STDOUT")));
+    let Some(mut at) = start else { return false };
+    while let Some(token) = tokens.get(at) {
+        let next = at.saturating_add(1);
+        match word(token).as_deref() {
+            Some("FREEZE" | "HEADER") => {
+                let is_header = is(Some(token), "HEADER");
+                match tokens.get(next).and_then(boolean) {
+                    Some(Setting::Match) if is_header => {
+                        header_match = true;
+                        tokens.remove(next);
+                    }
+                    Some(Setting::On) => {
+                        tokens.remove(next);
+                    }
+                    Some(Setting::Off) => {
+                        if let Some(value) = tokens.get_mut(next) {
+                            value.token = Token::make_keyword("FALSE");
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Some("FORCE_QUOTE" | "QUOTE")
+                if matches!(tokens.get(next).map(|token| &token.token), Some(Token::Mul)) =>
+            {
+                let span = token.span;
+                let with_parens = is(Some(token), "FORCE_QUOTE");
+                let all = Token::Word(Word {
+                    value: ALL_COLUMNS.to_owned(),
+                    quote_style: Some('"'),
+                    keyword: Keyword::NoKeyword,
+                });
+                let replacement = match with_parens {
+                    true => vec![Token::LParen, all, Token::RParen],
+                    false => vec![all],
+                };
+                let replacement: Vec<TokenWithSpan> =
+                    replacement.into_iter().map(|token| TokenWithSpan { token, span }).collect();
+                tokens.splice(next..=next, replacement);
+            }
+            _ => {}
+        }
+        if let Some(TokenWithSpan {
+            token: token @ Token::EscapedStringLiteral(_),
+            ..
+        }) = tokens.get_mut(at)
+        {
+            if let Token::EscapedStringLiteral(text) = token {
+                *token = Token::SingleQuotedString(std::mem::take(text));
+            }
+        }
+        at = next;
+    }
+    header_match
+}
+
+enum Setting {
+    On,
+    Off,
+    Match,
+}
+
+/// A Boolean option's value, as COPY takes it.
+fn boolean(token: &TokenWithSpan) -> Option<Setting> {
+    let text = match &token.token {
+        Token::Word(word) => word.value.to_ascii_lowercase(),
+        Token::SingleQuotedString(text) | Token::Number(text, _) => text.to_ascii_lowercase(),
+        _ => return None,
+    };
+    match text.as_str() {
+        "on" | "true" | "1" => Some(Setting::On),
+        "off" | "false" | "0" => Some(Setting::Off),
+        "match" => Some(Setting::Match),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+
+    fn parse(sql: &str) -> Result<Statement> {
+        let dialect = PostgreSqlDialect {};
+        let mut tokens: Vec<TokenWithSpan> = Tokenizer::new(&dialect, sql)
+            .tokenize_with_location()
+            .unwrap()
+            .into_iter()
+            .filter(|token| !matches!(token.token, Token::Whitespace(_)))
+            .collect();
+        let forms = take(&mut tokens);
+        let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+        let mut statement = parser.parse_statement().unwrap();
+        forms.apply(&mut statement)?;
+        Ok(statement)
+    }
+
+    #[test]
+    fn overriding_becomes_a_flag() {
+        for (sql, system, user) in [
+            ("INSERT INTO t (id) OVERRIDING SYSTEM VALUE VALUES (1)", true, false),
+            ("INSERT INTO t OVERRIDING USER VALUE SELECT 1", false, true),
+            ("INSERT INTO t VALUES (1)", false, false),
+        ] {
+            match parse(sql).unwrap() {
+                Statement::Insert(insert) => {
+                    assert_eq!((insert.overwrite, insert.replace_into), (system, user), "{sql}");
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn copy_options_are_rewritten() {
+        for sql in [
+            "COPY t FROM STDIN WITH (freeze on)",
+            "COPY t FROM STDIN (FORMAT csv, HEADER MATCH, DELIMITER E'\\t')",
+            "COPY t TO STDOUT (FORMAT csv, FORCE_QUOTE *, HEADER 'off')",
+            "COPY t TO STDOUT CSV HEADER FORCE QUOTE *",
+        ] {
+            assert!(matches!(parse(sql).unwrap(), Statement::Copy { .. }), "{sql}");
+        }
+        match parse("COPY t FROM STDIN (FORMAT csv, HEADER MATCH)").unwrap() {
+            Statement::Copy { legacy_options, .. } => assert_eq!(legacy_options, [HEADER_MATCH]),
+            other => panic!("{other}"),
+        }
+    }
+}

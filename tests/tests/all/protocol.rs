@@ -1,0 +1,922 @@
+//! The wire protocol, message by message: what drivers rely on and what attackers try.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+use omendb_tests::server::Target;
+use omendb_tests::wire::{
+    Client, Message, bind_body, execute_body, parse_body, put_message, put_string, read_report,
+};
+
+/// Messages that one answer may have before a test gives up.
+const MAX_MESSAGES: usize = 100_000;
+
+type Test = (&'static str, fn(&Target) -> Result<(), Failed>);
+
+const TESTS: &[Test] = &[
+    ("greeting", greeting),
+    ("tags", tags),
+    ("simple_query_is_one_transaction", simple_transaction),
+    ("pipeline", pipeline),
+    ("error_skips_to_sync", skip_to_sync),
+    ("sync_ends_the_implicit_transaction", implicit_transaction),
+    ("portal_row_limit", row_limit),
+    ("portal_survives_in_transaction", portal_in_transaction),
+    ("describe", describe),
+    ("unnamed_and_named", names),
+    ("formats", formats),
+    ("null_parameters", nulls),
+    ("flush", flush),
+    ("empty_query", empty),
+    ("copy_by_messages", copy),
+    ("copy_in_a_pipeline", copy_error),
+    ("cancel", cancel),
+    ("cancel_with_a_wrong_key", wrong_cancel),
+    ("tls_request_is_answered", tls_request),
+    ("notice_and_error_fields", fields),
+    ("stream_does_not_wait_for_the_end", stream),
+    ("hostile_start_up", hostile_start),
+    ("hostile_messages", hostile),
+    ("hostile_binary_parameters", hostile_binary),
+    ("unknown_database_or_option", unknown),
+    ("parameter_status", parameter_status),
+    ("prepared_notices_schema_change", schema_change),
+    ("many_statements_and_portals", many),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let trial = |&(name, test): &Test| {
+        Trial::test(format!("protocol::{name}"), move || {
+            let target = Target::fresh()?;
+            test(&target)?;
+            // Whatever was done to it, the server serves on.
+            let one = target.connect()?.value("SELECT 1")?;
+            ensure(one == "1", "the server does not serve any more")
+        })
+    };
+    TESTS.iter().map(trial).collect()
+}
+
+fn ensure(holds: bool, what: impl Into<String>) -> Result<(), Failed> {
+    if holds {
+        Ok(())
+    } else {
+        Err(what.into().into())
+    }
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Result<(), Failed> {
+    ensure(got == expected, format!("{got:?} instead of {expected:?}"))
+}
+
+/// Everything up to and with `ReadyForQuery`.
+fn until_ready(client: &mut Client) -> Result<Vec<Message>, Failed> {
+    let mut messages = Vec::new();
+    for _ in 0..MAX_MESSAGES {
+        let message = client.receive()?;
+        let last = message.kind == 'Z';
+        messages.push(message);
+        if last {
+            return Ok(messages);
+        }
+    }
+    Err("the answer has no end".into())
+}
+
+/// The letters of an answer; runs of rows as one `D`, the status after `Z`.
+fn letters(messages: &[Message]) -> String {
+    let mut text = String::new();
+    for message in messages {
+        match message.kind {
+            'D' if text.ends_with('D') => {}
+            'N' | 'S' => {}
+            'E' => text += &format!("E({})", read_report(&message.body).code()),
+            'Z' => {
+                text.push('Z');
+                text.push(message.body.first().map_or('?', |&b| b as char));
+            }
+            kind => text.push(kind),
+        }
+    }
+    text
+}
+
+/// A message to send: its letter and body.
+type Send = (char, Vec<u8>);
+
+fn parse(name: &str, sql: &str) -> Send {
+    ('P', parse_body(name, sql, &[]))
+}
+
+fn bind(portal: &str, statement: &str, values: &[Option<&[u8]>]) -> Send {
+    ('B', bind_body(portal, statement, &[], values, &[]))
+}
+
+fn execute(portal: &str, rows: u32) -> Send {
+    ('E', execute_body(portal, rows))
+}
+
+fn named(kind: char, what: char, name: &str) -> Send {
+    let mut body = vec![what as u8];
+    put_string(&mut body, name);
+    (kind, body)
+}
+
+fn sync() -> Send {
+    ('S', Vec::new())
+}
+
+fn exchange(client: &mut Client, messages: &[Send]) -> Result<String, Failed> {
+    let mut all = Vec::new();
+    for (kind, body) in messages {
+        put_message(&mut all, *kind, body);
+    }
+    client.send_raw(&all)?;
+    Ok(letters(&until_ready(client)?))
+}
+
+fn greeting(target: &Target) -> Result<(), Failed> {
+    let client = target.connect()?;
+    equal(client.status, 'I')?;
+    ensure(
+        client.process_id > 0 && client.secret.len() == 4,
+        "no key to cancel with",
+    )?;
+    let value = |name: &str| {
+        let found = client.parameters.iter().find(|(known, _)| known == name);
+        found
+            .map_or("(missing)", |(_, value)| value.as_str())
+            .to_owned()
+    };
+    ensure(
+        value("server_version").starts_with("15."),
+        value("server_version"),
+    )?;
+    for (name, expected) in [
+        ("server_encoding", "UTF8"),
+        ("client_encoding", "UTF8"),
+        ("DateStyle", "ISO, MDY"),
+        ("IntervalStyle", "postgres"),
+        ("TimeZone", "UTC"),
+        ("integer_datetimes", "on"),
+        ("standard_conforming_strings", "on"),
+        ("is_superuser", "on"),
+        ("session_authorization", "postgres"),
+        ("application_name", ""),
+        ("default_transaction_read_only", "off"),
+        ("in_hot_standby", "off"),
+    ] {
+        equal(
+            format!("{name}={}", value(name)),
+            format!("{name}={expected}"),
+        )?;
+    }
+    Ok(())
+}
+
+fn tags(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    for (sql, tag) in [
+        ("CREATE TABLE t (id int PRIMARY KEY, v int)", "CREATE TABLE"),
+        ("CREATE INDEX i ON t (v)", "CREATE INDEX"),
+        ("CREATE VIEW w AS SELECT 1", "CREATE VIEW"),
+        ("CREATE SEQUENCE s", "CREATE SEQUENCE"),
+        ("CREATE SCHEMA n", "CREATE SCHEMA"),
+        ("INSERT INTO t VALUES (1, 1), (2, 2)", "INSERT 0 2"),
+        ("UPDATE t SET v = 3 WHERE id = 1", "UPDATE 1"),
+        ("SELECT * FROM t", "SELECT 2"),
+        ("VALUES (1), (2), (3)", "SELECT 3"),
+        ("DELETE FROM t WHERE id = 9", "DELETE 0"),
+        (
+            "INSERT INTO t VALUES (1, 1) ON CONFLICT DO NOTHING",
+            "INSERT 0 0",
+        ),
+        (
+            "CREATE TABLE c AS SELECT 1 AS a UNION ALL SELECT 2",
+            "SELECT 2",
+        ),
+        ("TRUNCATE t", "TRUNCATE TABLE"),
+        ("ALTER TABLE t ADD COLUMN x int", "ALTER TABLE"),
+        ("BEGIN", "BEGIN"),
+        ("SAVEPOINT a", "SAVEPOINT"),
+        ("ROLLBACK TO a", "ROLLBACK"),
+        ("RELEASE a", "RELEASE"),
+        ("COMMIT", "COMMIT"),
+        ("START TRANSACTION", "START TRANSACTION"),
+        ("ROLLBACK", "ROLLBACK"),
+        ("PREPARE p AS SELECT 1", "PREPARE"),
+        ("EXECUTE p", "SELECT 1"),
+        ("DEALLOCATE p", "DEALLOCATE"),
+        ("DEALLOCATE ALL", "DEALLOCATE ALL"),
+        ("SET application_name = 'x'", "SET"),
+        ("SHOW application_name", "SHOW"),
+        ("RESET application_name", "RESET"),
+        ("DISCARD ALL", "DISCARD ALL"),
+        ("EXPLAIN SELECT 1", "EXPLAIN"),
+        ("DROP INDEX i", "DROP INDEX"),
+        ("DROP VIEW w", "DROP VIEW"),
+        ("DROP SEQUENCE s", "DROP SEQUENCE"),
+        ("DROP SCHEMA n", "DROP SCHEMA"),
+        ("DROP TABLE t, c", "DROP TABLE"),
+    ] {
+        let outcomes = client.simple(sql)?;
+        let got = outcomes
+            .last()
+            .map(|outcome| outcome.tag.clone())
+            .unwrap_or_default();
+        equal((sql, got.as_str()), (sql, tag))?;
+    }
+    Ok(())
+}
+
+fn simple_transaction(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("CREATE TABLE t (id int PRIMARY KEY)")?;
+    let failed = client
+        .simple("INSERT INTO t VALUES (1); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)");
+    equal(
+        failed.err().map(|why| why.code().to_owned()),
+        Some("23505".to_owned()),
+    )?;
+    equal(client.value("SELECT count(*) FROM t")?, "0".to_owned())?;
+    let failed = client.simple("INSERT INTO t VALUES (3); SELEC");
+    equal(
+        failed.err().map(|why| why.code().to_owned()),
+        Some("42601".to_owned()),
+    )?;
+    let _ = client.simple("INSERT INTO t VALUES (4); COMMIT; INSERT INTO t VALUES (5); SELECT 1/0");
+    equal(
+        client.value("SELECT string_agg(id::text, ',') FROM t")?,
+        "4".to_owned(),
+    )?;
+    client.simple("BEGIN; INSERT INTO t VALUES (6)")?;
+    equal(client.status, 'T')?;
+    let _ = client.simple("SELECT 1/0");
+    equal(client.status, 'E')?;
+    client.simple("ROLLBACK")?;
+    equal(client.status, 'I')
+}
+
+fn pipeline(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let mut messages = Vec::new();
+    for number in 0..50 {
+        messages.push(parse("", "SELECT $1::int + 1"));
+        let text = number.to_string();
+        messages.push(bind("", "", &[Some(text.as_bytes())]));
+        messages.push(execute("", 0));
+    }
+    messages.push(sync());
+    equal(exchange(&mut client, &messages)?, "12DC".repeat(50) + "ZI")?;
+    let three = [
+        parse("", "SELECT 1"),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ]
+    .concat_times(3);
+    let mut all = Vec::new();
+    for (kind, body) in &three {
+        put_message(&mut all, *kind, body);
+    }
+    client.send_raw(&all)?;
+    for _ in 0..3 {
+        equal(letters(&until_ready(&mut client)?), "12DCZI".to_owned())?;
+    }
+    Ok(())
+}
+
+trait Times {
+    fn concat_times(self, times: usize) -> Vec<Send>;
+}
+
+impl<const N: usize> Times for [Send; N] {
+    fn concat_times(self, times: usize) -> Vec<Send> {
+        std::iter::repeat_n(self, times).flatten().collect()
+    }
+}
+
+fn skip_to_sync(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let messages = [
+        parse("", "SELECT 1 / g FROM generate_series(0, 1) g"),
+        bind("", "", &[]),
+        execute("", 0),
+        parse("", "SELECT 1"),
+        sync(),
+    ];
+    let got = exchange(&mut client, &messages)?;
+    equal(got, "12E(22012)ZI".to_owned())?;
+    let messages = [
+        parse("", "SELEC"),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ];
+    equal(exchange(&mut client, &messages)?, "E(42601)ZI".to_owned())?;
+    let messages = [bind("", "nope", &[]), execute("", 0), sync()];
+    equal(exchange(&mut client, &messages)?, "E(26000)ZI".to_owned())?;
+    let messages = [execute("nope", 0), sync()];
+    equal(exchange(&mut client, &messages)?, "E(34000)ZI".to_owned())
+}
+
+fn implicit_transaction(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("CREATE TABLE t (id int PRIMARY KEY)")?;
+    let insert = |sql: &str| [parse("", sql), bind("", "", &[]), execute("", 0)];
+    let mut messages = Vec::new();
+    messages.extend(insert("INSERT INTO t VALUES (1)"));
+    messages.extend(insert("INSERT INTO t VALUES (2)"));
+    messages.extend(insert("INSERT INTO t VALUES (1)"));
+    messages.push(sync());
+    equal(
+        exchange(&mut client, &messages)?,
+        "12C12C12E(23505)ZI".to_owned(),
+    )?;
+    equal(client.value("SELECT count(*) FROM t")?, "0".to_owned())?;
+    let mut messages = Vec::new();
+    messages.extend(insert("BEGIN"));
+    messages.extend(insert("INSERT INTO t VALUES (1)"));
+    messages.push(sync());
+    equal(exchange(&mut client, &messages)?, "12C12CZT".to_owned())?;
+    let mut messages = Vec::new();
+    messages.extend(insert("SELECT nope"));
+    messages.push(sync());
+    equal(exchange(&mut client, &messages)?, "E(42703)ZE".to_owned())?;
+    let mut messages = Vec::new();
+    messages.extend(insert("SELECT 1"));
+    messages.push(sync());
+    equal(exchange(&mut client, &messages)?, "E(25P02)ZE".to_owned())?;
+    let mut messages = Vec::new();
+    messages.extend(insert("ROLLBACK"));
+    messages.push(sync());
+    equal(exchange(&mut client, &messages)?, "12CZI".to_owned())
+}
+
+fn row_limit(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let messages = [
+        parse("", "SELECT g FROM generate_series(1, 5) g"),
+        bind("p", "", &[]),
+        execute("p", 2),
+        execute("p", 2),
+        execute("p", 2),
+        execute("p", 2),
+        sync(),
+    ];
+    let mut all = Vec::new();
+    for (kind, body) in &messages {
+        put_message(&mut all, *kind, body);
+    }
+    client.send_raw(&all)?;
+    let kinds: String = until_ready(&mut client)?
+        .iter()
+        .map(|message| message.kind)
+        .collect();
+    equal(kinds, "12DDsDDsDCCZ".to_owned())?;
+    // The portal ended with its transaction.
+    equal(
+        exchange(&mut client, &[execute("p", 0), sync()])?,
+        "E(34000)ZI".to_owned(),
+    )
+}
+
+fn portal_in_transaction(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("BEGIN")?;
+    let open = [
+        parse("", "SELECT g FROM generate_series(1, 1000) g ORDER BY g"),
+        bind("a", "", &[]),
+        execute("a", 10),
+        sync(),
+    ];
+    equal(exchange(&mut client, &open)?, "12DsZT".to_owned())?;
+    let other = [
+        parse("", "SELECT 1"),
+        bind("b", "", &[]),
+        execute("b", 0),
+        sync(),
+    ];
+    equal(exchange(&mut client, &other)?, "12DCZT".to_owned())?;
+    equal(
+        exchange(&mut client, &[execute("a", 10), sync()])?,
+        "DsZT".to_owned(),
+    )?;
+    let again = [bind("a", "", &[]), sync()];
+    equal(exchange(&mut client, &again)?, "E(42P03)ZE".to_owned())?;
+    client.simple("ROLLBACK")?;
+    equal(
+        exchange(&mut client, &[execute("a", 10), sync()])?,
+        "E(34000)ZI".to_owned(),
+    )
+}
+
+fn describe(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("CREATE TABLE t (id int8 PRIMARY KEY, v varchar(9), n numeric(6,2))")?;
+    let messages = [
+        parse("s", "SELECT id, v, n FROM t WHERE id = $1 AND v = $2"),
+        named('D', 'S', "s"),
+        bind("p", "s", &[Some(b"1"), None]),
+        named('D', 'P', "p"),
+        sync(),
+    ];
+    let mut all = Vec::new();
+    for (kind, body) in &messages {
+        put_message(&mut all, *kind, body);
+    }
+    client.send_raw(&all)?;
+    let got = until_ready(&mut client)?;
+    equal(letters(&got), "1tT2TZI".to_owned())?;
+    let types = got
+        .iter()
+        .find(|message| message.kind == 't')
+        .map(|message| message.body.clone());
+    let expected = [&[0, 2][..], &20_u32.to_be_bytes(), &25_u32.to_be_bytes()].concat();
+    equal(types, Some(expected))?;
+    let insert = [
+        parse("", "INSERT INTO t VALUES ($1, $2, $3)"),
+        named('D', 'S', ""),
+        sync(),
+    ];
+    equal(exchange(&mut client, &insert)?, "1tnZI".to_owned())?;
+    let returning = [
+        parse("", "DELETE FROM t RETURNING id"),
+        named('D', 'S', ""),
+        sync(),
+    ];
+    equal(exchange(&mut client, &returning)?, "1tTZI".to_owned())?;
+    equal(
+        exchange(&mut client, &[named('D', 'S', "nope"), sync()])?,
+        "E(26000)ZI".to_owned(),
+    )?;
+    equal(
+        exchange(&mut client, &[named('D', 'P', "nope"), sync()])?,
+        "E(34000)ZI".to_owned(),
+    )
+}
+
+fn names(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    equal(
+        exchange(&mut client, &[parse("s", "SELECT 1"), sync()])?,
+        "1ZI".to_owned(),
+    )?;
+    equal(
+        exchange(&mut client, &[parse("s", "SELECT 2"), sync()])?,
+        "E(42P05)ZI".to_owned(),
+    )?;
+    equal(
+        exchange(&mut client, &[named('C', 'S', "s"), sync()])?,
+        "3ZI".to_owned(),
+    )?;
+    equal(
+        exchange(
+            &mut client,
+            &[named('C', 'S', "s"), named('C', 'P', "none"), sync()],
+        )?,
+        "33ZI".to_owned(),
+    )?;
+    equal(
+        exchange(&mut client, &[parse("s", "SELECT 2"), sync()])?,
+        "1ZI".to_owned(),
+    )?;
+    // SQL and protocol know the same statements.
+    equal(client.value("EXECUTE s")?, "2".to_owned())?;
+    client.simple("PREPARE q AS SELECT 3")?;
+    equal(
+        exchange(&mut client, &[bind("", "q", &[]), execute("", 0), sync()])?,
+        "2DCZI".to_owned(),
+    )?;
+    equal(
+        exchange(&mut client, &[parse("", "SELECT 1; SELECT 2"), sync()])?,
+        "E(42601)ZI".to_owned(),
+    )?;
+    equal(
+        exchange(
+            &mut client,
+            &[parse("", "SELECT $1::int"), bind("", "", &[]), sync()],
+        )?,
+        "1E(08P01)ZI".to_owned(),
+    )
+}
+
+fn formats(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let int = 258_i32.to_be_bytes();
+    let body = bind_body("", "", &[1, 0], &[Some(&int), Some(b"259")], &[1, 0]);
+    let messages = [
+        ('P', parse_body("", "SELECT $1, $2", &[23, 23])),
+        ('B', body),
+        execute("", 0),
+        sync(),
+    ];
+    let mut all = Vec::new();
+    for (kind, body) in &messages {
+        put_message(&mut all, *kind, body);
+    }
+    client.send_raw(&all)?;
+    let got = until_ready(&mut client)?;
+    let row = got
+        .iter()
+        .find(|message| message.kind == 'D')
+        .map(|message| message.body.clone());
+    let expected = [
+        &[0, 2][..],
+        &4_u32.to_be_bytes(),
+        &int,
+        &3_u32.to_be_bytes(),
+        b"259",
+    ]
+    .concat();
+    equal(row, Some(expected))?;
+    let body = bind_body("", "", &[0, 1, 0], &[Some(b"1"), Some(b"2")], &[]);
+    let messages = [
+        ('P', parse_body("", "SELECT $1, $2", &[23, 23])),
+        ('B', body),
+        sync(),
+    ];
+    equal(exchange(&mut client, &messages)?, "1E(08P01)ZI".to_owned())
+}
+
+fn nulls(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let outcome = client.extended("SELECT $1::int IS NULL, $2::text", &[None, Some("")])?;
+    equal(
+        outcome.text(),
+        vec![vec![Some("t".to_owned()), Some(String::new())]],
+    )
+}
+
+fn flush(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let mut all = Vec::new();
+    for (kind, body) in [
+        parse("", "SELECT 1"),
+        bind("", "", &[]),
+        execute("", 0),
+        ('H', Vec::new()),
+    ] {
+        put_message(&mut all, kind, &body);
+    }
+    client.send_raw(&all)?;
+    let mut kinds = String::new();
+    while kinds.len() < 4 {
+        kinds.push(client.receive()?.kind);
+    }
+    equal(kinds, "12DC".to_owned())?;
+    equal(exchange(&mut client, &[sync()])?, "ZI".to_owned())
+}
+
+fn empty(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    for sql in ["", "  ", ";", "-- nothing\n", "/* nothing */;"] {
+        client.send_query(sql)?;
+        equal(
+            (sql, letters(&until_ready(&mut client)?)),
+            (sql, "IZI".to_owned()),
+        )?;
+    }
+    let messages = [
+        parse("", ""),
+        bind("", "", &[]),
+        named('D', 'P', ""),
+        execute("", 0),
+        sync(),
+    ];
+    equal(exchange(&mut client, &messages)?, "12nIZI".to_owned())
+}
+
+fn copy(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("CREATE TABLE t (id int PRIMARY KEY, v text)")?;
+    client.send_query("COPY t FROM STDIN")?;
+    equal(client.receive()?.kind, 'G')?;
+    // Cut anywhere.
+    for part in ["1\tone\n2", "\ttw", "o\n3\t\\", "N\n", "\\.\n"] {
+        client.send('d', part.as_bytes())?;
+    }
+    client.send('c', &[])?;
+    let got = until_ready(&mut client)?;
+    equal(letters(&got), "CZI".to_owned())?;
+    client.send_query("COPY t TO STDOUT")?;
+    let got = until_ready(&mut client)?;
+    let data: Vec<u8> = got
+        .iter()
+        .filter(|m| m.kind == 'd')
+        .flat_map(|m| m.body.clone())
+        .collect();
+    equal(
+        String::from_utf8_lossy(&data).into_owned(),
+        "1\tone\n2\ttwo\n3\t\\N\n".to_owned(),
+    )?;
+    // The client gives up.
+    client.send_query("COPY t FROM STDIN")?;
+    client.send('d', b"9\tnine\n")?;
+    client.send('f', b"changed my mind\0")?;
+    equal(
+        letters(&until_ready(&mut client)?),
+        "GE(57014)ZI".to_owned(),
+    )?;
+    equal(client.value("SELECT count(*) FROM t")?, "3".to_owned())
+}
+
+fn copy_error(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("CREATE TABLE t (id int PRIMARY KEY)")?;
+    let messages = [
+        parse("", "COPY t FROM STDIN"),
+        bind("", "", &[]),
+        execute("", 0),
+        ('d', b"1\nx\n".to_vec()),
+        ('d', b"2\n".to_vec()),
+        ('c', Vec::new()),
+        sync(),
+    ];
+    equal(
+        exchange(&mut client, &messages)?,
+        "12GE(22P02)ZI".to_owned(),
+    )?;
+    equal(client.value("SELECT count(*) FROM t")?, "0".to_owned())
+}
+
+fn cancel(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    for sql in [
+        "SELECT pg_sleep(30)",
+        "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b",
+    ] {
+        client.send_query(sql)?;
+        std::thread::sleep(Duration::from_millis(300));
+        Client::cancel(target.address(), client.process_id, &client.secret)?;
+        equal(
+            (sql, letters(&until_ready(&mut client)?).replace('T', "")),
+            (sql, "E(57014)ZI".to_owned()),
+        )?;
+    }
+    // A request that comes when nothing runs does no harm.
+    Client::cancel(target.address(), client.process_id, &client.secret)?;
+    std::thread::sleep(Duration::from_millis(100));
+    equal(client.value("SELECT 1")?, "1".to_owned())
+}
+
+fn wrong_cancel(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.send_query("SELECT pg_sleep(1)")?;
+    let wrong: Vec<u8> = client.secret.iter().map(|byte| byte ^ 0x55).collect();
+    Client::cancel(target.address(), client.process_id, &wrong)?;
+    equal(letters(&until_ready(&mut client)?), "TDCZI".to_owned())
+}
+
+fn tls_request(target: &Target) -> Result<(), Failed> {
+    let mut stream = TcpStream::connect(target.address().socket()?)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let request = [8_i32.to_be_bytes(), 80_877_103_i32.to_be_bytes()].concat();
+    stream.write_all(&request)?;
+    let mut answer = [0; 1];
+    stream.read_exact(&mut answer)?;
+    equal(answer, *b"N")?;
+    Ok(())
+}
+
+fn fields(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("CREATE TABLE t (id int PRIMARY KEY)")?;
+    client.simple("DROP TABLE IF EXISTS nope")?;
+    let notice = client.notices.last().ok_or("no notice")?;
+    equal(
+        (notice.get('S'), notice.get('V'), notice.code()),
+        ("NOTICE", "NOTICE", "00000"),
+    )?;
+    client.simple("INSERT INTO t VALUES (1)")?;
+    let why = client
+        .simple("INSERT INTO t VALUES (1)")
+        .err()
+        .ok_or("no error")?;
+    let got = ['S', 'V', 'C', 'D', 's', 't', 'n'].map(|letter| why.get(letter).to_owned());
+    let expected = [
+        "ERROR",
+        "ERROR",
+        "23505",
+        "Key (id)=(1) already exists.",
+        "public",
+        "t",
+        "t_pkey",
+    ];
+    equal(got, expected.map(str::to_owned))?;
+    let why = client.simple("SELECT 'é', nope").err().ok_or("no error")?;
+    equal((why.code(), why.get('P')), ("42703", "13"))
+}
+
+/// The first row of an endless result comes soon, and giving up ends it.
+fn stream(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.send_query(
+        "SELECT a, b FROM generate_series(1, 100000) a, generate_series(1, 100000) b",
+    )?;
+    client.set_timeout(Duration::from_secs(20))?;
+    let mut rows = 0;
+    while rows < 10_000 {
+        match client.receive()?.kind {
+            'D' => rows += 1,
+            'T' => {}
+            other => return Err(format!("{other:?} instead of a row").into()),
+        }
+    }
+    Client::cancel(target.address(), client.process_id, &client.secret)?;
+    for _ in 0..200_000_000 {
+        let message = client.receive()?;
+        match message.kind {
+            'D' => {}
+            'E' => return equal(read_report(&message.body).code(), "57014"),
+            other => return Err(format!("{other:?} instead of an error").into()),
+        }
+    }
+    Err("it was not cancelled".into())
+}
+
+fn hostile_start(target: &Target) -> Result<(), Failed> {
+    let packets: &[&[u8]] = &[
+        b"",
+        b"\0",
+        b"\0\0\0\x04",
+        b"\xff\xff\xff\xff\0\x03\0\0",
+        b"\0\0\0\x08\0\x03\0\0",
+        b"\0\0\0\x09\0\x03\0\0\0",
+        b"\0\0\0\x08\0\x09\0\0",
+        b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0\0\0\x20\0\x03\0\0user\0no end",
+        b"\0\0\0\x12\0\x03\0\0\xff\xfe\0x\0user\0",
+        b"\x7f\xff\xff\xff\0\x03\0\0user\0postgres\0\0",
+    ];
+    for packet in packets {
+        let mut stream = TcpStream::connect(target.address().socket()?)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        // The server may close before it has read all; that is an answer, too.
+        let _ = stream.write_all(packet);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.take(1 << 16).read_to_end(&mut answer);
+        ensure(answer.len() < 1 << 16, "a flood in answer to rubbish")?;
+    }
+    Ok(())
+}
+
+fn hostile(target: &Target) -> Result<(), Failed> {
+    let long = vec![b'x'; 1 << 16];
+    let packets: Vec<Vec<u8>> = vec![
+        b"Q\0\0\0\x04".to_vec(),
+        b"Q\0\0\0\x05x".to_vec(),
+        b"Q\0\0\0\x03".to_vec(),
+        b"Q\xff\xff\xff\xffSELECT 1\0".to_vec(),
+        b"Q\0\0\0\x06\xff\xfe".to_vec(),
+        b"Q\0\0\0\x07\xff\xfe\0".to_vec(),
+        b"P\0\0\0\x04".to_vec(),
+        b"P\0\0\0\x08\0\0\xff\xff".to_vec(),
+        b"B\0\0\0\x0a\0\0\xff\xff\xff\xff".to_vec(),
+        b"B\0\0\0\x10\0\0\0\0\0\x01\x7f\xff\xff\xff\0".to_vec(),
+        b"E\0\0\0\x05\0".to_vec(),
+        b"D\0\0\0\x06Z\0".to_vec(),
+        b"C\0\0\0\x05Q".to_vec(),
+        b"d\0\0\0\x05x".to_vec(),
+        b"c\0\0\0\x04".to_vec(),
+        b"p\0\0\0\x08xxx\0".to_vec(),
+        b"F\0\0\0\x0e\0\0\0\x01\0\0\0\0\0\0".to_vec(),
+        b"\0\0\0\0\x04".to_vec(),
+        b"\xff\xff\xff\xff\xff".to_vec(),
+        long,
+    ];
+    for packet in packets {
+        let mut client = target.connect()?;
+        client.set_timeout(Duration::from_secs(5))?;
+        let _ = client.send_raw(&packet);
+        let _ = client.send('S', &[]);
+        let _ = client.send('X', &[]);
+        for count in 0..1000 {
+            if client.receive().is_err() {
+                break;
+            }
+            ensure(count < 999, "a flood in answer to rubbish")?;
+        }
+    }
+    Ok(())
+}
+
+/// Binary values of wrong lengths and contents are errors, never panics.
+fn hostile_binary(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let values: &[&[u8]] = &[
+        b"",
+        b"\0",
+        b"\xff\xff",
+        b"\x80\0\0\0",
+        b"\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"\0\x01\0\0\xc0\0\0\0\0\x01",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\0\0\0\x01\0\0\0\0\0\0\0\x17\xff\xff\xff\xff\0\0\0\x01",
+        b"\x01{\"a\":",
+        b"\x02{}",
+        b"\xc3\x28",
+    ];
+    for oid in [
+        16_u32, 17, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1083, 1114, 1184, 1700,
+        2950, 3802, 1007, 1009, 1016,
+    ] {
+        for value in values {
+            let messages = [
+                ('P', parse_body("", "SELECT $1", &[oid])),
+                ('B', bind_body("", "", &[1], &[Some(value)], &[0])),
+                execute("", 0),
+                sync(),
+            ];
+            let got = exchange(&mut client, &messages)?;
+            let fine = got == "12DCZI"
+                || (got.starts_with("1E(") || got.starts_with("12E(")) && got.ends_with("ZI");
+            ensure(
+                fine && !got.contains("XX000"),
+                format!("type {oid}, value {value:?}: {got}"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn unknown(target: &Target) -> Result<(), Failed> {
+    let mut address = target.address().clone();
+    address.database = "there is no such database".to_owned();
+    let why = Client::connect(&address)
+        .err()
+        .ok_or("an unknown database is accepted")?;
+    equal((why.get('S'), why.code()), ("FATAL", "3D000"))?;
+    let mut address = target.address().clone();
+    address.user = "nobody here".to_owned();
+    let why = Client::connect(&address)
+        .err()
+        .ok_or("an unknown user is accepted")?;
+    equal((why.get('S'), why.code()), ("FATAL", "28000"))?;
+    let with = [
+        ("options", "-c statement_timeout=1234"),
+        ("application_name", "tester"),
+    ];
+    let mut client = Client::connect_with(target.address(), &with)?;
+    equal(client.value("SHOW statement_timeout")?, "1234ms".to_owned())?;
+    equal(client.value("SHOW application_name")?, "tester".to_owned())
+}
+
+fn parameter_status(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let get = |client: &Client, name: &str| {
+        let found = client.parameters.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    client.simple("SET application_name = 'one'")?;
+    equal(get(&client, "application_name"), "one".to_owned())?;
+    client.simple("BEGIN; SET application_name = 'two'")?;
+    equal(get(&client, "application_name"), "two".to_owned())?;
+    client.simple("ROLLBACK")?;
+    equal(get(&client, "application_name"), "one".to_owned())?;
+    client.simple("SET TIME ZONE 'Asia/Tokyo'")?;
+    equal(get(&client, "TimeZone"), "Asia/Tokyo".to_owned())
+}
+
+fn schema_change(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10)")?;
+    let run = [bind("", "s", &[]), execute("", 0), sync()];
+    equal(
+        exchange(&mut client, &[parse("s", "SELECT v FROM t"), sync()])?,
+        "1ZI".to_owned(),
+    )?;
+    equal(exchange(&mut client, &run)?, "2DCZI".to_owned())?;
+    client.simple("CREATE INDEX ON t (v)")?;
+    client.simple("ALTER TABLE t ADD COLUMN w int")?;
+    equal(exchange(&mut client, &run)?, "2DCZI".to_owned())?;
+    client.simple("ALTER TABLE t ALTER COLUMN v TYPE text")?;
+    equal(exchange(&mut client, &run)?, "E(0A000)ZI".to_owned())?;
+    client.simple("DROP TABLE t")?;
+    equal(exchange(&mut client, &run)?, "E(42P01)ZI".to_owned())
+}
+
+fn many(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    let mut messages = Vec::new();
+    for number in 0..500 {
+        let name = format!("s{number}");
+        messages.push(parse(&name, &format!("SELECT {number}")));
+        messages.push(bind(&name, &name, &[]));
+    }
+    messages.push(sync());
+    equal(exchange(&mut client, &messages)?, "12".repeat(500) + "ZI")?;
+    equal(
+        client.value("SELECT count(*) FROM pg_prepared_statements")?,
+        "500".to_owned(),
+    )?;
+    client.simple("DISCARD ALL")?;
+    equal(
+        client.value("SELECT count(*) FROM pg_prepared_statements")?,
+        "0".to_owned(),
+    )
+}
