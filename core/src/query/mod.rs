@@ -6,11 +6,11 @@
 
 mod bind;
 mod context;
-mod errors;
-mod functions;
 mod engine;
+mod errors;
 mod evaluate;
 mod explain;
+mod functions;
 mod info;
 mod rows;
 mod scan;

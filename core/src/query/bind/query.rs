@@ -381,7 +381,7 @@ impl Binder<'_> {
             self.rename(bound?, &cte.alias)?
         };
         let level = self.frames.len();
-        self.ctes.push(Cte { name, bound, work_table: None, level });
+        self.ctes.push(Cte { name, bound, level });
         Ok(())
     }
 
@@ -440,7 +440,6 @@ impl Binder<'_> {
         self.ctes.push(Cte {
             name: name.to_owned(),
             bound: Bound { plan: scan, columns },
-            work_table: Some(work_table.clone()),
             level,
         });
         let second = self.deeper(|binder| binder.body(right, Tail::default(), Place::Arm));
