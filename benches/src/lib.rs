@@ -1,1 +1,1 @@
-
+//! Measurements of OmenDB against its peers; see `RESULTS.md`.

@@ -27,7 +27,11 @@ struct Parts {
 
 impl Binder<'_> {
     /// Computes such sub-queries of `exprs` beside the rows of `plan`.
-    pub(super) fn correlate(&mut self, mut plan: LogicalPlan, exprs: &mut [&mut Expr]) -> Result<LogicalPlan> {
+    pub(super) fn correlate(
+        &mut self,
+        mut plan: LogicalPlan,
+        exprs: &mut [&mut Expr],
+    ) -> Result<LogicalPlan> {
         let mut found: Vec<Expr> = Vec::new();
         for expr in exprs.iter() {
             expr.apply(|node| {
@@ -40,13 +44,19 @@ impl Binder<'_> {
             })?;
         }
         for subquery in found {
-            let Expr::ScalarSubquery(inner) = &subquery else { continue };
-            let Some(parts) = take_apart(&inner.subquery) else { continue };
+            let Expr::ScalarSubquery(inner) = &subquery else {
+                continue;
+            };
+            let Some(parts) = take_apart(&inner.subquery) else {
+                continue;
+            };
             let (joined, value) = self.join_parts(plan, parts)?;
             plan = joined;
             for expr in exprs.iter_mut() {
                 let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
-                **expr = rewrite(taken, &mut |node| (*node == subquery).then(|| value.clone()))?;
+                **expr = rewrite(taken, &mut |node| {
+                    (*node == subquery).then(|| value.clone())
+                })?;
             }
         }
         Ok(plan)
@@ -56,19 +66,38 @@ impl Binder<'_> {
         let number = self.next_number();
         let (row, hit) = (format!("__row_{number}"), format!("__hit_{number}"));
         let column = |name: &str| Expr::Column(Column::new_unqualified(name));
-        let count = Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())));
-        let outer = LogicalPlanBuilder::from(plan).window(vec![count.alias(&row)])?.build()?;
-        let groups: Vec<Expr> = outer.schema().columns().into_iter().map(Expr::Column).collect();
-        let mut inner: Vec<Expr> = parts.base.schema().columns().into_iter().map(Expr::Column).collect();
+        let count =
+            Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())));
+        let outer = LogicalPlanBuilder::from(plan)
+            .window(vec![count.alias(&row)])?
+            .build()?;
+        let groups: Vec<Expr> = outer
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
+        let mut inner: Vec<Expr> = parts
+            .base
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
         inner.push(Expr::Literal(ScalarValue::Boolean(Some(true)), None).alias(&hit));
-        let inner = LogicalPlanBuilder::from(parts.base).project(inner)?.build()?;
+        let inner = LogicalPlanBuilder::from(parts.base)
+            .project(inner)?
+            .build()?;
         let condition = parts.conditions.into_iter().reduce(Expr::and);
         let joined = LogicalPlanBuilder::from(outer)
             .join_detailed(
                 inner,
                 JoinType::Left,
                 (Vec::<Column>::new(), Vec::<Column>::new()),
-                Some(condition.unwrap_or_else(|| Expr::Literal(ScalarValue::Boolean(Some(true)), None))),
+                Some(
+                    condition
+                        .unwrap_or_else(|| Expr::Literal(ScalarValue::Boolean(Some(true)), None)),
+                ),
                 NullEquality::NullEqualsNothing,
             )?
             .build()?;
@@ -92,7 +121,9 @@ impl Binder<'_> {
             calls.push(call.alias(&name));
             names.push((original, name));
         }
-        let plan = LogicalPlanBuilder::from(joined).aggregate(groups, calls)?.build()?;
+        let plan = LogicalPlanBuilder::from(joined)
+            .aggregate(groups, calls)?
+            .build()?;
         let value = rewrite(parts.result, &mut |node| match node {
             Expr::Column(known) => names
                 .iter()
@@ -118,12 +149,17 @@ fn take_apart(plan: &LogicalPlan) -> Option<Parts> {
                 node = &projection.input;
             }
             LogicalPlan::SubqueryAlias(_) => return None,
-            LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => break aggregate,
+            LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => {
+                break aggregate;
+            }
             _ => return None,
         }
     };
     let mut aggregates = aggregate.aggr_expr.clone();
-    let names: Vec<String> = aggregates.iter().map(|call| call.schema_name().to_string()).collect();
+    let names: Vec<String> = aggregates
+        .iter()
+        .map(|call| call.schema_name().to_string())
+        .collect();
     let mut conditions = Vec::new();
     let mut node: &LogicalPlan = &aggregate.input;
     let base = loop {
@@ -132,7 +168,9 @@ fn take_apart(plan: &LogicalPlan) -> Option<Parts> {
                 aggregates = aggregates
                     .into_iter()
                     .zip(&names)
-                    .map(|(call, name)| inlined(call.unalias(), projection).map(|call| call.alias(name)))
+                    .map(|(call, name)| {
+                        inlined(call.unalias(), projection).map(|call| call.alias(name))
+                    })
                     .collect::<Option<_>>()?;
                 conditions = conditions
                     .into_iter()
@@ -154,7 +192,9 @@ fn take_apart(plan: &LogicalPlan) -> Option<Parts> {
         Some(result) => result,
         None => Expr::Column(Column::new_unqualified(names.first()?)),
     };
-    let joinable = conditions.iter().all(|condition| !condition.contains_outer() || is_equality(condition));
+    let joinable = conditions
+        .iter()
+        .all(|condition| !condition.contains_outer() || is_equality(condition));
     if joinable && !result.contains_outer() && !aggregates.iter().any(Expr::contains_outer) {
         return None;
     }
@@ -168,7 +208,14 @@ fn take_apart(plan: &LogicalPlan) -> Option<Parts> {
 
 /// `inner = outer`, each side of one query.
 fn is_equality(condition: &Expr) -> bool {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return false };
+    let Expr::BinaryExpr(BinaryExpr {
+        left,
+        op: Operator::Eq,
+        right,
+    }) = condition
+    else {
+        return false;
+    };
     let outer_only = |expr: &Expr| expr.contains_outer() && expr.column_refs().is_empty();
     let inner_only = |expr: &Expr| !expr.contains_outer() && !expr.column_refs().is_empty();
     outer_only(left) && inner_only(right) || inner_only(left) && outer_only(right)
@@ -178,7 +225,9 @@ fn is_equality(condition: &Expr) -> bool {
 fn inlined(expr: Expr, projection: &datafusion::logical_expr::Projection) -> Option<Expr> {
     let places = projection.schema.columns();
     let rewritten = expr.transform_up(|node| {
-        let Expr::Column(column) = &node else { return Ok(Transformed::no(node)) };
+        let Expr::Column(column) = &node else {
+            return Ok(Transformed::no(node));
+        };
         let at = places.iter().position(|place| place == column);
         Ok(match at.and_then(|at| projection.expr.get(at)) {
             Some(source) => Transformed::yes(source.clone().unalias()),
@@ -193,7 +242,10 @@ fn here(expr: Expr) -> Option<Expr> {
     let nested = expr.exists(|node| {
         Ok(matches!(
             node,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+            Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
         ))
     });
     if nested.unwrap_or(true) {
@@ -212,7 +264,11 @@ fn refers_out(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let _ = plan.apply_with_subqueries(|node| {
         found |= node.contains_outer_reference();
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     });
     found
 }

@@ -158,7 +158,13 @@ impl<'a> Binder<'a> {
         let parameters = self
             .parameters
             .into_iter()
-            .map(|ty| if ty.oid == PgType::UNKNOWN.oid { PgType::TEXT } else { ty })
+            .map(|ty| {
+                if ty.oid == PgType::UNKNOWN.oid {
+                    PgType::TEXT
+                } else {
+                    ty
+                }
+            })
             .collect();
         (parameters, self.late)
     }
@@ -194,7 +200,11 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds with another clause in force.
-    fn within<T>(&mut self, clause: Clause, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    fn within<T>(
+        &mut self,
+        clause: Clause,
+        inner: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         let before = std::mem::replace(&mut self.clause, clause);
         let conditional = std::mem::take(&mut self.conditional);
         let result = inner(self);

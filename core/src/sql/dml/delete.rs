@@ -80,7 +80,8 @@ impl Delete {
         }
         let mut second = Vec::new();
         if statement.returning.is_some() && !using.is_empty() {
-            second = matches::columns_of(engine, context, &compiler.parameters, with, using).await?;
+            second =
+                matches::columns_of(engine, context, &compiler.parameters, with, using).await?;
         }
         if let Some(list) = &statement.returning {
             let scope = Scope {
@@ -132,7 +133,14 @@ impl Delete {
     }
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
-        if !begin(context, &self.target, RelationMode::RowExclusive, Verb::Delete).await? {
+        if !begin(
+            context,
+            &self.target,
+            RelationMode::RowExclusive,
+            Verb::Delete,
+        )
+        .await?
+        {
             return Ok(Outcome::Replan);
         }
         let mut changes = Changes::default();
@@ -148,7 +156,9 @@ impl Delete {
                 }
             }
             Search::Query(search) => {
-                let found = search.locked(context, &self.target, RowMode::Update).await?;
+                let found = search
+                    .locked(context, &self.target, RowMode::Update)
+                    .await?;
                 for found in found {
                     context.interrupt.check()?;
                     let newest = context.txn.latest()?;
@@ -158,14 +168,26 @@ impl Delete {
                     let bytes = entry.as_ref().to_vec();
                     drop((entry, newest));
                     let key = &found.row_key;
-                    self.remove(context, &mut changes, &mut returned, key, &bytes, &found.values)?;
+                    self.remove(
+                        context,
+                        &mut changes,
+                        &mut returned,
+                        key,
+                        &bytes,
+                        &found.values,
+                    )?;
                     count = count.saturating_add(1);
                 }
             }
         }
         changes.finish(context).await?;
         returned
-            .finish(context, &self.target, &self.second, format!("DELETE {count}"))
+            .finish(
+                context,
+                &self.target,
+                &self.second,
+                format!("DELETE {count}"),
+            )
             .await
     }
 

@@ -149,8 +149,10 @@ fn rewrite_copy(tokens: &mut Vec<TokenWithSpan>) -> bool {
                     true => vec![Token::LParen, all, Token::RParen],
                     false => vec![all],
                 };
-                let replacement: Vec<TokenWithSpan> =
-                    replacement.into_iter().map(|token| TokenWithSpan { token, span }).collect();
+                let replacement: Vec<TokenWithSpan> = replacement
+                    .into_iter()
+                    .map(|token| TokenWithSpan { token, span })
+                    .collect();
                 tokens.splice(next..=next, replacement);
             }
             _ => {}
@@ -215,13 +217,21 @@ mod tests {
     #[test]
     fn overriding_becomes_a_flag() {
         for (sql, system, user) in [
-            ("INSERT INTO t (id) OVERRIDING SYSTEM VALUE VALUES (1)", true, false),
+            (
+                "INSERT INTO t (id) OVERRIDING SYSTEM VALUE VALUES (1)",
+                true,
+                false,
+            ),
             ("INSERT INTO t OVERRIDING USER VALUE SELECT 1", false, true),
             ("INSERT INTO t VALUES (1)", false, false),
         ] {
             match parse(sql).unwrap() {
                 Statement::Insert(insert) => {
-                    assert_eq!((insert.overwrite, insert.replace_into), (system, user), "{sql}");
+                    assert_eq!(
+                        (insert.overwrite, insert.replace_into),
+                        (system, user),
+                        "{sql}"
+                    );
                 }
                 other => panic!("{other}"),
             }
@@ -236,7 +246,10 @@ mod tests {
             "COPY t TO STDOUT (FORMAT csv, FORCE_QUOTE *, HEADER 'off')",
             "COPY t TO STDOUT CSV HEADER FORCE QUOTE *",
         ] {
-            assert!(matches!(parse(sql).unwrap(), Statement::Copy { .. }), "{sql}");
+            assert!(
+                matches!(parse(sql).unwrap(), Statement::Copy { .. }),
+                "{sql}"
+            );
         }
         match parse("COPY t FROM STDIN (FORMAT csv, HEADER MATCH)").unwrap() {
             Statement::Copy { legacy_options, .. } => assert_eq!(legacy_options, [HEADER_MATCH]),

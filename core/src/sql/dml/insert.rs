@@ -81,10 +81,7 @@ impl Insert {
         };
         refuse(statement)?;
         let ast::TableObject::TableName(name) = &statement.table else {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "INSERT writes a table",
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "INSERT writes a table"));
         };
         let table = writable(name, Verb::Insert, context.catalog, context.info)?;
         let target = Target::new(context.catalog, context.info, &table)?;
@@ -115,7 +112,8 @@ impl Insert {
                 }
                 _ => {
                     let (source, width) = query_source(
-                        engine, context, compiler, &target, &columns, named, overriding, query, with,
+                        engine, context, compiler, &target, &columns, named, overriding, query,
+                        with,
                     )
                     .await?;
                     given.extend(columns.iter().take(width).copied());
@@ -200,7 +198,14 @@ impl Insert {
     }
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
-        if !begin(context, &self.target, RelationMode::RowExclusive, Verb::Insert).await? {
+        if !begin(
+            context,
+            &self.target,
+            RelationMode::RowExclusive,
+            Verb::Insert,
+        )
+        .await?
+        {
             return Ok(Outcome::Replan);
         }
         let mut state = State {
@@ -316,7 +321,13 @@ impl Insert {
             return state.returned.add(context, &values, &[]);
         };
         let resolved = conflict
-            .write(context, &self.target, &mut state.changes, &mut state.touched, &values)
+            .write(
+                context,
+                &self.target,
+                &mut state.changes,
+                &mut state.touched,
+                &values,
+            )
             .await?;
         match resolved {
             Resolved::Inserted => state.returned.add(context, &values, &[])?,
@@ -519,7 +530,10 @@ impl Values<'_> {
             Some(expr) => Ok(Cell::Compiled(expr)),
             None => {
                 self.open.push((row, cell, at, expr.clone()));
-                Ok(Cell::Default(Default::Compiled(Expr::constant(Datum::Null, column.ty))))
+                Ok(Cell::Default(Default::Compiled(Expr::constant(
+                    Datum::Null,
+                    column.ty,
+                ))))
             }
         }
     }
@@ -568,9 +582,10 @@ async fn query_source(
                 both.recursive |= inner.recursive;
                 // The inner names hide the outer ones.
                 both.cte_tables.retain(|cte| {
-                    !inner.cte_tables.iter().any(|other| {
-                        fold(&other.alias.name) == fold(&cte.alias.name)
-                    })
+                    !inner
+                        .cte_tables
+                        .iter()
+                        .any(|other| fold(&other.alias.name) == fold(&cte.alias.name))
                 });
                 both.cte_tables.extend(inner.cte_tables);
                 both
@@ -611,7 +626,10 @@ async fn query_source(
             return Err(generated_always(&column.name, true));
         }
         let literal = aligned && literals.get(n).copied().unwrap_or(false);
-        to.push(Some((*at, Conversion::new(from.ty, literal, &column.name, column.ty)?)));
+        to.push(Some((
+            *at,
+            Conversion::new(from.ty, literal, &column.name, column.ty)?,
+        )));
     }
     let width = plan.columns.len();
     Ok((

@@ -117,7 +117,13 @@ pub async fn prepare(
     let parameters = compiler
         .parameters
         .iter()
-        .map(|ty| if *ty == PgType::UNKNOWN { PgType::TEXT } else { *ty })
+        .map(|ty| {
+            if *ty == PgType::UNKNOWN {
+                PgType::TEXT
+            } else {
+                *ty
+            }
+        })
         .collect();
     Ok(Some(Arc::new(Prepared {
         parameters,

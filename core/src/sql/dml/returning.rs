@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, visit_expressions_mut};
 
-use super::compiled::{Compiler, Env, Expr, Node, Row, Scope, SecondColumn, column_name, projection};
+use super::compiled::{
+    Compiler, Env, Expr, Node, Row, Scope, SecondColumn, column_name, projection,
+};
 use super::target::Target;
 use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
@@ -35,7 +37,9 @@ pub(super) struct Open {
 
 impl Returning {
     pub(super) fn is_compiled(&self) -> bool {
-        self.items.iter().all(|item| matches!(item, Item::Compiled(_)))
+        self.items
+            .iter()
+            .all(|item| matches!(item, Item::Compiled(_)))
     }
 
     /// Compiles a list. The second value holds what is left to the planner; [`Returning::settle`]
@@ -55,13 +59,20 @@ impl Returning {
             if let SelectItem::Wildcard(options) = item {
                 let plain = SelectItem::QualifiedWildcard(
                     ast::SelectItemQualifiedWildcardKind::ObjectName(
-                        vec![Ident::with_quote('"', scope.table.map_or("", |(_, alias)| alias))]
-                            .into(),
+                        vec![Ident::with_quote(
+                            '"',
+                            scope.table.map_or("", |(_, alias)| alias),
+                        )]
+                        .into(),
                     ),
                     options.clone(),
                 );
                 let own = projection(compiler, &[plain], scope).ok_or_else(wildcard)?;
-                let second = scope.second.iter().enumerate().map(|(at, column)| second(at, column));
+                let second = scope
+                    .second
+                    .iter()
+                    .enumerate()
+                    .map(|(at, column)| second(at, column));
                 for (column, expr) in own.into_iter().chain(second) {
                     columns.push(column);
                     items.push(Item::Compiled(expr));
@@ -171,7 +182,9 @@ pub(super) fn rewrite(expr: &mut ast::Expr, scope: Scope<'_>, parameters: usize)
         };
         let folded = fold(&name);
         if let Some((table, alias)) = scope.table {
-            let own = qualifier.as_deref().is_none_or(|qualifier| qualifier == alias);
+            let own = qualifier
+                .as_deref()
+                .is_none_or(|qualifier| qualifier == alias);
             if own && table.column(&folded).is_some() {
                 *expr = ast::Expr::Identifier(name);
                 return ControlFlow::Continue(());
@@ -182,7 +195,9 @@ pub(super) fn rewrite(expr: &mut ast::Expr, scope: Scope<'_>, parameters: usize)
         }
         let found = scope.second.iter().position(|column| {
             column.name == folded
-                && qualifier.as_deref().is_none_or(|qualifier| qualifier == column.qualifier)
+                && qualifier
+                    .as_deref()
+                    .is_none_or(|qualifier| qualifier == column.qualifier)
         });
         if let Some(at) = found {
             let number = parameters.saturating_add(at).saturating_add(1);
@@ -318,8 +333,10 @@ pub(super) async fn evaluate_over(
     execution.parameters.extend(own(values));
     let mut types = context.parameter_types.to_vec();
     types.extend(second.iter().map(|column| column.ty));
-    let live: Vec<Datum<'static>> =
-        target.live(row).map(|datum| datum.clone().into_owned()).collect();
+    let live: Vec<Datum<'static>> = target
+        .live(row)
+        .map(|datum| datum.clone().into_owned())
+        .collect();
     let mut plan = context.plan_context();
     plan.parameters = &types;
     let results = context

@@ -137,7 +137,9 @@ impl Update {
                     table: &statement.table,
                     from,
                 };
-                settle.run(compiler, update.returning.as_mut(), &open).await?;
+                settle
+                    .run(compiler, update.returning.as_mut(), &open)
+                    .await?;
                 return Ok(update);
             }
         }
@@ -195,8 +197,12 @@ impl Update {
                 .get(n.saturating_add(1))
                 .ok_or_else(|| Error::internal("a search gave fewer columns than planned"))?;
             let described = target.column(*column)?;
-            let conversion =
-                Conversion::new(found.ty, is_open_literal(expr), &described.name, described.ty)?;
+            let conversion = Conversion::new(
+                found.ty,
+                is_open_literal(expr),
+                &described.name,
+                described.ty,
+            )?;
             update.sets.push(Set {
                 column: *column,
                 value: SetValue::Planned(n, conversion),
@@ -210,7 +216,9 @@ impl Update {
             table: &statement.table,
             from,
         };
-        settle.run(compiler, update.returning.as_mut(), &open).await?;
+        settle
+            .run(compiler, update.returning.as_mut(), &open)
+            .await?;
         Ok(update)
     }
 
@@ -253,7 +261,14 @@ impl Update {
     }
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
-        if !begin(context, &self.target, RelationMode::RowExclusive, Verb::Update).await? {
+        if !begin(
+            context,
+            &self.target,
+            RelationMode::RowExclusive,
+            Verb::Update,
+        )
+        .await?
+        {
             return Ok(Outcome::Replan);
         }
         let mut changes = Changes::default();
@@ -280,15 +295,27 @@ impl Update {
                     let bytes = entry.as_ref().to_vec();
                     drop((entry, newest));
                     let key = &found.row_key;
-                    self.write(context, &mut changes, &mut returned, key, &bytes, &found.values)
-                        .await?;
+                    self.write(
+                        context,
+                        &mut changes,
+                        &mut returned,
+                        key,
+                        &bytes,
+                        &found.values,
+                    )
+                    .await?;
                     count = count.saturating_add(1);
                 }
             }
         }
         changes.finish(context).await?;
         returned
-            .finish(context, &self.target, &self.second, format!("UPDATE {count}"))
+            .finish(
+                context,
+                &self.target,
+                &self.second,
+                format!("UPDATE {count}"),
+            )
             .await
     }
 
@@ -305,8 +332,10 @@ impl Update {
         let old = self.target.decode(bytes)?;
         let mut new = old.clone();
         for set in &self.sets {
-            let value =
-                set.value.eval(context, &self.target, set.column, &old, planned).await?;
+            let value = set
+                .value
+                .eval(context, &self.target, set.column, &old, planned)
+                .await?;
             if let Some(slot) = new.get_mut(set.column) {
                 *slot = value;
             }
@@ -349,7 +378,11 @@ pub(super) async fn locked_by_key(
         return Ok(None);
     }
     let wait = context.wait();
-    match context.txn.lock_row(target.table.storage, &row_key, mode, wait).await? {
+    match context
+        .txn
+        .lock_row(target.table.storage, &row_key, mode, wait)
+        .await?
+    {
         RowLock::Unchanged => {}
         RowLock::Changed(None) | RowLock::Skipped => return Ok(None),
         RowLock::Changed(Some(newest)) => {
