@@ -10,6 +10,7 @@
 //! | `select` | one SELECT: grouping, windows, DISTINCT |
 //! | `from` | tables, views, joins, functions in FROM |
 //! | `expr` | expressions |
+//! | `subquery`, `correlate` | sub-queries in expressions |
 //! | `operator`, `call`, `aggregate`, `window` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
@@ -17,6 +18,7 @@ mod aggregate;
 mod call;
 mod check;
 mod coerce;
+mod correlate;
 mod expr;
 mod from;
 mod literal;

@@ -455,12 +455,7 @@ impl Binder<'_> {
             self.rename(bound?, &cte.alias)?
         };
         let level = self.frames.len();
-        self.ctes.push(Cte {
-            name,
-            bound,
-            work_table: None,
-            level,
-        });
+        self.ctes.push(Cte { name, bound, level });
         Ok(())
     }
 
@@ -541,7 +536,6 @@ impl Binder<'_> {
                 plan: scan,
                 columns,
             },
-            work_table: Some(work_table.clone()),
             level,
         });
         let second = self.deeper(|binder| binder.body(right, Tail::default(), Place::Arm));

@@ -88,10 +88,11 @@ impl Binder<'_> {
         place: Place,
     ) -> Result<Bound> {
         if let Some(selection) = &select.selection {
-            let condition = self.within(Clause::Where, |binder| {
+            let mut condition = self.within(Clause::Where, |binder| {
                 let typed = binder.expr(selection)?;
                 binder.condition(typed, "WHERE")
             })?;
+            plan = self.correlate(plan, &mut [&mut condition])?;
             plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
         }
         let mut outputs = self.outputs(&select.projection, place)?;
@@ -149,6 +150,7 @@ impl Binder<'_> {
             Key::Output(_) => None,
         }));
         after.extend(distinct_on.iter_mut());
+        plan = self.correlate(plan, &mut after)?;
         plan = windows(plan, &mut after)?;
         plan = unnest(plan, &mut after)?;
         drop(after);
@@ -629,7 +631,7 @@ impl Binder<'_> {
         Ok(aggregated)
     }
 
-    fn next_number(&mut self) -> usize {
+    pub(super) fn next_number(&mut self) -> usize {
         self.next += 1;
         self.next
     }
@@ -818,7 +820,7 @@ fn from_column(column: &OutColumn) -> Output {
 }
 
 /// Replaces the outermost nodes for which `replace` has something.
-fn rewrite(expr: Expr, replace: &mut dyn FnMut(&Expr) -> Option<Expr>) -> Result<Expr> {
+pub(super) fn rewrite(expr: Expr, replace: &mut dyn FnMut(&Expr) -> Option<Expr>) -> Result<Expr> {
     let rewritten = expr.transform_down(|node| {
         Ok(match replace(&node) {
             Some(new) => Transformed::new(new, true, TreeNodeRecursion::Jump),

@@ -273,8 +273,9 @@ impl Binder<'_> {
                 "subquery has too many columns"
             });
         }
-        let mut plan = LogicalPlanBuilder::from(bound.plan);
-        let columns = bound.columns.clone();
+        let inner = self.aliased(bound, "subquery", Vec::new())?;
+        let mut plan = LogicalPlanBuilder::from(inner.plan);
+        let columns = inner.visible;
         for (value, column) in values.into_iter().zip(&columns) {
             let (expr, references) = self.outer_form(value.expr.clone())?;
             for reference in references {

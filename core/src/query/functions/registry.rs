@@ -143,10 +143,6 @@ impl Functions {
         Functions { by_name, system }
     }
 
-    pub fn knows(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
-    }
-
     /// The function that a call means (PostgreSQL's rules for overloads); `None` when there is none.
     pub fn resolve(&self, name: &str, types: &[PgType]) -> Result<Option<Output>> {
         let Some(candidates) = self.by_name.get(name) else {

@@ -195,10 +195,9 @@ pub(super) fn define(all: &mut Definitions) {
     .stable();
     all.add("gen_random_uuid", "", "uuid", |c, _| {
         let mut bytes = c.info.access.random();
-        if let [.., sixth, _, eighth, _, _, _, _, _, _, _] = &mut bytes {
-            *sixth = *sixth & 0x0f | 0x40;
-            *eighth = *eighth & 0x3f | 0x80;
-        }
+        let [.., version, _, variant, _, _, _, _, _, _, _] = &mut bytes;
+        *version = *version & 0x0f | 0x40;
+        *variant = *variant & 0x3f | 0x80;
         Ok(Datum::Uuid(bytes))
     })
     .volatile();

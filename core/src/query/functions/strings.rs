@@ -583,11 +583,7 @@ fn encode(bytes: &[u8], format: &str) -> Result<Datum<'static>> {
 
 fn decode(text: &str, format: &str) -> Result<Datum<'static>> {
     match format {
-        "hex" => match crate::types::text::parse(
-            PgType::BYTEA,
-            &format!("\\x{text}"),
-            &Default::default(),
-        )? {
+        "hex" => match text::parse(PgType::BYTEA, &format!("\\x{text}"), &Default::default())? {
             Datum::Bytea(bytes) => bytea(bytes.into_owned()),
             _ => Ok(Datum::Null),
         },
@@ -601,7 +597,7 @@ fn decode(text: &str, format: &str) -> Result<Datum<'static>> {
                 )),
             }
         }
-        "escape" => match crate::types::text::parse(PgType::BYTEA, text, &Default::default())? {
+        "escape" => match text::parse(PgType::BYTEA, text, &Default::default())? {
             Datum::Bytea(bytes) => bytea(bytes.into_owned()),
             _ => Ok(Datum::Null),
         },
