@@ -301,7 +301,7 @@ impl<const N: usize> Times for [Send; N] {
 fn skip_to_sync(target: &Target) -> Result<(), Failed> {
     let mut client = target.connect()?;
     let messages = [
-        parse("", "SELECT 1/0"),
+        parse("", "SELECT 1 / g FROM generate_series(0, 1) g"),
         bind("", "", &[]),
         execute("", 0),
         parse("", "SELECT 1"),
