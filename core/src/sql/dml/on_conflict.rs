@@ -3,14 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, ConflictTarget, OnConflictAction, SelectItem};
+use datafusion::sql::sqlparser::ast::{self, ConflictTarget, OnConflictAction};
 
 use super::assign::{Assigned, Written, assigned, default_value};
 use super::compiled::{Compiler, Env, Expr, Row, Scope, SecondColumn};
-use super::matches;
-use super::returning::{evaluate_over, rewrite};
+use super::general::General;
 use super::target::{Default, Target};
-use super::update::merge_parameters;
 use super::values::{Conversion, is_open_literal};
 use super::write::{Changes, Unique};
 use crate::catalog::{ConstraintKind, fold};
@@ -35,17 +33,12 @@ struct DoUpdate {
     condition: Option<Value>,
     changed: Vec<bool>,
     mode: RowMode,
-    /// The columns of `excluded`.
-    excluded: Vec<SecondColumn>,
 }
 
 enum Value {
     Compiled(Expr),
-    /// Over the existing row; `excluded`'s columns are parameters.
-    General {
-        expr: Box<ast::Expr>,
-        literal: bool,
-    },
+    /// Planned over the existing row and `excluded`.
+    General { expr: Box<General>, literal: bool },
     Default(Default),
 }
 
@@ -86,11 +79,7 @@ impl OnConflict {
             .map(|column| SecondColumn {
                 qualifier: "excluded".to_owned(),
                 // No name can be empty, so nothing finds a dropped column.
-                name: if column.dropped {
-                    String::new()
-                } else {
-                    column.name.clone()
-                },
+                name: if column.dropped { String::new() } else { column.name.clone() },
                 ty: column.ty,
             })
             .collect();
@@ -121,17 +110,13 @@ impl OnConflict {
                 condition,
                 mode: target.update_mode(&changed),
                 changed,
-                excluded,
             }),
         })
     }
 
     pub(super) fn is_compiled(&self) -> bool {
         let compiled = |value: &Value| {
-            matches!(
-                value,
-                Value::Compiled(_) | Value::Default(Default::Compiled(_))
-            )
+            matches!(value, Value::Compiled(_) | Value::Default(Default::Compiled(_)))
         };
         self.update.as_ref().is_none_or(|update| {
             update.sets.iter().all(|(_, value)| compiled(value))
@@ -150,16 +135,9 @@ impl OnConflict {
     ) -> Result<Resolved> {
         target.check(context, values).await?;
         for _ in 0..MAX_TRIES {
-            let Some(conflict) = target
-                .find_conflict(context, values, &self.arbiters)
-                .await?
-            else {
-                target
-                    .check_other_unique(context, values, &self.arbiters)
-                    .await?;
-                let row_key = target
-                    .insert(context, changes, values, Unique::Checked)
-                    .await?;
+            let Some(conflict) = target.find_conflict(context, values, &self.arbiters).await? else {
+                target.check_other_unique(context, values, &self.arbiters).await?;
+                let row_key = target.insert(context, changes, values, Unique::Checked).await?;
                 if self.update.is_some() {
                     touched.insert(row_key);
                 }
@@ -181,10 +159,7 @@ impl OnConflict {
                 ));
             }
             let wait = context.wait();
-            context
-                .txn
-                .lock_row(target.table.storage, &row_key, update.mode, wait)
-                .await?;
+            context.txn.lock_row(target.table.storage, &row_key, update.mode, wait).await?;
             let newest = context.txn.latest()?;
             let Some(entry) = newest.get(target.table.storage, &row_key)? else {
                 continue;
@@ -196,9 +171,7 @@ impl OnConflict {
                 // Its value changed before the lock was granted: it is no conflict any more.
                 continue;
             }
-            return update
-                .apply(context, target, changes, touched, &row_key, &old, values)
-                .await;
+            return update.apply(context, target, changes, touched, &row_key, &old, values).await;
         }
         Err(Error::new(
             SqlState::SERIALIZATION_FAILURE,
@@ -211,11 +184,7 @@ impl OnConflict {
 /// REPEATABLE READ may not ignore a row because of one that it cannot see.
 fn check_visible(context: &mut Context<'_>, target: &Target, row_key: &[u8]) -> Result<()> {
     if context.txn.options().isolation == Isolation::ReadCommitted
-        || context
-            .txn
-            .view()?
-            .get(target.table.storage, row_key)?
-            .is_some()
+        || context.txn.view()?.get(target.table.storage, row_key)?.is_some()
     {
         return Ok(());
     }
@@ -229,20 +198,14 @@ fn same_key(target: &Target, index: usize, old: &[Datum<'_>], new: &[Datum<'_>])
     let Some(index) = target.indexes.get(index) else {
         return false;
     };
-    index
-        .columns
-        .iter()
-        .all(|at| match (old.get(*at), new.get(*at)) {
-            (Some(old), Some(new)) => crate::types::ops::compare(old, new).is_eq(),
-            _ => false,
-        })
+    index.columns.iter().all(|at| match (old.get(*at), new.get(*at)) {
+        (Some(old), Some(new)) => crate::types::ops::compare(old, new).is_eq(),
+        _ => false,
+    })
 }
 
 impl DoUpdate {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the row, its replacement and the statement"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the row, its replacement and the statement")]
     async fn apply(
         &self,
         context: &mut Context<'_>,
@@ -254,9 +217,7 @@ impl DoUpdate {
         excluded: &[Datum<'static>],
     ) -> Result<Resolved> {
         if let Some(condition) = &self.condition {
-            let value = self
-                .eval(context, target, None, condition, old, excluded)
-                .await?;
+            let value = self.eval(context, target, None, condition, old, excluded).await?;
             if value != Datum::Bool(true) {
                 return Ok(Resolved::Skipped);
             }
@@ -264,16 +225,12 @@ impl DoUpdate {
         let mut new: Vec<Datum<'static>> =
             old.iter().map(|datum| datum.clone().into_owned()).collect();
         for (column, value) in &self.sets {
-            let value = self
-                .eval(context, target, Some(*column), value, old, excluded)
-                .await?;
+            let value = self.eval(context, target, Some(*column), value, old, excluded).await?;
             if let Some(slot) = new.get_mut(*column) {
                 *slot = value;
             }
         }
-        let key = target
-            .update(context, changes, row_key, old, &new, &self.changed)
-            .await?;
+        let key = target.update(context, changes, row_key, old, &new, &self.changed).await?;
         touched.insert(key);
         Ok(Resolved::Updated(new))
     }
@@ -300,14 +257,10 @@ impl DoUpdate {
                 default_value(context, target, column.unwrap_or(0), expr).await
             }
             Value::General { expr, literal } => {
-                let expressions = std::slice::from_ref(expr.as_ref());
-                let results =
-                    evaluate_over(context, target, expressions, &self.excluded, old, excluded)
-                        .await?;
-                let (value, ty) = results
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| Error::internal("an expression gave no value"))?;
+                let view = context.txn.view()?;
+                let value = expr.eval(context, view, old, excluded).await?.pop();
+                let value = value.ok_or_else(|| Error::internal("an expression gave no value"))?;
+                let ty = expr.types().next().unwrap_or(PgType::TEXT);
                 let Some(column) = column else {
                     return Ok(value);
                 };
@@ -333,11 +286,17 @@ impl Prepare<'_> {
         Scope {
             table: Some((&self.target.table, self.alias)),
             second: self.excluded,
-            plain_second: false,
+            // Both rows have every column: a plain name is ambiguous.
+            plain_second: true,
         }
     }
 
-    async fn value(&self, compiler: &mut Compiler<'_>, at: usize, value: Written) -> Result<Value> {
+    async fn value(
+        &self,
+        compiler: &mut Compiler<'_>,
+        at: usize,
+        value: Written,
+    ) -> Result<Value> {
         let column = self.target.column(at)?;
         let expr = match value {
             Written::Default => {
@@ -349,16 +308,17 @@ impl Prepare<'_> {
         if let Some(expr) = compiler.assign(&expr, self.scope(), &column.name, column.ty)? {
             return Ok(Value::Compiled(expr));
         }
-        let ty = self.planned_type(compiler, &expr).await?;
-        Conversion::new(ty, is_open_literal(&expr), &column.name, column.ty)?;
-        Ok(self.general(compiler, expr))
+        let literal = is_open_literal(&expr);
+        let (expr, ty) = self.general(compiler, expr).await?;
+        Conversion::new(ty, literal, &column.name, column.ty)?;
+        Ok(Value::General { expr, literal })
     }
 
     async fn condition(&self, compiler: &mut Compiler<'_>, expr: &ast::Expr) -> Result<Value> {
         if let Some(expr) = compiler.condition(expr, self.scope()) {
             return Ok(Value::Compiled(expr));
         }
-        let ty = self.planned_type(compiler, expr).await?;
+        let (expr, ty) = self.general(compiler, expr.clone()).await?;
         if ty != PgType::BOOL {
             return Err(Error::new(
                 SqlState::DATATYPE_MISMATCH,
@@ -368,53 +328,31 @@ impl Prepare<'_> {
                 ),
             ));
         }
-        Ok(self.general(compiler, expr.clone()))
+        Ok(Value::General {
+            expr,
+            literal: false,
+        })
     }
 
-    fn general(&self, compiler: &Compiler<'_>, mut expr: ast::Expr) -> Value {
-        let literal = is_open_literal(&expr);
-        rewrite(&mut expr, self.scope(), compiler.parameters.len());
-        Value::General {
-            expr: Box::new(expr),
-            literal,
-        }
-    }
-
-    /// The type that the planner gives an expression over the table and `excluded`.
-    async fn planned_type(&self, compiler: &mut Compiler<'_>, expr: &ast::Expr) -> Result<PgType> {
-        let table = &self.target.table;
-        let name = |alias: &str| {
-            format!(
-                "{}.{} AS {}",
-                crate::catalog::quote(&self.target.schema),
-                crate::catalog::quote(&table.name),
-                crate::catalog::quote(alias),
-            )
-        };
-        let from = format!("{}, {}", name(self.alias), name("excluded"));
-        let from = matches::from_items(&from)?;
-        let item = SelectItem::UnnamedExpr(expr.clone());
-        // `excluded` must be named, but as a table of the same shape it makes plain names
-        // ambiguous: those are the target's.
-        let item = match item {
-            SelectItem::UnnamedExpr(mut expr) => {
-                super::returning::qualify(&mut expr, table, self.alias);
-                SelectItem::UnnamedExpr(expr)
-            }
-            other => other,
-        };
-        let query = matches::query(None, vec![item], from, None)?;
-        let context = PlanContext {
-            parameters: &compiler.parameters,
-            row_keys: &[],
-            ..self.context.clone()
-        };
-        let plan = self.engine.query.plan(&query, &context).await?;
-        merge_parameters(compiler, &plan.parameters);
-        plan.columns
-            .first()
-            .map(|column| column.ty)
-            .ok_or_else(|| Error::internal("an expression has no type"))
+    /// Leaves an expression to the planner.
+    async fn general(
+        &self,
+        compiler: &mut Compiler<'_>,
+        expr: ast::Expr,
+    ) -> Result<(Box<General>, PgType)> {
+        let general = General::plan(
+            self.engine,
+            self.context,
+            compiler,
+            self.target,
+            self.alias,
+            self.excluded,
+            vec![expr],
+        )
+        .await?;
+        let ty = general.types().next();
+        let ty = ty.ok_or_else(|| Error::internal("an expression has no type"))?;
+        Ok((Box::new(general), ty))
     }
 }
 
@@ -423,13 +361,7 @@ impl Prepare<'_> {
 /// # Errors
 /// 42P10 when there is none, 42704 for an unknown constraint, 42703 for an unknown column.
 fn arbiters(wanted: Option<&ConflictTarget>, target: &Target) -> Result<Vec<usize>> {
-    let unique = || {
-        target
-            .indexes
-            .iter()
-            .enumerate()
-            .filter(|(_, index)| index.unique)
-    };
+    let unique = || target.indexes.iter().enumerate().filter(|(_, index)| index.unique);
     match wanted {
         None => Ok(unique().map(|(at, _)| at).collect()),
         Some(ConflictTarget::Columns(names)) => {
@@ -461,11 +393,7 @@ fn arbiters(wanted: Option<&ConflictTarget>, target: &Target) -> Result<Vec<usiz
         }
         Some(ConflictTarget::OnConstraint(name)) => {
             let name = super::names::parts(name).pop().unwrap_or_default();
-            let constraint = target
-                .table
-                .constraints
-                .iter()
-                .find(|found| found.name == name);
+            let constraint = target.table.constraints.iter().find(|found| found.name == name);
             let index = match constraint.map(|constraint| &constraint.kind) {
                 Some(ConstraintKind::PrimaryKey { index } | ConstraintKind::Unique { index }) => {
                     *index
