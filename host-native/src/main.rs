@@ -1,5 +1,6 @@
 //! The command `omendb`: reads the command line and the settings, and starts what was asked for.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,10 +46,8 @@ struct Source {
 }
 
 #[derive(Args)]
-#[command(
-    after_help = "Every setting can also stand in omendb.toml, or in an environment variable \
-    OMENDB_<SETTING>, such as OMENDB_SUPERUSER_PASSWORD. See omendb.example.toml."
-)]
+#[command(after_help = "Every setting can also stand in omendb.toml, or in an environment variable \
+    OMENDB_<SETTING>, such as OMENDB_SUPERUSER_PASSWORD. See omendb.example.toml.")]
 struct ServeArgs {
     #[command(flatten)]
     source: Source,
@@ -90,9 +89,7 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Serve(args) => {
             let config = load(args.source.config, &args.flags)?;
             start_log(&config)?;
-            runtime(&config)?
-                .block_on(serve::serve(config))
-                .map(|()| ExitCode::SUCCESS)
+            runtime(&config)?.block_on(serve::serve(config)).map(|()| ExitCode::SUCCESS)
         }
         Command::Sql(args) => {
             let mut config = load(args.config, &args.flags)?;
@@ -142,6 +139,7 @@ fn start_log(config: &Config) -> Result<(), String> {
         .map_err(|error| format!("log: \"{}\" is not a log filter: {error}", config.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.init(),

@@ -67,7 +67,9 @@ impl Cache {
         }
         let digest: Digest = hash.finalize().into();
         let known = |own: &[(Digest, Arc<Catalog>)]| {
-            own.iter().find(|(it, _)| *it == digest).map(|(_, catalog)| catalog.clone())
+            own.iter()
+                .find(|(it, _)| *it == digest)
+                .map(|(_, catalog)| catalog.clone())
         };
         if let Some(found) = known(&self.own.lock()) {
             return Ok(found);

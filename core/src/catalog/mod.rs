@@ -24,8 +24,8 @@ pub use names::{
 pub use object::Object;
 pub use objects::*;
 pub use sequences::{Sequences, row_id_mark, sequence_mark};
-pub use system::{system_relation, system_relation_name};
 pub use store::{bootstrap, object_row_key, relation_name_lock, role_name_lock, schema_name_lock};
+pub use system::{system_relation, system_relation_name};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

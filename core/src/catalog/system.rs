@@ -30,7 +30,10 @@ fn names() -> &'static Names {
 
 /// OID of a system table.
 pub fn system_relation(schema: &str, name: &str) -> Option<u32> {
-    names().by_name.get(format!("{schema}.{name}").as_str()).copied()
+    names()
+        .by_name
+        .get(format!("{schema}.{name}").as_str())
+        .copied()
 }
 
 /// `schema.name` of a system table; those of `pg_catalog` without their schema, which every search

@@ -39,13 +39,18 @@ fn open(disk: &Disk) -> Transactions {
         entropy: Arc::new(Still),
         committer: Committer::Inline,
     };
-    let options = Options { cache_bytes: 1 << 20 };
+    let options = Options {
+        cache_bytes: 1 << 20,
+    };
     let store = Store::open(disk.backend(), &options, env.clone()).unwrap();
     Transactions::new(store, env)
 }
 
 fn begin(transactions: &Transactions) -> Transaction {
-    let options = BeginOptions { isolation: Isolation::ReadCommitted, read_only: false };
+    let options = BeginOptions {
+        isolation: Isolation::ReadCommitted,
+        read_only: false,
+    };
     transactions.begin(options, Interrupt::default())
 }
 
@@ -78,29 +83,43 @@ fn a_version_is_read_once_and_own_writes_show() {
     let cache = Cache::default();
     let mut txn = begin(&transactions);
     let before = cache.catalog(&txn.view().unwrap()).unwrap();
-    let again = cache.catalog(&begin(&transactions).view().unwrap()).unwrap();
+    let again = cache
+        .catalog(&begin(&transactions).view().unwrap())
+        .unwrap();
     assert!(Arc::ptr_eq(&before, &again));
     assert!(before.role("postgres").is_some_and(|role| role.superuser));
 
     let mut changed = before.as_ref().clone();
     let made = Object::Sequence(Arc::new(sequence(20_000, "s")));
     changed.put(&mut txn, made).unwrap();
-    changed.set_comment(&mut txn, 20_000, 0, Some("counts")).unwrap();
+    changed
+        .set_comment(&mut txn, 20_000, 0, Some("counts"))
+        .unwrap();
     let path = SearchPath(Arc::from(vec!["public".to_owned()]));
     let name = QualifiedName::new(None, "s");
     let own = cache.catalog(&txn.view().unwrap()).unwrap();
     assert_eq!(own.resolve_sequence(&name, &path).unwrap().oid, 20_000);
     assert_eq!(own.comment(20_000, 0), Some("counts"));
     let twice = cache.catalog(&txn.view().unwrap()).unwrap();
-    assert!(Arc::ptr_eq(&own, &twice), "unchanged own writes are read once");
-    let others = cache.catalog(&begin(&transactions).view().unwrap()).unwrap();
+    assert!(
+        Arc::ptr_eq(&own, &twice),
+        "unchanged own writes are read once"
+    );
+    let others = cache
+        .catalog(&begin(&transactions).view().unwrap())
+        .unwrap();
     assert!(Arc::ptr_eq(&before, &others));
     block_on(txn.commit()).unwrap();
 
-    let after = cache.catalog(&begin(&transactions).view().unwrap()).unwrap();
+    let after = cache
+        .catalog(&begin(&transactions).view().unwrap())
+        .unwrap();
     assert_eq!(after.resolve_sequence(&name, &path).unwrap().oid, 20_000);
     let error = after.resolve_table(&name, &path).unwrap_err();
-    assert_eq!((error.state().code(), error.message()), ("42809", "\"s\" is not a table"));
+    assert_eq!(
+        (error.state().code(), error.message()),
+        ("42809", "\"s\" is not a table")
+    );
 }
 
 #[test]
@@ -133,12 +152,25 @@ fn counters_never_repeat_after_a_restart() {
 fn setval_and_the_end() {
     let transactions = open(&Disk::default());
     let sequences = Sequences::new(transactions.store().clone());
-    let short = Sequence { maximum: 3, ..sequence(20_000, "s") };
+    let short = Sequence {
+        maximum: 3,
+        ..sequence(20_000, "s")
+    };
     sequences.set_value(&short, 3, false).unwrap();
     assert_eq!(sequences.last_value(&short).unwrap(), (3, false));
     assert_eq!(sequences.next_value(&short).unwrap(), 3);
     let error = sequences.next_value(&short).unwrap_err();
     assert_eq!(error.state().code(), "2200H");
-    assert_eq!(error.message(), "nextval: reached maximum value of sequence \"s\" (3)");
-    assert_eq!(sequences.set_value(&short, 4, true).unwrap_err().state().code(), "22003");
+    assert_eq!(
+        error.message(),
+        "nextval: reached maximum value of sequence \"s\" (3)"
+    );
+    assert_eq!(
+        sequences
+            .set_value(&short, 4, true)
+            .unwrap_err()
+            .state()
+            .code(),
+        "22003"
+    );
 }

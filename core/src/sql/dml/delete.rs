@@ -68,7 +68,8 @@ impl Delete {
         }
         let mut second = Vec::new();
         if statement.returning.is_some() && !using.is_empty() {
-            second = matches::columns_of(engine, context, &compiler.parameters, with, using).await?;
+            second =
+                matches::columns_of(engine, context, &compiler.parameters, with, using).await?;
         }
         let returning = match &statement.returning {
             None => None,
@@ -115,7 +116,14 @@ impl Delete {
     }
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
-        if !begin(context, &self.target, RelationMode::RowExclusive, Verb::Delete).await? {
+        if !begin(
+            context,
+            &self.target,
+            RelationMode::RowExclusive,
+            Verb::Delete,
+        )
+        .await?
+        {
             return Ok(Outcome::Replan);
         }
         let mut changes = Changes::default();
@@ -132,7 +140,9 @@ impl Delete {
                 }
             }
             Search::Query(search) => {
-                let found = search.locked(context, &self.target, RowMode::Update).await?;
+                let found = search
+                    .locked(context, &self.target, RowMode::Update)
+                    .await?;
                 for found in found {
                     context.interrupt.check()?;
                     let newest = context.txn.latest()?;
@@ -142,8 +152,15 @@ impl Delete {
                     let bytes = entry.as_ref().to_vec();
                     drop((entry, newest));
                     let key = &found.row_key;
-                    self.remove(context, &mut changes, &mut returned, key, &bytes, &found.values)
-                        .await?;
+                    self.remove(
+                        context,
+                        &mut changes,
+                        &mut returned,
+                        key,
+                        &bytes,
+                        &found.values,
+                    )
+                    .await?;
                     count = count.saturating_add(1);
                 }
             }

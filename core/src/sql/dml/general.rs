@@ -54,9 +54,10 @@ impl General {
             }
         }
         for qualifier in qualifiers {
-            let named = second.iter().enumerate().filter(|(_, column)| {
-                column.qualifier == qualifier && !column.name.is_empty()
-            });
+            let named = second
+                .iter()
+                .enumerate()
+                .filter(|(_, column)| column.qualifier == qualifier && !column.name.is_empty());
             let named = named.map(|(at, column)| (at, column.name.as_str()));
             from.push(derived(first, named, qualifier));
         }
@@ -101,7 +102,11 @@ impl General {
     ) -> Result<Vec<Datum<'static>>> {
         let mut parameters = context.parameters.to_vec();
         parameters.resize(self.parameters, Datum::Null);
-        parameters.extend(row.iter().chain(second).map(|datum| datum.clone().into_owned()));
+        parameters.extend(
+            row.iter()
+                .chain(second)
+                .map(|datum| datum.clone().into_owned()),
+        );
         let execution = Execution {
             view,
             info: context.info.clone(),

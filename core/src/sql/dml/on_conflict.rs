@@ -38,7 +38,10 @@ struct DoUpdate {
 enum Value {
     Compiled(Expr),
     /// Planned over the existing row and `excluded`.
-    General { expr: Box<General>, literal: bool },
+    General {
+        expr: Box<General>,
+        literal: bool,
+    },
     Default(Default),
 }
 
@@ -79,7 +82,11 @@ impl OnConflict {
             .map(|column| SecondColumn {
                 qualifier: "excluded".to_owned(),
                 // No name can be empty, so nothing finds a dropped column.
-                name: if column.dropped { String::new() } else { column.name.clone() },
+                name: if column.dropped {
+                    String::new()
+                } else {
+                    column.name.clone()
+                },
                 ty: column.ty,
             })
             .collect();
@@ -116,7 +123,10 @@ impl OnConflict {
 
     pub(super) fn is_compiled(&self) -> bool {
         let compiled = |value: &Value| {
-            matches!(value, Value::Compiled(_) | Value::Default(Default::Compiled(_)))
+            matches!(
+                value,
+                Value::Compiled(_) | Value::Default(Default::Compiled(_))
+            )
         };
         self.update.as_ref().is_none_or(|update| {
             update.sets.iter().all(|(_, value)| compiled(value))
@@ -135,9 +145,16 @@ impl OnConflict {
     ) -> Result<Resolved> {
         target.check(context, values).await?;
         for _ in 0..MAX_TRIES {
-            let Some(conflict) = target.find_conflict(context, values, &self.arbiters).await? else {
-                target.check_other_unique(context, values, &self.arbiters).await?;
-                let row_key = target.insert(context, changes, values, Unique::Checked).await?;
+            let Some(conflict) = target
+                .find_conflict(context, values, &self.arbiters)
+                .await?
+            else {
+                target
+                    .check_other_unique(context, values, &self.arbiters)
+                    .await?;
+                let row_key = target
+                    .insert(context, changes, values, Unique::Checked)
+                    .await?;
                 if self.update.is_some() {
                     touched.insert(row_key);
                 }
@@ -159,7 +176,10 @@ impl OnConflict {
                 ));
             }
             let wait = context.wait();
-            context.txn.lock_row(target.table.storage, &row_key, update.mode, wait).await?;
+            context
+                .txn
+                .lock_row(target.table.storage, &row_key, update.mode, wait)
+                .await?;
             let newest = context.txn.latest()?;
             let Some(entry) = newest.get(target.table.storage, &row_key)? else {
                 continue;
@@ -171,7 +191,9 @@ impl OnConflict {
                 // Its value changed before the lock was granted: it is no conflict any more.
                 continue;
             }
-            return update.apply(context, target, changes, touched, &row_key, &old, values).await;
+            return update
+                .apply(context, target, changes, touched, &row_key, &old, values)
+                .await;
         }
         Err(Error::new(
             SqlState::SERIALIZATION_FAILURE,
@@ -184,7 +206,11 @@ impl OnConflict {
 /// REPEATABLE READ may not ignore a row because of one that it cannot see.
 fn check_visible(context: &mut Context<'_>, target: &Target, row_key: &[u8]) -> Result<()> {
     if context.txn.options().isolation == Isolation::ReadCommitted
-        || context.txn.view()?.get(target.table.storage, row_key)?.is_some()
+        || context
+            .txn
+            .view()?
+            .get(target.table.storage, row_key)?
+            .is_some()
     {
         return Ok(());
     }
@@ -198,14 +224,20 @@ fn same_key(target: &Target, index: usize, old: &[Datum<'_>], new: &[Datum<'_>])
     let Some(index) = target.indexes.get(index) else {
         return false;
     };
-    index.columns.iter().all(|at| match (old.get(*at), new.get(*at)) {
-        (Some(old), Some(new)) => crate::types::ops::compare(old, new).is_eq(),
-        _ => false,
-    })
+    index
+        .columns
+        .iter()
+        .all(|at| match (old.get(*at), new.get(*at)) {
+            (Some(old), Some(new)) => crate::types::ops::compare(old, new).is_eq(),
+            _ => false,
+        })
 }
 
 impl DoUpdate {
-    #[expect(clippy::too_many_arguments, reason = "the row, its replacement and the statement")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the row, its replacement and the statement"
+    )]
     async fn apply(
         &self,
         context: &mut Context<'_>,
@@ -217,7 +249,9 @@ impl DoUpdate {
         excluded: &[Datum<'static>],
     ) -> Result<Resolved> {
         if let Some(condition) = &self.condition {
-            let value = self.eval(context, target, None, condition, old, excluded).await?;
+            let value = self
+                .eval(context, target, None, condition, old, excluded)
+                .await?;
             if value != Datum::Bool(true) {
                 return Ok(Resolved::Skipped);
             }
@@ -225,12 +259,16 @@ impl DoUpdate {
         let mut new: Vec<Datum<'static>> =
             old.iter().map(|datum| datum.clone().into_owned()).collect();
         for (column, value) in &self.sets {
-            let value = self.eval(context, target, Some(*column), value, old, excluded).await?;
+            let value = self
+                .eval(context, target, Some(*column), value, old, excluded)
+                .await?;
             if let Some(slot) = new.get_mut(*column) {
                 *slot = value;
             }
         }
-        let key = target.update(context, changes, row_key, old, &new, &self.changed).await?;
+        let key = target
+            .update(context, changes, row_key, old, &new, &self.changed)
+            .await?;
         touched.insert(key);
         Ok(Resolved::Updated(new))
     }
@@ -291,12 +329,7 @@ impl Prepare<'_> {
         }
     }
 
-    async fn value(
-        &self,
-        compiler: &mut Compiler<'_>,
-        at: usize,
-        value: Written,
-    ) -> Result<Value> {
+    async fn value(&self, compiler: &mut Compiler<'_>, at: usize, value: Written) -> Result<Value> {
         let column = self.target.column(at)?;
         let expr = match value {
             Written::Default => {
@@ -361,7 +394,13 @@ impl Prepare<'_> {
 /// # Errors
 /// 42P10 when there is none, 42704 for an unknown constraint, 42703 for an unknown column.
 fn arbiters(wanted: Option<&ConflictTarget>, target: &Target) -> Result<Vec<usize>> {
-    let unique = || target.indexes.iter().enumerate().filter(|(_, index)| index.unique);
+    let unique = || {
+        target
+            .indexes
+            .iter()
+            .enumerate()
+            .filter(|(_, index)| index.unique)
+    };
     match wanted {
         None => Ok(unique().map(|(at, _)| at).collect()),
         Some(ConflictTarget::Columns(names)) => {
@@ -393,7 +432,11 @@ fn arbiters(wanted: Option<&ConflictTarget>, target: &Target) -> Result<Vec<usiz
         }
         Some(ConflictTarget::OnConstraint(name)) => {
             let name = super::names::parts(name).pop().unwrap_or_default();
-            let constraint = target.table.constraints.iter().find(|found| found.name == name);
+            let constraint = target
+                .table
+                .constraints
+                .iter()
+                .find(|found| found.name == name);
             let index = match constraint.map(|constraint| &constraint.kind) {
                 Some(ConstraintKind::PrimaryKey { index } | ConstraintKind::Unique { index }) => {
                     *index

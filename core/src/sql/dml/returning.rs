@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem};
 
-use super::compiled::{Compiler, Env, Expr, Node, Row, Scope, SecondColumn, column_name, projection};
+use super::compiled::{
+    Compiler, Env, Expr, Node, Row, Scope, SecondColumn, column_name, projection,
+};
 use super::general::General;
 use super::names::refuse_aggregates;
 use super::target::Target;
@@ -59,13 +61,20 @@ impl Returning {
             if let SelectItem::Wildcard(options) = item {
                 let plain = SelectItem::QualifiedWildcard(
                     ast::SelectItemQualifiedWildcardKind::ObjectName(
-                        vec![Ident::with_quote('"', scope.table.map_or("", |(_, alias)| alias))]
-                            .into(),
+                        vec![Ident::with_quote(
+                            '"',
+                            scope.table.map_or("", |(_, alias)| alias),
+                        )]
+                        .into(),
                     ),
                     options.clone(),
                 );
                 let own = projection(compiler, &[plain], scope).ok_or_else(wildcard)?;
-                let second = scope.second.iter().enumerate().map(|(at, column)| second(at, column));
+                let second = scope
+                    .second
+                    .iter()
+                    .enumerate()
+                    .map(|(at, column)| second(at, column));
                 for (column, expr) in own.into_iter().chain(second) {
                     columns.push(column);
                     items.push(Item::Compiled(expr));
@@ -117,9 +126,16 @@ impl Returning {
         }
         let mut general = None;
         if !open.is_empty() {
-            let planned =
-                General::plan(engine, context, compiler, target, alias, second_columns, open)
-                    .await?;
+            let planned = General::plan(
+                engine,
+                context,
+                compiler,
+                target,
+                alias,
+                second_columns,
+                open,
+            )
+            .await?;
             let mut types = planned.types();
             for (item, column) in items.iter().zip(&mut columns) {
                 if let Item::General = item {
@@ -167,10 +183,7 @@ pub(super) struct Returned<'r> {
 }
 
 impl<'r> Returned<'r> {
-    pub(super) fn new(
-        context: &mut Context<'_>,
-        returning: Option<&'r Returning>,
-    ) -> Result<Self> {
+    pub(super) fn new(context: &mut Context<'_>, returning: Option<&'r Returning>) -> Result<Self> {
         let view = match returning {
             Some(list) if !list.is_compiled() => Some(context.txn.view()?),
             _ => None,
@@ -193,9 +206,7 @@ impl<'r> Returned<'r> {
             return Ok(());
         };
         let general = match (&returning.general, &self.view) {
-            (Some(general), Some(view)) => {
-                general.eval(context, view.clone(), row, second).await?
-            }
+            (Some(general), Some(view)) => general.eval(context, view.clone(), row, second).await?,
             _ => Vec::new(),
         };
         let mut general = general.into_iter();

@@ -138,8 +138,8 @@ impl Update {
         }
         if let Some(list) = &statement.returning {
             let second = &update.second;
-            let list =
-                Returning::prepare(engine, context, compiler, list, &target, &alias, second).await?;
+            let list = Returning::prepare(engine, context, compiler, list, &target, &alias, second)
+                .await?;
             update.returning = Some(list);
         }
         let values: Vec<SelectItem> = planned
@@ -182,8 +182,12 @@ impl Update {
                 .get(n.saturating_add(1))
                 .ok_or_else(|| Error::internal("a search gave fewer columns than planned"))?;
             let described = target.column(*column)?;
-            let conversion =
-                Conversion::new(found.ty, is_open_literal(expr), &described.name, described.ty)?;
+            let conversion = Conversion::new(
+                found.ty,
+                is_open_literal(expr),
+                &described.name,
+                described.ty,
+            )?;
             update.sets.push(Set {
                 column: *column,
                 value: SetValue::Planned(n, conversion),
@@ -233,7 +237,14 @@ impl Update {
     }
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
-        if !begin(context, &self.target, RelationMode::RowExclusive, Verb::Update).await? {
+        if !begin(
+            context,
+            &self.target,
+            RelationMode::RowExclusive,
+            Verb::Update,
+        )
+        .await?
+        {
             return Ok(Outcome::Replan);
         }
         let mut changes = Changes::default();
@@ -260,8 +271,15 @@ impl Update {
                     let bytes = entry.as_ref().to_vec();
                     drop((entry, newest));
                     let key = &found.row_key;
-                    self.write(context, &mut changes, &mut returned, key, &bytes, &found.values)
-                        .await?;
+                    self.write(
+                        context,
+                        &mut changes,
+                        &mut returned,
+                        key,
+                        &bytes,
+                        &found.values,
+                    )
+                    .await?;
                     count = count.saturating_add(1);
                 }
             }
@@ -283,8 +301,10 @@ impl Update {
         let old = self.target.decode(bytes)?;
         let mut new = old.clone();
         for set in &self.sets {
-            let value =
-                set.value.eval(context, &self.target, set.column, &old, planned).await?;
+            let value = set
+                .value
+                .eval(context, &self.target, set.column, &old, planned)
+                .await?;
             if let Some(slot) = new.get_mut(set.column) {
                 *slot = value;
             }
@@ -327,7 +347,11 @@ pub(super) async fn locked_by_key(
         return Ok(None);
     }
     let wait = context.wait();
-    match context.txn.lock_row(target.table.storage, &row_key, mode, wait).await? {
+    match context
+        .txn
+        .lock_row(target.table.storage, &row_key, mode, wait)
+        .await?
+    {
         RowLock::Unchanged => {}
         RowLock::Changed(None) | RowLock::Skipped => return Ok(None),
         RowLock::Changed(Some(newest)) => {
