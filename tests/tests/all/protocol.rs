@@ -835,10 +835,9 @@ fn hostile_binary(target: &Target) -> Result<(), Failed> {
             let got = exchange(&mut client, &messages)?;
             let fine = got == "12DCZI"
                 || (got.starts_with("1E(") || got.starts_with("12E(")) && got.ends_with("ZI");
-            ensure(
-                fine && !got.contains("XX000"),
-                format!("type {oid}, value {value:?}: {got}"),
-            )?;
+            // PostgreSQL itself says XX000 to an unknown version of jsonb.
+            let fine = fine && (oid == 3802 || !got.contains("XX000"));
+            ensure(fine, format!("type {oid}, value {value:?}: {got}"))?;
         }
     }
     Ok(())
