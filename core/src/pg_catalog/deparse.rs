@@ -44,6 +44,7 @@ pub fn constraint_definition(
     path: &SearchPath,
     table: &Table,
     constraint: &Constraint,
+    pretty: bool,
 ) -> String {
     let list = |table: &Table, columns: &[usize]| {
         let names: Vec<String> = columns
@@ -60,7 +61,7 @@ pub fn constraint_definition(
         ConstraintKind::PrimaryKey { index } => format!("PRIMARY KEY ({})", key(*index)),
         ConstraintKind::Unique { index } => format!("UNIQUE ({})", key(*index)),
         ConstraintKind::Check { expression } => {
-            format!("CHECK ({})", expression_text(table, expression))
+            format!("CHECK ({})", expression_text(table, expression, pretty))
         }
         ConstraintKind::ForeignKey(it) => {
             let Some(parent) = catalog.table(it.table) else {
@@ -113,7 +114,7 @@ pub(super) fn default_text(catalog: &Catalog, info: &SessionInfo, stored: &str) 
             }
             ControlFlow::Continue(())
         });
-    Deparser { table: None }.text(&expr)
+    Deparser { table: None, pretty: false }.text(&expr)
 }
 
 fn shorten(catalog: &Catalog, info: &SessionInfo, name: &str) -> String {
@@ -133,9 +134,10 @@ fn shorten(catalog: &Catalog, info: &SessionInfo, name: &str) -> String {
 }
 
 /// A stored expression over the columns of `table`, as PostgreSQL writes it.
-pub fn expression_text(table: &Table, stored: &str) -> String {
+/// With `pretty`, parentheses that precedence makes needless are left out.
+pub fn expression_text(table: &Table, stored: &str, pretty: bool) -> String {
     match parse(stored) {
-        Some(expr) => Deparser { table: Some(table) }.text(&expr),
+        Some(expr) => Deparser { table: Some(table), pretty }.text(&expr),
         None => stored.to_owned(),
     }
 }
@@ -168,6 +170,7 @@ fn parse(stored: &str) -> Option<Expr> {
 /// it was given.
 struct Deparser<'a> {
     table: Option<&'a Table>,
+    pretty: bool,
 }
 
 impl Deparser<'_> {
@@ -198,45 +201,44 @@ impl Deparser<'_> {
                     }
                     _ => expr.to_string(),
                 },
-                inner => format!("(- {})", self.text(inner)),
+                inner => self.wrap(format!("- {}", self.text(inner))),
             },
-            Expr::UnaryOp { op: UnaryOperator::Not, expr } => format!("(NOT {})", self.text(expr)),
-            Expr::IsNull(expr) => format!("({} IS NULL)", self.text(expr)),
-            Expr::IsNotNull(expr) => format!("({} IS NOT NULL)", self.text(expr)),
-            Expr::IsTrue(expr) => format!("({} IS TRUE)", self.text(expr)),
-            Expr::IsFalse(expr) => format!("({} IS FALSE)", self.text(expr)),
+            Expr::UnaryOp { op: UnaryOperator::Not, expr } => self.wrap(format!("NOT {}", self.text(expr))),
+            Expr::IsNull(expr) => self.wrap(format!("{} IS NULL", self.operand(expr))),
+            Expr::IsNotNull(expr) => self.wrap(format!("{} IS NOT NULL", self.operand(expr))),
+            Expr::IsTrue(expr) => self.wrap(format!("{} IS TRUE", self.operand(expr))),
+            Expr::IsFalse(expr) => self.wrap(format!("{} IS FALSE", self.operand(expr))),
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
             Expr::Between { expr, negated, low, high } => {
                 let (from, to, glue) =
                     if *negated { ("<", ">", "OR") } else { (">=", "<=", "AND") };
                 let ty = self.type_of(expr);
                 let it = self.operand(expr);
-                format!(
-                    "(({it} {from} {}) {glue} ({it} {to} {}))",
-                    self.typed(low, ty),
-                    self.typed(high, ty)
-                )
+                let low = self.wrap(format!("{it} {from} {}", self.typed(low, ty)));
+                let high = self.wrap(format!("{it} {to} {}", self.typed(high, ty)));
+                self.wrap(format!("{low} {glue} {high}"))
             }
             Expr::InList { expr, list, negated } => {
                 let ty = self.type_of(expr);
                 let items: Vec<String> = list.iter().map(|item| self.list_item(item, ty)).collect();
                 let items = items.join(", ");
                 let (op, word) = if *negated { ("<>", "ALL") } else { ("=", "ANY") };
-                if ty.is_some_and(|ty| ty.oid == oid::VARCHAR) {
-                    format!("({} {op} {word} ((ARRAY[{items}])::text[]))", self.operand(expr))
-                } else {
-                    format!("({} {op} {word} (ARRAY[{items}]))", self.operand(expr))
-                }
+                let list = match (ty.is_some_and(|ty| ty.oid == oid::VARCHAR), self.pretty) {
+                    (false, _) => format!("ARRAY[{items}]"),
+                    (true, false) => format!("(ARRAY[{items}])::text[]"),
+                    (true, true) => format!("ARRAY[{items}]::text[]"),
+                };
+                self.wrap(format!("{} {op} {word} ({list})", self.operand(expr)))
             }
             Expr::Like { negated, expr, pattern, any: false, escape_char: None } => {
                 let op = if *negated { "!~~" } else { "~~" };
                 let ty = self.type_of(expr);
-                format!("({} {op} {})", self.operand(expr), self.typed(pattern, ty))
+                self.wrap(format!("{} {op} {}", self.operand(expr), self.typed(pattern, ty)))
             }
             Expr::ILike { negated, expr, pattern, any: false, escape_char: None } => {
                 let op = if *negated { "!~~*" } else { "~~*" };
                 let ty = self.type_of(expr);
-                format!("({} {op} {})", self.operand(expr), self.typed(pattern, ty))
+                self.wrap(format!("{} {op} {}", self.operand(expr), self.typed(pattern, ty)))
             }
             Expr::Cast { expr: inner, data_type, .. } => {
                 let ty = match names::from_sql(data_type) {
@@ -297,13 +299,22 @@ impl Deparser<'_> {
             let mut parts = Vec::new();
             self.chain(left, &op, &mut parts);
             self.chain(right, &op, &mut parts);
-            return format!("({})", parts.join(&format!(" {op} ")));
+            return self.wrap(parts.join(&format!(" {op} ")));
         }
         let side = |expr: &Expr, own: Option<PgType>, other: Option<PgType>| match own {
             Some(_) => self.operand(expr),
-            None => self.typed(expr, other),
+            None => {
+                let text = self.typed(expr, other);
+                if self.pretty && is_operator(expr) { format!("({text})") } else { text }
+            }
         };
-        format!("({} {op} {})", side(left, left_ty, right_ty), side(right, right_ty, left_ty))
+        let (left, right) = (side(left, left_ty, right_ty), side(right, right_ty, left_ty));
+        self.wrap(format!("{left} {op} {right}"))
+    }
+
+    /// Parentheses around an operator's expression, which the pretty form does without.
+    fn wrap(&self, text: String) -> String {
+        if self.pretty { text } else { format!("({text})") }
     }
 
     fn chain(&self, expr: &Expr, op: &str, parts: &mut Vec<String>) {
@@ -313,6 +324,10 @@ impl Deparser<'_> {
                 self.chain(left, op, parts);
                 self.chain(right, op, parts);
             }
+            // OR inside AND keeps its parentheses.
+            Expr::BinaryOp { op: BinaryOperator::Or, .. } if self.pretty => {
+                parts.push(format!("({})", self.text(expr)));
+            }
             other => parts.push(self.text(other)),
         }
     }
@@ -321,7 +336,7 @@ impl Deparser<'_> {
     fn operand(&self, expr: &Expr) -> String {
         let text = self.text(expr);
         match self.type_of(expr) {
-            Some(ty) if ty.oid == oid::VARCHAR => format!("({text})::text"),
+            Some(ty) if ty.oid == oid::VARCHAR => format!("{}::text", self.wrap(text)),
             _ => text,
         }
     }
@@ -347,9 +362,11 @@ impl Deparser<'_> {
             Value::Number(digits, _) => match beside {
                 // A constant beside a column of another number type is converted beforehand.
                 Some(ty) if ty.oid == oid::NUMERIC && !digits.contains('.') => {
-                    format!("({digits})::numeric")
+                    format!("{}::numeric", self.wrap(digits.clone()))
                 }
-                Some(ty) if ty.oid == oid::FLOAT8 => format!("({digits})::double precision"),
+                Some(ty) if ty.oid == oid::FLOAT8 => {
+                    format!("{}::double precision", self.wrap(digits.clone()))
+                }
                 _ => digits.clone(),
             },
             Value::Boolean(flag) => flag.to_string(),
@@ -368,5 +385,13 @@ impl Deparser<'_> {
         };
         let table = self.table?;
         Some(table.columns.get(table.column(&fold(ident))?)?.ty)
+    }
+}
+
+fn is_operator(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_operator(inner),
+        Expr::BinaryOp { .. } | Expr::IsNull(_) | Expr::IsNotNull(_) => true,
+        _ => false,
     }
 }

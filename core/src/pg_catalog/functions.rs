@@ -76,6 +76,13 @@ const FUNCTIONS: &[(&str, PgType, bool, Run)] = &[
     ("pg_relation_is_updatable", PgType::INT4, true, updatable),
     ("pg_tablespace_location", PgType::TEXT, true, empty_text),
     ("pg_relation_filenode", PgType::OID, true, filenode),
+    ("pg_table_size", PgType::INT8, true, size),
+    ("pg_relation_size", PgType::INT8, true, size),
+    ("pg_total_relation_size", PgType::INT8, true, size),
+    ("pg_indexes_size", PgType::INT8, true, size),
+    ("pg_database_size", PgType::INT8, true, size),
+    ("pg_tablespace_size", PgType::INT8, true, size),
+    ("pg_size_pretty", PgType::TEXT, true, size_pretty),
     ("pg_is_other_temp_schema", PgType::BOOL, true, never),
     ("pg_my_temp_schema", PgType::OID, true, zero_oid),
     ("pg_has_role", PgType::BOOL, true, has_role),
@@ -280,9 +287,10 @@ fn format_type(_: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 fn constraint_def(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let wanted = oid(args.first());
     let path = &source.info.search_path;
+    let pretty = matches!(args.get(1), Some(Datum::Bool(true)));
     or_null(tables_of(source).find_map(|table| {
         let found = table.constraints.iter().find(|it| Some(it.oid) == wanted)?;
-        Some(deparse::constraint_definition(&source.catalog, path, table, found))
+        Some(deparse::constraint_definition(&source.catalog, path, table, found, pretty))
     }))
 }
 
@@ -404,6 +412,33 @@ fn filenode(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
         Some(table) => u32::try_from(table.storage).map_or(Datum::Null, Datum::Oid),
         None => Datum::Null,
     })
+}
+
+/// Rows share the pages of one file, so no relation has a size of its own: none is told.
+fn size(_: &Source, _: &[Datum<'_>]) -> Result<Datum<'static>> {
+    Ok(Datum::Null)
+}
+
+/// `8192 bytes`, `16 kB`, …, rounded as PostgreSQL rounds.
+fn size_pretty(_: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
+    const LIMIT: i64 = 10 * 1024;
+    let Some(bytes) = int(args.first()) else {
+        return Ok(Datum::Null);
+    };
+    if bytes.saturating_abs() < LIMIT {
+        return Ok(Datum::text(format!("{bytes} bytes")));
+    }
+    // One bit more than shown is kept, to round by.
+    let mut size = bytes >> 9;
+    let units = ["kB", "MB", "GB", "TB", "PB"];
+    for (at, unit) in units.iter().enumerate() {
+        if size.saturating_abs() < 2 * LIMIT - 1 || at == units.len() - 1 {
+            let half = if size > 0 { size.saturating_add(1) / 2 } else { size.saturating_sub(1) / 2 };
+            return Ok(Datum::text(format!("{half} {unit}")));
+        }
+        size >>= 10;
+    }
+    Ok(Datum::Null)
 }
 
 /// Bits of the commands that write to a relation: UPDATE 4, INSERT 8, DELETE 16.

@@ -445,7 +445,7 @@ fn check_constraints(source: &Source, rows: &mut Rows) {
     for (table, constraint) in each_constraint(source) {
         if let ConstraintKind::Check { expression } = &constraint.kind {
             let mut row = constraint_place(source, table, &constraint.name);
-            let clause = deparse::expression_text(table, expression);
+            let clause = deparse::expression_text(table, expression, false);
             row.push(("check_clause", text(format!("({clause})"))));
             rows.push(row);
         }

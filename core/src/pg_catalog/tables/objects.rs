@@ -3,7 +3,7 @@
 use super::super::definitions;
 use super::super::deparse;
 use super::super::rows::{Rows, Source, array, int2, int4, number, numbers, text};
-use super::types::operator_class;
+use super::types::{operator_class, storage};
 use crate::catalog::{
     Action, BOOTSTRAP_ROLE, Column, ConstraintKind, Identity, INFORMATION_SCHEMA, Object,
     PG_CATALOG_SCHEMA, Sequence, Table,
@@ -245,7 +245,7 @@ fn attribute(rows: &mut Rows, relation: u32, at: usize, column: &Column) {
         ("attndims", int4(i32::from(names::element_of(column.ty.oid).is_some()))),
         ("attbyval", Datum::Bool(by_value)),
         ("attalign", text(align.to_string())),
-        ("attstorage", text(if length == -1 { "x" } else { "p" })),
+        ("attstorage", text(storage(column.ty.oid, length))),
         ("attcompression", text("")),
         ("attnotnull", Datum::Bool(column.not_null)),
         ("atthasdef", Datum::Bool(column.default.is_some())),
@@ -362,7 +362,7 @@ pub(super) fn constraints(source: &Source, rows: &mut Rows) {
                 }
                 ConstraintKind::Check { expression } => {
                     row.push(("contype", text("c")));
-                    row.push(("conbin", text(deparse::expression_text(table, expression))));
+                    row.push(("conbin", text(deparse::expression_text(table, expression, false))));
                     deparse::columns_of(table, expression)
                 }
                 ConstraintKind::ForeignKey(key) => {

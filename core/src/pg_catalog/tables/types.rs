@@ -51,10 +51,20 @@ fn row(rows: &mut Rows, oid: u32, element: u32, array: u32) {
         ("typelem", Datum::Oid(element)),
         ("typarray", Datum::Oid(array)),
         ("typalign", text(align.to_string())),
-        ("typstorage", text(if length == -1 { "x" } else { "p" })),
+        ("typstorage", text(storage(oid, length))),
         ("typtypmod", int4(-1)),
         ("typcollation", Datum::Oid(collation)),
     ]);
+}
+
+/// PostgreSQL's TOAST strategy of a type.
+pub(super) fn storage(oid: u32, length: i16) -> &'static str {
+    match oid {
+        oid::NUMERIC => "m",
+        oid::INT2VECTOR | oid::OIDVECTOR => "p",
+        _ if length == -1 => "x",
+        _ => "p",
+    }
 }
 
 pub(super) fn access_methods(rows: &mut Rows) {

@@ -140,6 +140,12 @@ impl Binder<'_> {
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
         let missing = || super::call::no_function(name, &types);
         match (name, args.len()) {
+            ("count", 0) => {
+                return Err(Error::new(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    "count(*) must be used to call a parameterless aggregate function",
+                ));
+            }
             ("grouping", 1..) => {
                 let args = args.into_iter().map(|arg| arg.expr).collect();
                 return Ok(typed(shape.call(grouping_udaf(), args), PgType::INT4));
@@ -376,7 +382,7 @@ impl Binder<'_> {
         check::order_by(item)?;
         let value = self.expr(&item.expr)?;
         let value = self.settle(value)?;
-        let shape = Shape { order_by: vec![sort(value.expr.clone(), item)], ..shape };
+        let descending = item.options.asc == Some(false);
         match (name, args.len()) {
             ("mode", 0) => {
                 let ty = value.ty;
@@ -384,12 +390,12 @@ impl Binder<'_> {
             }
             ("percentile_cont", 1) => {
                 let value = if value.ty.oid == oid::INTERVAL { value } else { self.implicit(value, PgType::FLOAT8)? };
-                let fraction = self.fraction(args)?;
+                let fraction = self.fraction(args, descending)?;
                 let ty = value.ty;
                 self.collected(name, vec![value, fraction], ty, shape)
             }
             ("percentile_disc", 1) => {
-                let fraction = self.fraction(args)?;
+                let fraction = self.fraction(args, descending)?;
                 let ty = value.ty;
                 self.collected(name, vec![value, fraction], ty, shape)
             }
@@ -397,8 +403,14 @@ impl Binder<'_> {
         }
     }
 
-    fn fraction(&mut self, args: Vec<Typed>) -> Result<Typed> {
+    /// The fraction, counted from the other end when the order is descending.
+    fn fraction(&mut self, args: Vec<Typed>, descending: bool) -> Result<Typed> {
         match args.into_iter().next() {
+            Some(arg) if descending => {
+                let arg = self.implicit(arg, PgType::FLOAT8)?;
+                let one = self.constant(&crate::types::Datum::Float8(1.0), PgType::FLOAT8)?;
+                self.arithmetic(BinaryOp::Sub, "-", one, arg)
+            }
             Some(arg) => self.implicit(arg, PgType::FLOAT8),
             None => syntax("a percentile needs its fraction"),
         }

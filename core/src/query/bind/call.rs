@@ -84,7 +84,7 @@ impl Binder<'_> {
         }
         if matches!(name.as_str(), "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" | "ntile" | "lag" | "lead" | "first_value" | "last_value" | "nth_value") {
             return Err(Error::new(
-                SqlState::WINDOWING_ERROR,
+                SqlState::WRONG_OBJECT_TYPE,
                 format!("window function {name} requires an OVER clause"),
             ));
         }
@@ -117,6 +117,10 @@ impl Binder<'_> {
             "coalesce" if !args.is_empty() => return self.coalesce(args),
             "nullif" if args.len() == 2 => return self.nullif(args),
             "greatest" | "least" if !args.is_empty() => return self.extreme(name, args),
+            "pg_typeof" if args.len() == 1 => {
+                let oid = args.first().map_or(0, |arg| arg.ty.oid);
+                return self.constant(&Datum::Oid(oid), PgType::REGTYPE);
+            }
             "unnest" if args.len() == 1 => return self.set_returning(args.into_iter().next(), name),
             _ => {}
         }
@@ -231,6 +235,7 @@ impl Binder<'_> {
         let (Some(first), Some(second)) = (args.next(), args.next()) else {
             return Err(no_function("nullif", &[]));
         };
+        let first = if second.is_unknown() { first } else { self.open_as(first, second.ty)? };
         let first = self.settle(first)?;
         let same = self.compare(Operator::Eq, first.clone(), second)?;
         let null = coerce::with_data(coerce::literal(&Datum::Null, first.ty)?, first.ty, &first.data);
@@ -240,6 +245,10 @@ impl Binder<'_> {
             Some(Box::new(first.expr.clone())),
         );
         Ok(Typed { expr: Expr::Case(case), ..first })
+    }
+
+    fn open_as(&mut self, typed: Typed, ty: PgType) -> Result<Typed> {
+        if typed.is_unknown() { self.implicit(typed, ty) } else { Ok(typed) }
     }
 
     /// GREATEST and LEAST: NULLs do not count.

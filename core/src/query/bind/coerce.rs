@@ -241,7 +241,7 @@ impl Binder<'_> {
             SqlState::DATATYPE_MISMATCH,
             format!(
                 "argument of {what} must be type boolean, not type {}",
-                format_type(typed.ty)
+                format_type(PgType::new(typed.ty.oid))
             ),
         ))
     }
@@ -386,9 +386,13 @@ impl Binder<'_> {
             });
         }
         let data = data.unwrap_or_else(|| arrow_type(ty));
+        // A constant keeps its own digits below a cast, for whoever shows the value.
         let cast = cast
             .into_iter()
-            .map(|item| with_data(item, ty, &data))
+            .map(|item| match decimal(&item.data) {
+                Some(_) if !is_null(&item) => native(item, ty, data.clone()),
+                _ => with_data(item, ty, &data),
+            })
             .collect();
         Ok((cast, ty, data))
     }

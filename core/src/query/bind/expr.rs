@@ -72,9 +72,17 @@ impl Binder<'_> {
                 self.similar(expr, pattern, escape_char.as_ref(), *negated)
             }
             Ast::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref())
+                self.conditional += 1;
+                let result = self.case(operand.as_deref(), conditions, else_result.as_deref());
+                self.conditional -= 1;
+                result
             }
-            Ast::Function(function) => self.function(function),
+            Ast::Function(function) => {
+                self.conditional += 1;
+                let result = self.function(function);
+                self.conditional -= 1;
+                result
+            }
             Ast::Extract { field, expr, .. } => {
                 let source = self.expr(expr)?;
                 let field = unknown(Some(field.to_string().to_lowercase()));

@@ -107,5 +107,10 @@ fn number(digits: &str) -> Result<Typed> {
         return coerce::literal(&Datum::Int8(value), PgType::INT8);
     }
     let value = text::parse(PgType::NUMERIC, digits, &TextStyle::default())?;
-    coerce::literal(&value, PgType::NUMERIC)
+    // What no decimal column holds is at least a float.
+    match (coerce::literal(&value, PgType::NUMERIC), digits.parse::<f64>()) {
+        (Ok(typed), _) => Ok(typed),
+        (Err(_), Ok(float)) if float.is_finite() => coerce::literal(&Datum::Float8(float), PgType::FLOAT8),
+        (Err(error), _) => Err(error),
+    }
 }

@@ -116,6 +116,8 @@ pub(super) struct Binder<'a> {
     /// For each open sub-query, what it refers to outside, with the level of the frame.
     references: Vec<Vec<(usize, Expr)>>,
     clause: Clause,
+    /// How many CASEs and calls surround the expression: a sub-query there is a value.
+    conditional: usize,
     depth: usize,
     next: usize,
 }
@@ -137,6 +139,7 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             references: Vec::new(),
             clause: Clause::Select,
+            conditional: 0,
             depth: 0,
             next: 0,
         }
@@ -191,8 +194,10 @@ impl<'a> Binder<'a> {
     /// Binds with another clause in force.
     fn within<T>(&mut self, clause: Clause, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let before = std::mem::replace(&mut self.clause, clause);
+        let conditional = std::mem::take(&mut self.conditional);
         let result = inner(self);
         self.clause = before;
+        self.conditional = conditional;
         result
     }
 

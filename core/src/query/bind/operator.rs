@@ -263,6 +263,11 @@ impl Binder<'_> {
             let text = self.implicit(typed, PgType::BPCHAR)?;
             return self.coerce(text, PgType::TEXT, crate::types::cast::Context::Implicit);
         }
+        if ty.oid == oid::INTERVAL {
+            // A month is 30 days, and a day 24 hours, when intervals are compared.
+            let span = self.coerce(typed, PgType::INTERVAL, crate::types::cast::Context::Implicit)?;
+            return self.call_named("interval_span_op", vec![span]);
+        }
         let explicit = typed.ty.oid == oid::XID || ty.oid == oid::INT8;
         let context = if explicit {
             crate::types::cast::Context::Explicit
@@ -362,6 +367,18 @@ impl Binder<'_> {
     pub(super) fn arithmetic(&mut self, op: BinaryOp, name: &str, left: Typed, right: Typed) -> Result<Typed> {
         let missing = no_operator(name, Some(left.ty), right.ty);
         let (l, r) = open_operands(op, left.ty, right.ty);
+        if let Some(function) = span_function(op, l, r) {
+            // The span of time comes second, except before a factor.
+            let swapped = match op {
+                BinaryOp::Add => l.oid == oid::INTERVAL,
+                BinaryOp::Mul => l.oid != oid::INTERVAL,
+                _ => false,
+            };
+            let left = self.coerce(left, PgType::new(l.oid), crate::types::cast::Context::Implicit)?;
+            let right = self.coerce(right, PgType::new(r.oid), crate::types::cast::Context::Implicit)?;
+            let args = if swapped { vec![right, left] } else { vec![left, right] };
+            return self.call_named(function, args);
+        }
         let Some((lt, rt, ty)) = ops::result_type(op, l, r) else {
             if matches!(op, BinaryOp::Sub) && left.ty.oid == oid::JSONB {
                 return self.named_operator("-", "jsonb_delete", left, right);
@@ -372,7 +389,12 @@ impl Binder<'_> {
         let right = self.coerce(right, PgType::new(rt.oid), crate::types::cast::Context::Implicit)?;
         if let (Some(l), Some(r)) = (coerce::constant(&left), coerce::constant(&right)) {
             if !l.is_null() && !r.is_null() && rank(ty).is_some() {
-                return coerce::literal(&ops::apply(op, &l, &r)?, ty);
+                // A failing constant may stand where it is never computed.
+                if let Ok(value) = ops::apply(op, &l, &r) {
+                    if let Ok(folded) = coerce::literal(&value, ty) {
+                        return Ok(folded);
+                    }
+                }
             }
         }
         let (function, data) = functions::arithmetic(&Arithmetic {
@@ -420,6 +442,12 @@ impl Binder<'_> {
     }
 
     fn negate(&mut self, operand: &ast::Expr) -> Result<Typed> {
+        // The sign binds tighter than the power.
+        if let ast::Expr::BinaryOp { left, op: op @ (BinaryOperator::PGExp | BinaryOperator::BitwiseXor), right } = operand {
+            let base = self.negate(left)?;
+            let exponent = self.expr(right)?;
+            return self.operate(op, base, exponent);
+        }
         // The least integer has no positive form: the sign belongs to the literal.
         if let ast::Expr::Value(value) = operand {
             if let ast::Value::Number(digits, long) = &value.value {
@@ -461,6 +489,21 @@ fn open_operands(op: BinaryOp, left: PgType, right: PgType) -> (PgType, PgType) 
         (false, true) => (left, fill(left)),
         _ => (left, right),
     }
+}
+
+/// The function for spans of time with time zones and factors.
+fn span_function(op: BinaryOp, left: PgType, right: PgType) -> Option<&'static str> {
+    let number = |ty: PgType| rank(ty).is_some();
+    Some(match (op, left.oid, right.oid) {
+        (BinaryOp::Add, oid::TIMESTAMPTZ, oid::INTERVAL) | (BinaryOp::Add, oid::INTERVAL, oid::TIMESTAMPTZ) => {
+            "timestamptz_add_op"
+        }
+        (BinaryOp::Sub, oid::TIMESTAMPTZ, oid::INTERVAL) => "timestamptz_sub_op",
+        (BinaryOp::Mul, oid::INTERVAL, _) if number(right) => "interval_mul_op",
+        (BinaryOp::Mul, _, oid::INTERVAL) if number(left) => "interval_mul_op",
+        (BinaryOp::Div, oid::INTERVAL, _) if number(right) => "interval_div_op",
+        _ => return None,
+    })
 }
 
 /// The operator of `OPERATOR(pg_catalog.~)`.

@@ -25,9 +25,11 @@ impl Binder<'_> {
     /// Binds a sub-query; also the columns of enclosing queries that it refers to.
     pub(super) fn inner_query(&mut self, query: &ast::Query) -> Result<(Bound, Vec<Expr>)> {
         let clause = std::mem::replace(&mut self.clause, Clause::Select);
+        let conditional = std::mem::take(&mut self.conditional);
         self.references.push(Vec::new());
         let bound = self.deeper(|binder| binder.query(query, Place::Inner));
         self.clause = clause;
+        self.conditional = conditional;
         let outer = self.outer_references();
         Ok((bound?, outer))
     }
@@ -49,6 +51,30 @@ impl Binder<'_> {
         outer
     }
 
+    /// An expression of this query as a sub-query of it refers to it, and its references.
+    fn outer_form(&self, expr: Expr) -> Result<(Expr, Vec<Expr>)> {
+        use datafusion::common::tree_node::{Transformed, TreeNode};
+        let mut references = Vec::new();
+        let rewritten = expr.transform_up(|node| {
+            if let Expr::OuterReferenceColumn(..) = &node {
+                references.push(node.clone());
+            }
+            let Expr::Column(column) = &node else { return Ok(Transformed::no(node)) };
+            let known = self.frames.last().and_then(|frame| {
+                let columns = frame.items.iter().flat_map(|item| &item.columns).chain(&frame.visible);
+                columns.into_iter().find(|known| known.column == *column)
+            });
+            let Some(known) = known else { return Ok(Transformed::no(node)) };
+            let field = arrow::datatypes::Field::new(column.name(), known.data.clone(), true);
+            let reference = Expr::OuterReferenceColumn(Arc::new(field), column.clone());
+            if !references.contains(&reference) {
+                references.push(reference.clone());
+            }
+            Ok(Transformed::yes(reference))
+        })?;
+        Ok((rewritten.data, references))
+    }
+
     fn one_column(&self, bound: &Bound) -> Result<OutColumn> {
         match bound.columns.as_slice() {
             [column] => Ok(column.clone()),
@@ -63,6 +89,12 @@ impl Binder<'_> {
         if !outer.is_empty() && !yields_one_row(&plan) {
             // A correlated sub-query becomes a join: it must be seen to give one row.
             plan = aggregate_one(plan, functions::single_value(), &column)?;
+        } else if outer.is_empty() {
+            // No rows give NULL, whatever the column may hold.
+            let nullable = functions::nullable(vec![column.typed().expr]);
+            plan = LogicalPlanBuilder::from(plan)
+                .project(vec![nullable.alias(column.column.name())])?
+                .build()?;
         }
         Ok(Typed {
             expr: Expr::ScalarSubquery(subquery(plan, outer)),
@@ -73,7 +105,45 @@ impl Binder<'_> {
 
     pub(super) fn exists(&mut self, query: &ast::Query, negated: bool) -> Result<Typed> {
         let (bound, outer) = self.inner_query(query)?;
-        Ok(boolean(Expr::Exists(Exists::new(subquery(bound.plan, outer), negated))))
+        if self.filters() {
+            return Ok(boolean(Expr::Exists(Exists::new(subquery(bound.plan, outer), negated))));
+        }
+        let count = count_rows(bound.plan, outer)?;
+        let none = count.eq(int8(0));
+        Ok(boolean(if negated { none } else { Expr::Not(Box::new(none)) }))
+    }
+
+    /// Whether the expression is a condition on rows: sub-queries there become joins.
+    fn filters(&self) -> bool {
+        matches!(self.clause, Clause::Where | Clause::JoinOn) && self.conditional == 0
+    }
+
+    /// `x IN (SELECT …)` as a value: the matches counted, NULL where SQL says so.
+    fn membership(&mut self, value: Typed, plan: LogicalPlan, column: &OutColumn, outer: Vec<Expr>, negated: bool) -> Result<Typed> {
+        let (value, plan) = self.match_column(Operator::Eq, value, plan, column)?;
+        let name = plan.schema().columns().into_iter().next();
+        let item = Expr::Column(name.ok_or_else(|| Error::internal("a subquery without a column"))?);
+        let (outside, mut references) = self.outer_form(value.expr.clone())?;
+        for reference in &outer {
+            if !references.contains(reference) {
+                references.push(reference.clone());
+            }
+        }
+        let matches = LogicalPlanBuilder::from(plan.clone()).filter(item.clone().eq(outside))?.build()?;
+        let nulls = LogicalPlanBuilder::from(plan.clone()).filter(item.is_null())?.build()?;
+        let matches = Expr::Not(Box::new(count_rows(matches, references)?.eq(int8(0))));
+        let empty = count_rows(plan, outer.clone())?.eq(int8(0));
+        let unknown = value.expr.is_null().or(Expr::Not(Box::new(count_rows(nulls, outer)?.eq(int8(0)))));
+        let answer = |answer: Option<bool>| Box::new(Expr::Literal(datafusion::scalar::ScalarValue::Boolean(answer), None));
+        Ok(boolean(Expr::Case(datafusion::logical_expr::expr::Case::new(
+            None,
+            vec![
+                (Box::new(matches), answer(Some(!negated))),
+                (Box::new(empty), answer(Some(negated))),
+                (Box::new(unknown), answer(None)),
+            ],
+            Some(answer(Some(negated))),
+        ))))
     }
 
     /// `ARRAY(SELECT …)`.
@@ -101,7 +171,13 @@ impl Binder<'_> {
         }
         let value = self.expr(expr)?;
         let (bound, outer) = self.inner_query(query)?;
-        let column = self.one_column(&bound)?;
+        let column = match bound.columns.as_slice() {
+            [column] => column.clone(),
+            _ => return syntax("subquery has too many columns"),
+        };
+        if !self.filters() {
+            return self.membership(value, bound.plan, &column, outer, negated);
+        }
         let (value, plan) = self.match_column(Operator::Eq, value, bound.plan, &column)?;
         let expr = InSubquery::new(Box::new(value.expr), subquery(plan, outer), negated);
         Ok(boolean(Expr::InSubquery(expr)))
@@ -148,22 +224,21 @@ impl Binder<'_> {
         let mut plan = LogicalPlanBuilder::from(bound.plan);
         let columns = bound.columns.clone();
         for (value, column) in values.into_iter().zip(&columns) {
-            let Expr::Column(name) = &value.expr else {
-                return unsupported(
-                    "an expression in a row before IN (SELECT …)",
-                    "Use EXISTS with a condition on each column.",
-                );
-            };
-            let field = coerce::plain_field(name.name(), value.ty);
-            let reference = Expr::OuterReferenceColumn(field, name.clone());
-            if !outer.contains(&reference) {
-                outer.push(reference.clone());
+            let (expr, references) = self.outer_form(value.expr.clone())?;
+            for reference in references {
+                if !outer.contains(&reference) {
+                    outer.push(reference);
+                }
             }
-            let value = Typed { expr: reference, ..value };
+            let value = Typed { expr, ..value };
             let (value, item) = self.comparands(Operator::Eq, value, column.typed())?;
             plan = plan.filter(item.expr.eq(value.expr))?;
         }
-        Ok(boolean(Expr::Exists(Exists::new(subquery(plan.build()?, outer), false))))
+        let plan = plan.build()?;
+        if !self.filters() {
+            return Ok(boolean(Expr::Not(Box::new(count_rows(plan, outer)?.eq(int8(0))))));
+        }
+        Ok(boolean(Expr::Exists(Exists::new(subquery(plan, outer), false))))
     }
 
     /// `x op ANY (…)`, `x op ALL (…)` over a sub-query or an array.
@@ -254,6 +329,25 @@ impl Binder<'_> {
         };
         Ok(boolean(expr))
     }
+}
+
+fn int8(value: i64) -> Expr {
+    Expr::Literal(datafusion::scalar::ScalarValue::Int64(Some(value)), None)
+}
+
+/// The number of a sub-query's rows.
+fn count_rows(plan: LogicalPlan, outer: Vec<Expr>) -> Result<Expr> {
+    let count = Expr::AggregateFunction(AggregateFunction::new_udf(
+        datafusion::functions_aggregate::count::count_udaf(),
+        vec![int8(1)],
+        false,
+        None,
+        Vec::new(),
+        None,
+    ));
+    let none: Vec<Expr> = Vec::new();
+    let plan = LogicalPlanBuilder::from(plan).aggregate(none, vec![count.alias("count")])?.build()?;
+    Ok(Expr::ScalarSubquery(subquery(plan, outer)))
 }
 
 pub(super) fn subquery(plan: LogicalPlan, outer_ref_columns: Vec<Expr>) -> Subquery {

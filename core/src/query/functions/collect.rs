@@ -247,14 +247,16 @@ fn fraction(rows: &[Vec<Datum<'static>>]) -> Result<Option<f64>> {
 
 fn percentile_disc(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
     let Some(fraction) = fraction(rows)? else { return Ok(Datum::Null) };
-    let sorted = values(rows);
+    let mut sorted = values(rows);
+    sorted.sort_by(ops::compare);
     let at = (fraction * sorted.len() as f64).ceil().max(1.0) as usize - 1;
     Ok(sorted.get(at).cloned().unwrap_or(Datum::Null))
 }
 
 fn percentile_cont(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
     let Some(fraction) = fraction(rows)? else { return Ok(Datum::Null) };
-    let sorted = values(rows);
+    let mut sorted = values(rows);
+    sorted.sort_by(ops::compare);
     let at = fraction * (sorted.len().max(1) - 1) as f64;
     let (low, high) = (at.floor() as usize, at.ceil() as usize);
     match (sorted.get(low), sorted.get(high)) {
@@ -276,7 +278,10 @@ fn sum_interval(rows: &[Vec<Datum<'static>>], average: bool) -> Result<Datum<'st
         total = ops::apply(BinaryOp::Add, &total, value)?;
     }
     if average {
-        return ops::apply(BinaryOp::Div, &total, &Datum::Float8(values.len() as f64));
+        return match &total {
+            Datum::Interval(total) => super::dates::times(total, 1.0 / values.len() as f64).map(Datum::Interval),
+            _ => Ok(Datum::Null),
+        };
     }
     Ok(total)
 }
@@ -304,7 +309,12 @@ fn variance(rows: &[Vec<Datum<'static>>], sample: bool, root: bool) -> Result<Da
     let bottom = if sample { &count * (&count - BigDecimal::from(1)) } else { &count * &count };
     let quotient = ops::apply(BinaryOp::Div, &Datum::Numeric(top), &Datum::Numeric(bottom))?;
     match (quotient, root) {
-        (Datum::Numeric(value), true) => super::math::numeric_sqrt(&value).map(Datum::Numeric),
+        (Datum::Numeric(value), true) => {
+            // As many digits as the quotient has.
+            let scale = value.fractional_digit_count();
+            let root = value.sqrt().unwrap_or_default();
+            Ok(Datum::Numeric(crate::types::kinds::numeric::round(&root, scale)))
+        }
         (value, _) => Ok(value),
     }
 }

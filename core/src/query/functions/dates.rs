@@ -14,6 +14,15 @@ use crate::types::{Datum, Interval, PgType};
 const HOUR: i64 = 3_600 * USECS_PER_SEC;
 const MINUTE: i64 = 60 * USECS_PER_SEC;
 
+fn zone(name: &str) -> Result<Zone> {
+    Zone::parse(name).map_err(|_| {
+        Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("time zone \"{name}\" not recognized"),
+        )
+    })
+}
+
 fn out_of_range() -> Error {
     Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range")
 }
@@ -92,7 +101,7 @@ pub(super) fn define(all: &mut Definitions) {
     .stable();
     all.add("date_trunc", "text,timestamptz,text", "timestamptz", |_, a| match a.get(1) {
         Some(Datum::Timestamptz(value)) => {
-            let zone = Zone::parse(str_at(a, 2))?;
+            let zone = zone(str_at(a, 2))?;
             let local = zone.to_local(*value).ok_or_else(out_of_range)?;
             let cut = truncate(str_at(a, 0), local, PgType::TIMESTAMPTZ)?;
             Ok(Datum::Timestamptz(zone.to_utc(cut).ok_or_else(out_of_range)?))
@@ -143,14 +152,14 @@ pub(super) fn define(all: &mut Definitions) {
     .stable();
     all.add("timezone", "text,timestamptz", "timestamp", |_, a| match a.get(1) {
         Some(Datum::Timestamptz(value)) => {
-            Ok(Datum::Timestamp(Zone::parse(str_at(a, 0))?.to_local(*value).ok_or_else(out_of_range)?))
+            Ok(Datum::Timestamp(zone(str_at(a, 0))?.to_local(*value).ok_or_else(out_of_range)?))
         }
         _ => Ok(Datum::Null),
     })
     .stable();
     all.add("timezone", "text,timestamp", "timestamptz", |_, a| match a.get(1) {
         Some(Datum::Timestamp(value)) => {
-            Ok(Datum::Timestamptz(Zone::parse(str_at(a, 0))?.to_utc(*value).ok_or_else(out_of_range)?))
+            Ok(Datum::Timestamptz(zone(str_at(a, 0))?.to_utc(*value).ok_or_else(out_of_range)?))
         }
         _ => Ok(Datum::Null),
     })
@@ -232,10 +241,75 @@ pub(super) fn define(all: &mut Definitions) {
             _ => Ok(Datum::Null),
         });
     }
-    all.add("pg_sleep", "float8", "void", |_, _| {
-        Err(Error::unsupported("pg_sleep", "Wait in the client."))
-    })
-    .volatile();
+    // The engine waits before it evaluates this.
+    all.add("pg_sleep", "float8", "void", |_, _| Ok(Datum::text(""))).stable();
+    all.add("timestamptz_add_op", "timestamptz,interval", "timestamptz", |c, a| shifted(c, a, 1)).stable();
+    all.add("timestamptz_sub_op", "timestamptz,interval", "timestamptz", |c, a| shifted(c, a, -1)).stable();
+    all.add("interval_mul_op", "interval,float8", "interval", |_, a| interval_times(a, float_at(a, 1)));
+    all.add("interval_div_op", "interval,float8", "interval", |_, a| {
+        if float_at(a, 1) == 0.0 {
+            return Err(crate::query::errors::division_by_zero());
+        }
+        interval_times(a, 1.0 / float_at(a, 1))
+    });
+    all.add("interval_span_op", "interval", "int8", |_, a| match a.first() {
+        Some(Datum::Interval(it)) => {
+            let days = i64::from(it.months) * 30 + i64::from(it.days);
+            Ok(Datum::Int8(days.saturating_mul(USECS_PER_DAY).saturating_add(it.micros)))
+        }
+        _ => Ok(Datum::Null),
+    });
+}
+
+/// A moment moved by an interval on the session's clocks.
+fn shifted(call: &Call<'_>, args: &[Datum<'_>], sign: i32) -> Result<Datum<'static>> {
+    let (Some(Datum::Timestamptz(at)), Some(Datum::Interval(by))) = (args.first(), args.get(1)) else {
+        return Ok(Datum::Null);
+    };
+    if matches!(*at, i64::MIN | i64::MAX) {
+        return Ok(Datum::Timestamptz(*at));
+    }
+    let calendar = Datum::Interval(Interval { micros: 0, ..*by });
+    let op = if sign > 0 { BinaryOp::Add } else { BinaryOp::Sub };
+    let mut moment = *at;
+    if by.months != 0 || by.days != 0 {
+        let shown = Datum::Timestamp(local(call, *at)?);
+        match ops::apply(op, &shown, &calendar)? {
+            Datum::Timestamp(moved) => moment = utc(call, moved)?,
+            _ => return Err(out_of_range()),
+        }
+    }
+    let micros = by.micros.checked_mul(i64::from(sign)).ok_or_else(out_of_range)?;
+    Ok(Datum::Timestamptz(moment.checked_add(micros).ok_or_else(out_of_range)?))
+}
+
+/// PostgreSQL's `interval_mul`: fractions of months become days, of days time.
+fn interval_times(args: &[Datum<'_>], factor: f64) -> Result<Datum<'static>> {
+    let Some(Datum::Interval(it)) = args.first() else { return Ok(Datum::Null) };
+    times(it, factor).map(Datum::Interval)
+}
+
+/// See [`interval_times`].
+pub(super) fn times(it: &Interval, factor: f64) -> Result<Interval> {
+    let bad = || Error::new(SqlState::INTERVAL_FIELD_OVERFLOW, "interval out of range");
+    let months = f64::from(it.months) * factor;
+    let days = f64::from(it.days) * factor;
+    if !months.is_finite() || !days.is_finite() || months.abs() > f64::from(i32::MAX) || days.abs() > f64::from(i32::MAX) {
+        return Err(bad());
+    }
+    let round = |value: f64| (value * 1e6).round() / 1e6;
+    let month_days = round((months - months.trunc()) * 30.0);
+    let mut seconds = round((days - days.trunc() + month_days - month_days.trunc()) * 86_400.0);
+    let mut whole_days = days.trunc() + month_days.trunc();
+    if seconds.abs() >= 86_400.0 {
+        whole_days += (seconds / 86_400.0).trunc();
+        seconds -= (seconds / 86_400.0).trunc() * 86_400.0;
+    }
+    let micros = (it.micros as f64 * factor + seconds * 1e6).round();
+    if micros.abs() > i64::MAX as f64 {
+        return Err(bad());
+    }
+    Ok(Interval { months: months.trunc() as i32, days: whole_days as i32, micros: micros as i64 })
 }
 
 fn interval(args: &[Datum<'_>], run: impl Fn(Interval) -> Interval) -> Result<Datum<'static>> {
@@ -299,11 +373,14 @@ fn clock(hour: i64, minute: i64, second: f64) -> Result<i64> {
 fn part(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let ty = call.types.get(1).copied().unwrap_or(PgType::TIMESTAMP);
     let field = str_at(args, 0).to_lowercase();
+    if matches!(args.get(1), Some(Datum::Date(i32::MIN | i32::MAX) | Datum::Timestamp(i64::MIN | i64::MAX) | Datum::Timestamptz(i64::MIN | i64::MAX))) {
+        return Ok(Datum::Null);
+    }
     let (value, scale) = match args.get(1) {
         Some(Datum::Interval(value)) => interval_part(&field, value).ok_or_else(|| field_error(&field, ty))?,
         Some(Datum::Time(value)) => time_part(&field, *value).ok_or_else(|| field_error(&field, ty))?,
         Some(Datum::Date(days)) => {
-            let micros = i64::from(*days) * USECS_PER_DAY;
+            let micros = i64::from(*days).saturating_mul(USECS_PER_DAY);
             date_part(&field, micros, None).ok_or_else(|| field_error(&field, ty))?
         }
         Some(Datum::Timestamp(micros)) => date_part(&field, *micros, None).ok_or_else(|| field_error(&field, ty))?,

@@ -10,6 +10,9 @@ use crate::types::kinds::numeric;
 use crate::types::ops::{self, BinaryOp};
 use crate::types::Datum;
 
+/// Fractional digits of a numeric that is computed by roots and powers.
+const FLOAT_DIGITS: i64 = 16;
+
 fn float_at(args: &[Datum<'_>], at: usize) -> f64 {
     match args.get(at) {
         Some(Datum::Float8(value)) => *value,
@@ -75,7 +78,7 @@ pub(super) fn numeric_sqrt(value: &BigDecimal) -> Result<BigDecimal> {
 fn sqrt_scale(value: &BigDecimal) -> i64 {
     // The weight of the result in decimal digits, as `numeric_sqrt` estimates it.
     let weight = (value.digits() as i64 - value.fractional_digit_count() - 1).div_euclid(4);
-    let digits = if weight >= 0 { (weight * 4) / 2 + 1 } else { 1 - (-weight * 4 + 1) / 2 };
+    let digits = (weight + 1) * 4 / 2 - 1;
     (16 - digits).max(value.fractional_digit_count()).clamp(0, 1000)
 }
 
@@ -285,9 +288,8 @@ fn from_float(value: f64) -> Result<Datum<'static>> {
     if !value.is_finite() {
         return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"));
     }
-    let digits = 15 - value.abs().max(1e-300).log10().floor() as i64;
     let value = BigDecimal::from_str(&format!("{value:e}")).unwrap_or_default();
-    num(numeric::round(&value, digits.clamp(0, 20).max(16 - 4)))
+    num(numeric::round(&value, FLOAT_DIGITS))
 }
 
 fn logarithm(value: f64) -> Result<f64> {
@@ -334,9 +336,7 @@ fn numeric_power(base: &BigDecimal, exponent: &BigDecimal) -> Result<Datum<'stat
                 return ops::apply(BinaryOp::Div, &Datum::Numeric(BigDecimal::from(1)), &Datum::Numeric(result));
             }
             // As many digits as PostgreSQL shows: 16 significant ones.
-            let length = result.digits() as i64 - result.fractional_digit_count();
-            let scale = (16 - (length - 1).div_euclid(1)).max(base.fractional_digit_count()).max(0);
-            return num(numeric::round(&result, scale.min(20)));
+            return num(numeric::round(&result, FLOAT_DIGITS));
         }
     }
     match power(approximate(base), approximate(exponent))? {

@@ -142,6 +142,8 @@ pub(super) fn define(all: &mut Definitions) {
         Err(Error::unsupported("NOTIFY", "Poll a table."))
     })
     .volatile();
+    all.add("num_nulls", "...any", "int4", |_, a| Ok(Datum::Int4(a.iter().filter(|it| it.is_null()).count() as i32))).takes_null();
+    all.add("num_nonnulls", "...any", "int4", |_, a| Ok(Datum::Int4(a.iter().filter(|it| !it.is_null()).count() as i32))).takes_null();
     for kind in ["regclass", "regtype", "regnamespace", "regrole"] {
         all.add("reg_name_op", kind, "text", |c, a| match (a.first(), c.types.first()) {
             (Some(Datum::Oid(value)), Some(ty)) => Ok(Datum::text(name_of_oid(c, *value, *ty))),

@@ -6,7 +6,10 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
+};
 use datafusion::scalar::ScalarValue;
 
 use crate::error::{Error, SqlState};
@@ -16,6 +19,38 @@ pub(in crate::query) fn single_value() -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::new_from_impl(SingleValue {
         signature: Signature::any(1, Volatility::Immutable),
     }))
+}
+
+/// The same value, of which nothing says that it is not NULL.
+pub(in crate::query) fn nullable(args: Vec<Expr>) -> Expr {
+    let function = ScalarUDF::new_from_impl(Nullable { signature: Signature::any(1, Volatility::Volatile) });
+    function.call(args)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Nullable {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Nullable {
+    fn name(&self) -> &str {
+        "nullable"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> DfResult<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Null))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        match args.args.into_iter().next() {
+            Some(value) => Ok(value),
+            None => Err(Error::internal("no argument").into()),
+        }
+    }
 }
 
 /// 21000.

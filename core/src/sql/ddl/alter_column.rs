@@ -40,7 +40,7 @@ pub(super) async fn add(
         };
         if value.is_null() && column.not_null {
             changed.columns.push(column);
-            return Err(constraint::null_in_column(&changed, at));
+            return Err(constraint::null_in_column(context, &changed, at));
         }
         if !value.is_null() {
             column.missing = Some(text::to_string(&value, column.ty, &TextStyle::default()));
@@ -76,9 +76,9 @@ pub(super) fn set_not_null(
     table: &Arc<Table>,
     at: usize,
 ) -> Result<()> {
-    rows::for_each_row(context, table, |_, _, row| match row.get(at) {
+    rows::for_each_row(context, table, |context, _, row| match row.get(at) {
         Some(datum) if !datum.is_null() => Ok(()),
-        _ => Err(constraint::null_in_column(table, at)),
+        _ => Err(constraint::null_in_column(context, table, at)),
     })?;
     change(context, table, at, |column| column.not_null = true)
 }

@@ -147,7 +147,7 @@ async fn add_primary_key(
     for (_, row) in &existing {
         for &at in &columns {
             if row.get(at).is_none_or(|datum| datum.is_null()) {
-                return Err(null_in_column(table, at));
+                return Err(null_in_column(context, table, at));
             }
         }
     }
@@ -178,12 +178,13 @@ async fn add_primary_key(
 }
 
 /// `column "a" of relation "t" contains null values` (23502).
-pub(super) fn null_in_column(table: &Table, at: usize) -> Error {
+pub(super) fn null_in_column(context: &Context<'_>, table: &Table, at: usize) -> Error {
     let column = table.columns.get(at).map_or("", |column| column.name.as_str());
     Error::new(
         SqlState::NOT_NULL_VIOLATION,
         format!("column \"{column}\" of relation \"{}\" contains null values", table.name),
     )
+    .schema(context.catalog.schema_name(table.schema).unwrap_or_default())
     .table(&table.name)
     .column(column)
 }
@@ -273,6 +274,7 @@ pub(super) async fn check_condition_holds(
             table.name
         ),
     )
+    .schema(context.catalog.schema_name(table.schema).unwrap_or_default())
     .table(&table.name)
     .constraint(name))
 }
@@ -522,6 +524,7 @@ pub(super) fn check_rows(
                 ),
             )
             .detail(detail)
+            .schema(context.catalog.schema_name(table.schema).unwrap_or_default())
             .table(&table.name)
             .constraint(&key.name))
         };

@@ -132,6 +132,7 @@ pub(super) fn duplicate(
         "Key {} is duplicated.",
         key_detail(context, table, &index.columns, row)
     ))
+    .schema(context.catalog.schema_name(table.schema).unwrap_or_default())
     .table(&table.name)
     .constraint(&index.name)
 }

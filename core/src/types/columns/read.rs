@@ -381,6 +381,8 @@ fn conform<'a>(found: Datum<'a>, data_type: &DataType, ty: PgType) -> Result<Dat
         // A clock without a zone counts as UTC, and back.
         (Datum::Timestamp(value), Kind::Timestamptz) => Ok(Datum::Timestamptz(value)),
         (Datum::Timestamptz(value), Kind::Timestamp) => Ok(Datum::Timestamp(value)),
+        // The name of a relation, a type, a role.
+        (Datum::Text(text), Kind::Oid) => Ok(Datum::Text(text)),
         // A numeric as text keeps a display scale of its own for each value.
         (Datum::Text(text), Kind::Numeric) => numeric::parse(&text, PgType::NUMERIC).map(Datum::Numeric),
         _ => Err(Error::internal(format!(
