@@ -1,1 +1,2 @@
-//! Measurements of OmenDB against its peers; see `RESULTS.md`.
+//! Measurements of OmenDB against its peers; the scripts in this folder print the tables of
+//! `RESULTS.md`.

@@ -46,8 +46,10 @@ struct Source {
 }
 
 #[derive(Args)]
-#[command(after_help = "Every setting can also stand in omendb.toml, or in an environment variable \
-    OMENDB_<SETTING>, such as OMENDB_SUPERUSER_PASSWORD. See omendb.example.toml.")]
+#[command(
+    after_help = "Every setting can also stand in omendb.toml, or in an environment variable \
+    OMENDB_<SETTING>, such as OMENDB_SUPERUSER_PASSWORD. See omendb.example.toml."
+)]
 struct ServeArgs {
     #[command(flatten)]
     source: Source,
@@ -89,7 +91,9 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Serve(args) => {
             let config = load(args.source.config, &args.flags)?;
             start_log(&config)?;
-            runtime(&config)?.block_on(serve::serve(config)).map(|()| ExitCode::SUCCESS)
+            runtime(&config)?
+                .block_on(serve::serve(config))
+                .map(|()| ExitCode::SUCCESS)
         }
         Command::Sql(args) => {
             let mut config = load(args.config, &args.flags)?;
