@@ -23,7 +23,7 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateTable) -
     check_clauses(statement)?;
     let name = QualifiedName::from_ast(&statement.name)?;
     if statement.query.is_some() {
-        return create_from(context, statement, true).await;
+        return create_from(context, statement, &column_names(statement)?, true).await;
     }
     let tag = Outcome::Command("CREATE TABLE".to_owned());
     let schema = context.creation_schema(&name)?;
@@ -59,13 +59,13 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateTable) -
 pub(super) async fn create_from(
     context: &mut Context<'_>,
     statement: &CreateTable,
+    columns: &[String],
     with_data: bool,
 ) -> Result<Outcome> {
     check_clauses(statement)?;
     let name = QualifiedName::from_ast(&statement.name)?;
-    let columns = column_names(statement)?;
     let query = statement.query.as_ref().ok_or_else(|| Error::internal("no query"))?;
-    create_as::create(context, &name, statement.if_not_exists, &columns, query, with_data).await
+    create_as::create(context, &name, statement.if_not_exists, columns, query, with_data).await
 }
 
 /// Puts a table with its columns, defaults and sequences into the catalog; no constraints yet.
