@@ -19,7 +19,13 @@ pub const ENV_PREFIX: &str = "OMENDB_";
 const CONFIG_VARIABLE: &str = "config";
 /// Settings that are text even if they look like a number.
 const TEXT_SETTINGS: &[&str] = &[
-    "data_dir", "listen", "superuser", "superuser_password", "tls_cert", "tls_key", "log",
+    "data_dir",
+    "listen",
+    "superuser",
+    "superuser_password",
+    "tls_cert",
+    "tls_key",
+    "log",
 ];
 /// Environment variables of tests, which are no settings.
 const TEST_VARIABLES: &[&str] = &["bin", "test_postgres"];
@@ -93,7 +99,12 @@ impl Size {
             Size::Text(text) => text.trim(),
         };
         let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let shift = match text.get(digits.len()..)?.trim().to_ascii_lowercase().as_str() {
+        let shift = match text
+            .get(digits.len()..)?
+            .trim()
+            .to_ascii_lowercase()
+            .as_str()
+        {
             "" | "b" => 0,
             "kb" | "kib" | "k" => 10,
             "mb" | "mib" | "m" => 20,
@@ -215,9 +226,14 @@ struct Variables {
 
 impl Variables {
     fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut found = Variables { settings: Dict::new(), config_file: None };
+        let mut found = Variables {
+            settings: Dict::new(),
+            config_file: None,
+        };
         for (name, text) in variables {
-            let Some(name) = name.strip_prefix(ENV_PREFIX) else { continue };
+            let Some(name) = name.strip_prefix(ENV_PREFIX) else {
+                continue;
+            };
             let name = name.to_ascii_lowercase();
             if name == CONFIG_VARIABLE {
                 found.config_file = Some(PathBuf::from(text));
@@ -353,7 +369,9 @@ impl Config {
             listen,
             max_connections: raw.max_connections,
             superuser: raw.superuser,
-            superuser_password: raw.superuser_password.filter(|password| !password.is_empty()),
+            superuser_password: raw
+                .superuser_password
+                .filter(|password| !password.is_empty()),
             trust: raw.trust,
             tls,
             page_cache: size("page_cache", &raw.page_cache)?,
@@ -371,7 +389,11 @@ impl Config {
 
     /// Addresses that other machines can reach.
     pub fn public_addresses(&self) -> Vec<SocketAddr> {
-        self.listen.iter().copied().filter(|address| !address.ip().is_loopback()).collect()
+        self.listen
+            .iter()
+            .copied()
+            .filter(|address| !address.ip().is_loopback())
+            .collect()
     }
 }
 
@@ -416,7 +438,9 @@ mod tests {
         let dir = TestDir::new();
         let path = dir.path().join(DEFAULT_FILE);
         std::fs::write(&path, toml).unwrap();
-        let variables = variables.iter().map(|(name, text)| ((*name).into(), (*text).into()));
+        let variables = variables
+            .iter()
+            .map(|(name, text)| ((*name).into(), (*text).into()));
         Config::load(Some(&path), variables, flags).map_err(|error| error.to_string())
     }
 
@@ -436,7 +460,10 @@ mod tests {
             ("OMENDB_BIN", "is of the tests"),
             ("HOME", "is no setting"),
         ];
-        let flags = Flags { query_memory: Some("3 GB".into()), ..Flags::default() };
+        let flags = Flags {
+            query_memory: Some("3 GB".into()),
+            ..Flags::default()
+        };
         let config = load(toml, &variables, &flags).unwrap();
         assert_eq!(config.max_connections, 2);
         assert_eq!(config.superuser, "file");
@@ -445,7 +472,10 @@ mod tests {
         assert_eq!(config.query_memory, 3 << 30);
         assert_eq!(config.public_addresses(), ["0.0.0.0:2".parse().unwrap()]);
 
-        let flags = Flags { max_connections: Some(3), ..Flags::default() };
+        let flags = Flags {
+            max_connections: Some(3),
+            ..Flags::default()
+        };
         assert_eq!(load(toml, &variables, &flags).unwrap().max_connections, 3);
     }
 
@@ -453,21 +483,48 @@ mod tests {
     fn mistakes_say_where_they_are() {
         let none = Flags::default();
         let error = load("max_conections = 1", &[], &none).unwrap_err();
-        assert!(error.contains("max_conections") && error.contains(DEFAULT_FILE), "{error}");
+        assert!(
+            error.contains("max_conections") && error.contains(DEFAULT_FILE),
+            "{error}"
+        );
         let error = load("max_connections = 'many'", &[], &none).unwrap_err();
-        assert!(error.contains("max_connections") && error.contains(DEFAULT_FILE), "{error}");
+        assert!(
+            error.contains("max_connections") && error.contains(DEFAULT_FILE),
+            "{error}"
+        );
         let error = load("", &[("OMENDB_MAX_CONNECTION", "1")], &none).unwrap_err();
         assert!(error.contains("variable OMENDB_MAX_CONNECTION)"), "{error}");
         let error = load("", &[("OMENDB_MAX_CONNECTIONS", "many")], &none).unwrap_err();
-        assert!(error.contains("variable OMENDB_MAX_CONNECTIONS)"), "{error}");
+        assert!(
+            error.contains("variable OMENDB_MAX_CONNECTIONS)"),
+            "{error}"
+        );
 
         let wrong = [
-            Flags { page_cache: Some("much".into()), ..Flags::default() },
-            Flags { page_cache: Some("1".into()), ..Flags::default() },
-            Flags { listen: vec!["nowhere".into()], ..Flags::default() },
-            Flags { max_connections: Some(0), ..Flags::default() },
-            Flags { trust: Some("all".into()), ..Flags::default() },
-            Flags { tls_cert: Some("x".into()), ..Flags::default() },
+            Flags {
+                page_cache: Some("much".into()),
+                ..Flags::default()
+            },
+            Flags {
+                page_cache: Some("1".into()),
+                ..Flags::default()
+            },
+            Flags {
+                listen: vec!["nowhere".into()],
+                ..Flags::default()
+            },
+            Flags {
+                max_connections: Some(0),
+                ..Flags::default()
+            },
+            Flags {
+                trust: Some("all".into()),
+                ..Flags::default()
+            },
+            Flags {
+                tls_cert: Some("x".into()),
+                ..Flags::default()
+            },
         ];
         for flags in wrong {
             load("", &[], &flags).unwrap_err();
@@ -477,8 +534,15 @@ mod tests {
 
     #[test]
     fn the_example_holds_the_defaults() {
-        let example = load(include_str!("../omendb.example.toml"), &[], &Flags::default());
+        let example = load(
+            include_str!("../omendb.example.toml"),
+            &[],
+            &Flags::default(),
+        );
         let defaults = load("", &[], &Flags::default());
-        assert_eq!(format!("{:?}", example.unwrap()), format!("{:?}", defaults.unwrap()));
+        assert_eq!(
+            format!("{:?}", example.unwrap()),
+            format!("{:?}", defaults.unwrap())
+        );
     }
 }

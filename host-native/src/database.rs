@@ -6,7 +6,7 @@ use std::sync::Arc;
 use omendb_core::error::{Error, Result, SqlState};
 use omendb_core::query::QueryOptions;
 use omendb_core::session::{
-    ConnectOptions, Database, DatabaseOptions, Login, Session, SqlSession, Step,
+    ConnectOptions, DATABASE_NAME, Database, DatabaseOptions, Login, Session, SqlSession, Step,
 };
 use omendb_core::storage;
 
@@ -28,9 +28,12 @@ impl OpenDatabase {
     /// A text for people: which directory, what is wrong, what to do.
     pub async fn open(config: &Config) -> std::result::Result<OpenDatabase, String> {
         let directory = &config.data_dir;
-        let backend = FileBackend::open(directory).map_err(|error| explain_io(directory, &error))?;
+        let backend =
+            FileBackend::open(directory).map_err(|error| explain_io(directory, &error))?;
         let options = DatabaseOptions {
-            storage: storage::Options { cache_bytes: config.page_cache },
+            storage: storage::Options {
+                cache_bytes: config.page_cache,
+            },
             query: QueryOptions {
                 memory_bytes: config.query_memory,
                 column_cache_bytes: config.column_cache,
@@ -44,7 +47,10 @@ impl OpenDatabase {
             .map_err(|error| explain(directory, &error))?;
         let committer = CommitThread::start(database.clone(), signal)
             .map_err(|error| format!("cannot start the commit thread: {error}"))?;
-        Ok(OpenDatabase { database, _committer: committer })
+        Ok(OpenDatabase {
+            database,
+            _committer: committer,
+        })
     }
 
     /// Gives the superuser the configured password, if it has another or none.
@@ -52,14 +58,18 @@ impl OpenDatabase {
         let quoted = user.replace('"', "\"\"");
         let literal = password.replace('\'', "''");
         let mut session = self.connect_local(user)?;
-        run(&mut session, &format!("ALTER ROLE \"{quoted}\" PASSWORD '{literal}'")).await
+        run(
+            &mut session,
+            &format!("ALTER ROLE \"{quoted}\" PASSWORD '{literal}'"),
+        )
+        .await
     }
 
     /// A session without a client.
     pub fn connect_local(&self, user: &str) -> Result<Session> {
         self.database.connect(ConnectOptions {
             user: user.to_owned(),
-            database: user.to_owned(),
+            database: DATABASE_NAME.to_owned(),
             parameters: vec![("application_name".into(), "omendb".into())],
             process_id: 0,
         })

@@ -18,7 +18,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     }
 
@@ -128,7 +130,10 @@ impl CommitThread {
             .name("commit".into())
             .stack_size(COMMITTER_STACK)
             .spawn(work)?;
-        Ok(CommitThread { signal, thread: Some(thread) })
+        Ok(CommitThread {
+            signal,
+            thread: Some(thread),
+        })
     }
 }
 

@@ -45,8 +45,10 @@ struct Source {
 }
 
 #[derive(Args)]
-#[command(after_help = "Every setting can also stand in omendb.toml, or in an environment variable \
-    OMENDB_<SETTING>, such as OMENDB_SUPERUSER_PASSWORD. See omendb.example.toml.")]
+#[command(
+    after_help = "Every setting can also stand in omendb.toml, or in an environment variable \
+    OMENDB_<SETTING>, such as OMENDB_SUPERUSER_PASSWORD. See omendb.example.toml."
+)]
 struct ServeArgs {
     #[command(flatten)]
     source: Source,
@@ -88,7 +90,9 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Serve(args) => {
             let config = load(args.source.config, &args.flags)?;
             start_log(&config)?;
-            runtime(&config)?.block_on(serve::serve(config)).map(|()| ExitCode::SUCCESS)
+            runtime(&config)?
+                .block_on(serve::serve(config))
+                .map(|()| ExitCode::SUCCESS)
         }
         Command::Sql(args) => {
             let mut config = load(args.config, &args.flags)?;
@@ -136,7 +140,9 @@ fn runtime(config: &Config) -> Result<tokio::runtime::Runtime, String> {
 fn start_log(config: &Config) -> Result<(), String> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
         .map_err(|error| format!("log: \"{}\" is not a log filter: {error}", config.log))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -60,11 +60,16 @@ pub async fn serve(config: Config) -> Result<(), String> {
     server.registry.stop();
     let gone = || sockets.load(Ordering::Acquire) == 0;
     if !wait_until(Duration::from_secs(config.shutdown_grace), gone).await {
-        tracing::warn!("statements still run after {} s: stopping them", config.shutdown_grace);
+        tracing::warn!(
+            "statements still run after {} s: stopping them",
+            config.shutdown_grace
+        );
         server.registry.interrupt_all();
         wait_until(INTERRUPT_GRACE, gone).await;
     }
-    open.database.close().map_err(|error| format!("cannot close the database: {error}"))?;
+    open.database
+        .close()
+        .map_err(|error| format!("cannot close the database: {error}"))?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -72,16 +77,18 @@ pub async fn serve(config: Config) -> Result<(), String> {
 async fn listen(config: &Config) -> Result<Vec<TcpListener>, String> {
     let mut listeners = Vec::new();
     for address in &config.listen {
-        let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => format!(
-                "address {address} is in use by another server\n\
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::AddrInUse => format!(
+                    "address {address} is in use by another server\n\
                  Choose another port, for example: omendb serve --listen {}:{}",
-                address.ip(),
-                address.port().checked_add(1).unwrap_or(5432),
-            ),
-            ErrorKind::PermissionDenied => format!("no permission to listen on {address}"),
-            _ => format!("cannot listen on {address}: {error}"),
-        })?;
+                    address.ip(),
+                    address.port().checked_add(1).unwrap_or(5432),
+                ),
+                ErrorKind::PermissionDenied => format!("no permission to listen on {address}"),
+                _ => format!("cannot listen on {address}: {error}"),
+            })?;
         listeners.push(listener);
     }
     Ok(listeners)
@@ -90,9 +97,14 @@ async fn listen(config: &Config) -> Result<Vec<TcpListener>, String> {
 /// Sets the superuser's password, and refuses to face other machines without one.
 async fn admission(config: &Config, open: &OpenDatabase) -> Result<(), String> {
     if let Some(password) = &config.superuser_password {
-        open.set_password(&config.superuser, password).await.map_err(|error| {
-            format!("cannot set the password of \"{}\": {error}", config.superuser)
-        })?;
+        open.set_password(&config.superuser, password)
+            .await
+            .map_err(|error| {
+                format!(
+                    "cannot set the password of \"{}\": {error}",
+                    config.superuser
+                )
+            })?;
     }
     let verifier = match open.database.login(&config.superuser) {
         Ok(login) => login.verifier,
@@ -139,7 +151,10 @@ fn announce(config: &Config) {
             ip if ip.is_unspecified() => "::1".to_owned(),
             ip => ip.to_string(),
         };
-        eprintln!("Connect with: psql -h {host} -p {} -U {user} {user}", address.port());
+        eprintln!(
+            "Connect with: psql -h {host} -p {} -U {user} {user}",
+            address.port()
+        );
     }
     match config.trust {
         Trust::Loopback => eprintln!(
@@ -207,7 +222,10 @@ struct Counted {
 impl Counted {
     fn new(sockets: &Arc<AtomicUsize>) -> Self {
         let number = sockets.fetch_add(1, Ordering::AcqRel) + 1;
-        Counted { sockets: sockets.clone(), number }
+        Counted {
+            sockets: sockets.clone(),
+            number,
+        }
     }
 }
 

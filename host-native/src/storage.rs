@@ -66,7 +66,10 @@ impl FileBackend {
         let len = file.metadata()?.len();
         Ok(FileBackend {
             file,
-            writes: RwLock::new(Writes { len, ..Writes::default() }),
+            writes: RwLock::new(Writes {
+                len,
+                ..Writes::default()
+            }),
             syncing: Mutex::default(),
             failed: AtomicBool::new(false),
         })
@@ -134,7 +137,10 @@ impl StorageBackend for FileBackend {
         let writes = self.writes.read();
         let end = offset.checked_add(out.len() as u64);
         if end.is_none_or(|end| end > writes.len) {
-            return Err(Error::new(ErrorKind::UnexpectedEof, "read beyond the end of the storage"));
+            return Err(Error::new(
+                ErrorKind::UnexpectedEof,
+                "read beyond the end of the storage",
+            ));
         }
         if writes.pending.covers(offset, out) {
             return Ok(());
@@ -239,7 +245,9 @@ impl Ranges {
             }
         }
         while let Some((&at, _)) = self.map.range(start..end).next() {
-            let Some(data) = self.map.remove(&at) else { break };
+            let Some(data) = self.map.remove(&at) else {
+                break;
+            };
             self.bytes -= data.len();
             self.put_tail(at, data, end);
         }
@@ -275,7 +283,9 @@ impl Ranges {
     fn overlay(&self, offset: u64, out: &mut [u8]) {
         let end = offset.saturating_add(out.len() as u64);
         let before = self.map.range(..offset).next_back();
-        let within = self.map.range((Bound::Included(offset), Bound::Excluded(end)));
+        let within = self
+            .map
+            .range((Bound::Included(offset), Bound::Excluded(end)));
         for (&at, data) in before.into_iter().chain(within) {
             let skip = usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX);
             let to = usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX);

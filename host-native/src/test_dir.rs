@@ -9,7 +9,8 @@ impl TestDir {
     pub fn new() -> TestDir {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("omendb-host-{}-{number}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("omendb-host-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         TestDir(path)
     }

@@ -2,9 +2,7 @@
 
 use futures::executor::block_on;
 use omendb_core::query::QueryOptions;
-use omendb_core::session::{
-    ConnectOptions, Database, DatabaseOptions, Session, SqlSession, Step,
-};
+use omendb_core::session::{ConnectOptions, Database, DatabaseOptions, Session, SqlSession, Step};
 use omendb_core::storage::Options;
 use omendb_core::{Error, Result};
 use redb::backends::InMemoryBackend;
@@ -36,20 +34,25 @@ impl Connection {
             .build()
             .map_err(|error| Error::internal(format!("no runtime: {error}")))?;
         let options = DatabaseOptions {
-            storage: Options { cache_bytes: PAGE_CACHE_BYTES },
+            storage: Options {
+                cache_bytes: PAGE_CACHE_BYTES,
+            },
             query: QueryOptions {
                 memory_bytes: QUERY_BYTES,
                 column_cache_bytes: COLUMN_CACHE_BYTES,
                 parallelism: 1,
             },
-            owner: "omendb".into(),
+            owner: "postgres".into(),
         };
         let _entered = runtime.enter();
-        let database =
-            block_on(Database::open(InMemoryBackend::new(), &options, host::env()))?;
+        let database = block_on(Database::open(
+            InMemoryBackend::new(),
+            &options,
+            host::env(),
+        ))?;
         let session = database.connect(ConnectOptions {
-            user: "omendb".into(),
-            database: "omendb".into(),
+            user: "postgres".into(),
+            database: "postgres".into(),
             parameters: Vec::new(),
             process_id: 1,
         })?;
@@ -96,7 +99,9 @@ async fn run(session: &mut Session, sql: &str) -> Result<Vec<StatementResult>> {
             Step::CopyOut(_) | Step::CopyDone => {}
             Step::CopyData(data) => {
                 let text = String::from_utf8_lossy(&data);
-                current.rows.extend(text.lines().map(|line| vec![Some(line.to_owned())]));
+                current
+                    .rows
+                    .extend(text.lines().map(|line| vec![Some(line.to_owned())]));
             }
         }
     }
@@ -110,13 +115,22 @@ mod tests {
     #[test]
     fn writes_in_a_transaction_and_reads_back() {
         let mut connection = Connection::memory().unwrap();
-        connection.query("CREATE TABLE t (id int PRIMARY KEY, name text)").unwrap();
+        connection
+            .query("CREATE TABLE t (id int PRIMARY KEY, name text)")
+            .unwrap();
         connection
             .query("BEGIN; INSERT INTO t VALUES (1, 'one'), (2, NULL); COMMIT")
             .unwrap();
-        let results = connection.query("SELECT count(*), max(name) FROM t").unwrap();
-        assert_eq!(results[0].rows, [[Some("2".to_owned()), Some("one".to_owned())]]);
-        let error = connection.query("INSERT INTO t VALUES (1, 'again')").unwrap_err();
+        let results = connection
+            .query("SELECT count(*), max(name) FROM t")
+            .unwrap();
+        assert_eq!(
+            results[0].rows,
+            [[Some("2".to_owned()), Some("one".to_owned())]]
+        );
+        let error = connection
+            .query("INSERT INTO t VALUES (1, 'again')")
+            .unwrap_err();
         assert_eq!(error.state().code(), "23505");
     }
 }

@@ -25,7 +25,9 @@ impl Clock for PlatformClock {
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
     fn now(&self) -> i64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        since.map_or(0, |since| {
+            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        })
     }
 
     /// One thread cannot wait and work: time-outs do not fire.
@@ -38,6 +40,9 @@ struct PlatformEntropy;
 
 impl Entropy for PlatformEntropy {
     fn fill(&self, out: &mut [u8]) {
-        assert!(getrandom::fill(out).is_ok(), "this platform has no random numbers");
+        assert!(
+            getrandom::fill(out).is_ok(),
+            "this platform has no random numbers"
+        );
     }
 }

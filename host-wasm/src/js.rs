@@ -15,7 +15,9 @@ pub struct OmenDb {
 impl OmenDb {
     /// Opens an empty database in memory.
     pub fn memory() -> Result<OmenDb, JsValue> {
-        Connection::memory().map(|connection| OmenDb { connection }).map_err(|error| throw(&error))
+        Connection::memory()
+            .map(|connection| OmenDb { connection })
+            .map_err(|error| throw(&error))
     }
 
     /// Runs SQL; an array with one `{columns, rows, tag}` for each statement, cells as text or null.
@@ -29,7 +31,8 @@ impl OmenDb {
 fn throw(error: &omendb_core::Error) -> JsValue {
     let fields = error.fields();
     let value: JsValue = JsError::new(&fields.message).into();
-    let optional = |text: &Option<String>| text.as_deref().map_or(JsValue::UNDEFINED, JsValue::from);
+    let optional =
+        |text: &Option<String>| text.as_deref().map_or(JsValue::UNDEFINED, JsValue::from);
     for (name, field) in [
         ("code", JsValue::from(fields.state.code())),
         ("detail", optional(&fields.detail)),
@@ -47,7 +50,9 @@ fn object(result: &StatementResult) -> Result<JsValue, JsValue> {
         .rows
         .iter()
         .map(|row| {
-            let cells = row.iter().map(|cell| cell.as_deref().map_or(JsValue::NULL, JsValue::from));
+            let cells = row
+                .iter()
+                .map(|cell| cell.as_deref().map_or(JsValue::NULL, JsValue::from));
             JsValue::from(cells.collect::<Array>())
         })
         .collect();

@@ -12,6 +12,9 @@ mod object;
 mod objects;
 mod sequences;
 mod store;
+mod system;
+#[cfg(test)]
+mod tests;
 
 pub use cache::Cache;
 pub use names::{
@@ -21,6 +24,7 @@ pub use names::{
 pub use object::Object;
 pub use objects::*;
 pub use sequences::{Sequences, row_id_mark, sequence_mark};
+pub use system::{system_relation, system_relation_name};
 pub use store::{bootstrap, object_row_key, relation_name_lock, role_name_lock, schema_name_lock};
 
 use std::collections::{BTreeMap, BTreeSet};

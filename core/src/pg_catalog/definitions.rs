@@ -29,8 +29,8 @@ pub(super) fn all() -> &'static [Definition] {
 pub(super) fn find(schema: &str, name: &str) -> Option<&'static Definition> {
     static BY_NAME: OnceLock<HashMap<(&'static str, &'static str), &'static Definition>> =
         OnceLock::new();
-    let by_name = BY_NAME
-        .get_or_init(|| all().iter().map(|it| ((it.schema, it.name), it)).collect());
+    let by_name =
+        BY_NAME.get_or_init(|| all().iter().map(|it| ((it.schema, it.name), it)).collect());
     by_name.get(&(schema, name)).copied()
 }
 
@@ -52,7 +52,13 @@ fn parse(line: &'static str) -> Option<Definition> {
             Some((name, ty))
         })
         .collect();
-    Some(Definition { schema, name, oid, kind, columns })
+    Some(Definition {
+        schema,
+        name,
+        oid,
+        kind,
+        columns,
+    })
 }
 
 #[cfg(test)]

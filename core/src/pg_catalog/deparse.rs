@@ -4,12 +4,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value, visit_expressions};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, UnaryOperator, Value, visit_expressions,
+};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::catalog::{
-    Action, Catalog, Constraint, ConstraintKind, Index, Object, SearchPath, Table, View, fold, quote,
+    Action, Catalog, Constraint, ConstraintKind, Index, Object, SearchPath, Table, View, fold,
+    quote,
 };
 use crate::query::SessionInfo;
 use crate::types::{PgType, names, oid};
@@ -103,7 +106,10 @@ pub(super) fn default_text(catalog: &Catalog, info: &SessionInfo, stored: &str) 
     };
     let _: ControlFlow<()> =
         datafusion::sql::sqlparser::ast::visit_expressions_mut(&mut expr, |part| {
-            if let Expr::Cast { expr, data_type, .. } = part {
+            if let Expr::Cast {
+                expr, data_type, ..
+            } = part
+            {
                 if data_type.to_string().eq_ignore_ascii_case("regclass") {
                     if let Expr::Value(value) = expr.as_mut() {
                         if let Value::SingleQuotedString(name) = &mut value.value {
@@ -114,7 +120,11 @@ pub(super) fn default_text(catalog: &Catalog, info: &SessionInfo, stored: &str) 
             }
             ControlFlow::Continue(())
         });
-    Deparser { table: None, pretty: false }.text(&expr)
+    Deparser {
+        table: None,
+        pretty: false,
+    }
+    .text(&expr)
 }
 
 fn shorten(catalog: &Catalog, info: &SessionInfo, name: &str) -> String {
@@ -137,7 +147,11 @@ fn shorten(catalog: &Catalog, info: &SessionInfo, name: &str) -> String {
 /// With `pretty`, parentheses that precedence makes needless are left out.
 pub fn expression_text(table: &Table, stored: &str, pretty: bool) -> String {
     match parse(stored) {
-        Some(expr) => Deparser { table: Some(table), pretty }.text(&expr),
+        Some(expr) => Deparser {
+            table: Some(table),
+            pretty,
+        }
+        .text(&expr),
         None => stored.to_owned(),
     }
 }
@@ -183,11 +197,14 @@ impl Deparser<'_> {
         match expr {
             Expr::Nested(inner) => self.typed(inner, beside),
             Expr::Identifier(ident) => quote(&fold(ident)),
-            Expr::CompoundIdentifier(parts) => {
-                parts.last().map_or_else(String::new, |ident| quote(&fold(ident)))
-            }
+            Expr::CompoundIdentifier(parts) => parts
+                .last()
+                .map_or_else(String::new, |ident| quote(&fold(ident))),
             Expr::Value(value) => self.value(&value.value, beside),
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => match inner.as_ref() {
+            Expr::UnaryOp {
+                op: UnaryOperator::Minus,
+                expr: inner,
+            } => match inner.as_ref() {
                 Expr::Value(value) => match &value.value {
                     Value::Number(digits, _) => {
                         let ty = if digits.contains(['.', 'e', 'E']) {
@@ -203,26 +220,45 @@ impl Deparser<'_> {
                 },
                 inner => self.wrap(format!("- {}", self.text(inner))),
             },
-            Expr::UnaryOp { op: UnaryOperator::Not, expr } => self.wrap(format!("NOT {}", self.text(expr))),
+            Expr::UnaryOp {
+                op: UnaryOperator::Not,
+                expr,
+            } => self.wrap(format!("NOT {}", self.text(expr))),
             Expr::IsNull(expr) => self.wrap(format!("{} IS NULL", self.operand(expr))),
             Expr::IsNotNull(expr) => self.wrap(format!("{} IS NOT NULL", self.operand(expr))),
             Expr::IsTrue(expr) => self.wrap(format!("{} IS TRUE", self.operand(expr))),
             Expr::IsFalse(expr) => self.wrap(format!("{} IS FALSE", self.operand(expr))),
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
-            Expr::Between { expr, negated, low, high } => {
-                let (from, to, glue) =
-                    if *negated { ("<", ">", "OR") } else { (">=", "<=", "AND") };
+            Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => {
+                let (from, to, glue) = if *negated {
+                    ("<", ">", "OR")
+                } else {
+                    (">=", "<=", "AND")
+                };
                 let ty = self.type_of(expr);
                 let it = self.operand(expr);
                 let low = self.wrap(format!("{it} {from} {}", self.typed(low, ty)));
                 let high = self.wrap(format!("{it} {to} {}", self.typed(high, ty)));
                 self.wrap(format!("{low} {glue} {high}"))
             }
-            Expr::InList { expr, list, negated } => {
+            Expr::InList {
+                expr,
+                list,
+                negated,
+            } => {
                 let ty = self.type_of(expr);
                 let items: Vec<String> = list.iter().map(|item| self.list_item(item, ty)).collect();
                 let items = items.join(", ");
-                let (op, word) = if *negated { ("<>", "ALL") } else { ("=", "ANY") };
+                let (op, word) = if *negated {
+                    ("<>", "ALL")
+                } else {
+                    ("=", "ANY")
+                };
                 let list = match (ty.is_some_and(|ty| ty.oid == oid::VARCHAR), self.pretty) {
                     (false, _) => format!("ARRAY[{items}]"),
                     (true, false) => format!("(ARRAY[{items}])::text[]"),
@@ -230,17 +266,41 @@ impl Deparser<'_> {
                 };
                 self.wrap(format!("{} {op} {word} ({list})", self.operand(expr)))
             }
-            Expr::Like { negated, expr, pattern, any: false, escape_char: None } => {
+            Expr::Like {
+                negated,
+                expr,
+                pattern,
+                any: false,
+                escape_char: None,
+            } => {
                 let op = if *negated { "!~~" } else { "~~" };
                 let ty = self.type_of(expr);
-                self.wrap(format!("{} {op} {}", self.operand(expr), self.typed(pattern, ty)))
+                self.wrap(format!(
+                    "{} {op} {}",
+                    self.operand(expr),
+                    self.typed(pattern, ty)
+                ))
             }
-            Expr::ILike { negated, expr, pattern, any: false, escape_char: None } => {
+            Expr::ILike {
+                negated,
+                expr,
+                pattern,
+                any: false,
+                escape_char: None,
+            } => {
                 let op = if *negated { "!~~*" } else { "~~*" };
                 let ty = self.type_of(expr);
-                self.wrap(format!("{} {op} {}", self.operand(expr), self.typed(pattern, ty)))
+                self.wrap(format!(
+                    "{} {op} {}",
+                    self.operand(expr),
+                    self.typed(pattern, ty)
+                ))
             }
-            Expr::Cast { expr: inner, data_type, .. } => {
+            Expr::Cast {
+                expr: inner,
+                data_type,
+                ..
+            } => {
                 let ty = match names::from_sql(data_type) {
                     Ok(ty) => names::format_type(ty),
                     Err(_) => data_type.to_string(),
@@ -275,7 +335,9 @@ impl Deparser<'_> {
         let mut arguments = Vec::with_capacity(list.args.len());
         for argument in &list.args {
             match argument {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => arguments.push(self.text(expr)),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+                    arguments.push(self.text(expr))
+                }
                 _ => return whole.to_string(),
             }
         }
@@ -305,27 +367,45 @@ impl Deparser<'_> {
             Some(_) => self.operand(expr),
             None => {
                 let text = self.typed(expr, other);
-                if self.pretty && is_operator(expr) { format!("({text})") } else { text }
+                if self.pretty && is_operator(expr) {
+                    format!("({text})")
+                } else {
+                    text
+                }
             }
         };
-        let (left, right) = (side(left, left_ty, right_ty), side(right, right_ty, left_ty));
+        let (left, right) = (
+            side(left, left_ty, right_ty),
+            side(right, right_ty, left_ty),
+        );
         self.wrap(format!("{left} {op} {right}"))
     }
 
     /// Parentheses around an operator's expression, which the pretty form does without.
     fn wrap(&self, text: String) -> String {
-        if self.pretty { text } else { format!("({text})") }
+        if self.pretty {
+            text
+        } else {
+            format!("({text})")
+        }
     }
 
     fn chain(&self, expr: &Expr, op: &str, parts: &mut Vec<String>) {
         match expr {
             Expr::Nested(inner) => self.chain(inner, op, parts),
-            Expr::BinaryOp { left, op: own, right } if own.to_string() == op => {
+            Expr::BinaryOp {
+                left,
+                op: own,
+                right,
+            } if own.to_string() == op => {
                 self.chain(left, op, parts);
                 self.chain(right, op, parts);
             }
             // OR inside AND keeps its parentheses.
-            Expr::BinaryOp { op: BinaryOperator::Or, .. } if self.pretty => {
+            Expr::BinaryOp {
+                op: BinaryOperator::Or,
+                ..
+            } if self.pretty => {
                 parts.push(format!("({})", self.text(expr)));
             }
             other => parts.push(self.text(other)),

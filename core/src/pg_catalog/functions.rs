@@ -62,14 +62,24 @@ const FUNCTIONS: &[(&str, PgType, bool, Run)] = &[
     ("shobj_description", PgType::TEXT, true, shobj_description),
     ("pg_encoding_to_char", PgType::NAME, true, encoding_to_char),
     ("pg_char_to_encoding", PgType::INT4, true, char_to_encoding),
-    ("pg_get_serial_sequence", PgType::TEXT, true, serial_sequence),
+    (
+        "pg_get_serial_sequence",
+        PgType::TEXT,
+        true,
+        serial_sequence,
+    ),
     ("pg_get_partkeydef", PgType::TEXT, true, null),
     ("pg_get_ruledef", PgType::TEXT, true, null),
     ("pg_get_triggerdef", PgType::TEXT, true, null),
     ("pg_get_functiondef", PgType::TEXT, true, null),
     ("pg_get_function_result", PgType::TEXT, true, null),
     ("pg_get_function_arguments", PgType::TEXT, true, null),
-    ("pg_get_function_identity_arguments", PgType::TEXT, true, null),
+    (
+        "pg_get_function_identity_arguments",
+        PgType::TEXT,
+        true,
+        null,
+    ),
     ("pg_get_statisticsobjdef", PgType::TEXT, true, null),
     ("pg_get_statisticsobjdef_columns", PgType::TEXT, true, null),
     ("pg_relation_is_publishable", PgType::BOOL, true, never),
@@ -86,18 +96,63 @@ const FUNCTIONS: &[(&str, PgType, bool, Run)] = &[
     ("pg_is_other_temp_schema", PgType::BOOL, true, never),
     ("pg_my_temp_schema", PgType::OID, true, zero_oid),
     ("pg_has_role", PgType::BOOL, true, has_role),
-    ("has_table_privilege", PgType::BOOL, true, has_relation_privilege),
-    ("has_any_column_privilege", PgType::BOOL, true, has_relation_privilege),
-    ("has_column_privilege", PgType::BOOL, true, has_column_privilege),
-    ("has_sequence_privilege", PgType::BOOL, true, has_relation_privilege),
-    ("has_schema_privilege", PgType::BOOL, true, has_schema_privilege),
-    ("has_database_privilege", PgType::BOOL, true, has_other_privilege),
+    (
+        "has_table_privilege",
+        PgType::BOOL,
+        true,
+        has_relation_privilege,
+    ),
+    (
+        "has_any_column_privilege",
+        PgType::BOOL,
+        true,
+        has_relation_privilege,
+    ),
+    (
+        "has_column_privilege",
+        PgType::BOOL,
+        true,
+        has_column_privilege,
+    ),
+    (
+        "has_sequence_privilege",
+        PgType::BOOL,
+        true,
+        has_relation_privilege,
+    ),
+    (
+        "has_schema_privilege",
+        PgType::BOOL,
+        true,
+        has_schema_privilege,
+    ),
+    (
+        "has_database_privilege",
+        PgType::BOOL,
+        true,
+        has_other_privilege,
+    ),
     ("has_function_privilege", PgType::BOOL, true, always),
     ("has_language_privilege", PgType::BOOL, true, always),
     ("has_type_privilege", PgType::BOOL, true, always),
-    ("has_tablespace_privilege", PgType::BOOL, true, has_other_privilege),
-    ("has_foreign_data_wrapper_privilege", PgType::BOOL, true, has_other_privilege),
-    ("has_server_privilege", PgType::BOOL, true, has_other_privilege),
+    (
+        "has_tablespace_privilege",
+        PgType::BOOL,
+        true,
+        has_other_privilege,
+    ),
+    (
+        "has_foreign_data_wrapper_privilege",
+        PgType::BOOL,
+        true,
+        has_other_privilege,
+    ),
+    (
+        "has_server_privilege",
+        PgType::BOOL,
+        true,
+        has_other_privilege,
+    ),
 ];
 
 pub(super) fn all() -> Vec<ScalarUDF> {
@@ -163,18 +218,28 @@ impl ScalarUDFImpl for Function {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
         let external = |error: Error| DataFusionError::External(Box::new(error));
         let source = source(&args.config_options).map_err(external)?;
-        let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
-        let types: Vec<PgType> =
-            args.arg_fields.iter().map(|field| columns::pg_type(field)).collect();
+        let types: Vec<PgType> = args
+            .arg_fields
+            .iter()
+            .map(|field| columns::pg_type(field))
+            .collect();
         let arrays = args
             .args
             .iter()
             .map(|arg| arg.to_array(rows))
             .collect::<DfResult<Vec<ArrayRef>>>()?;
-        let array = self.column(&source, &arrays, &types, rows).map_err(external)?;
+        let array = self
+            .column(&source, &arrays, &types, rows)
+            .map_err(external)?;
         if scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &array, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(array))
     }
@@ -208,7 +273,10 @@ impl Function {
 /// The catalog and the session that a call belongs to.
 fn source(options: &ConfigOptions) -> Result<Source> {
     let (catalog, info) = crate::query::surroundings(options)?;
-    Ok(Source { catalog: catalog.clone(), info: info.clone() })
+    Ok(Source {
+        catalog: catalog.clone(),
+        info: info.clone(),
+    })
 }
 
 /// An argument that is an OID, as any of the types that mean one.
@@ -269,11 +337,15 @@ fn first_text(_: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 }
 
 fn format_type(_: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    let Some(oid) = oid(args.first()) else { return Ok(Datum::Null) };
+    let Some(oid) = oid(args.first()) else {
+        return Ok(Datum::Null);
+    };
     if oid == 0 {
         return Ok(Datum::text("-"));
     }
-    let typmod = int(args.get(1)).and_then(|it| i32::try_from(it).ok()).unwrap_or(-1);
+    let typmod = int(args.get(1))
+        .and_then(|it| i32::try_from(it).ok())
+        .unwrap_or(-1);
     let shown = match (oid, typmod) {
         // Without a modifier to show, the type is `character`.
         (crate::types::oid::BPCHAR, -1) if args.get(1).is_none_or(Datum::is_null) => {
@@ -290,7 +362,13 @@ fn constraint_def(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>>
     let pretty = matches!(args.get(1), Some(Datum::Bool(true)));
     or_null(tables_of(source).find_map(|table| {
         let found = table.constraints.iter().find(|it| Some(it.oid) == wanted)?;
-        Some(deparse::constraint_definition(&source.catalog, path, table, found, pretty))
+        Some(deparse::constraint_definition(
+            &source.catalog,
+            path,
+            table,
+            found,
+            pretty,
+        ))
     }))
 }
 
@@ -304,7 +382,9 @@ fn index_def(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
         column => {
             let at = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
             let name = index.columns.get(at).and_then(|at| {
-                Some(quote(&source.catalog.table(index.table)?.columns.get(*at)?.name))
+                Some(quote(
+                    &source.catalog.table(index.table)?.columns.get(*at)?.name,
+                ))
             });
             Ok(Datum::text(name.unwrap_or_default()))
         }
@@ -314,7 +394,9 @@ fn index_def(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 fn view_def(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let object = match string(args.first()) {
         Some(name) => Some(relation_by_name(source, name)?),
-        None => oid(args.first()).and_then(|it| source.catalog.object(it)).cloned(),
+        None => oid(args.first())
+            .and_then(|it| source.catalog.object(it))
+            .cloned(),
     };
     Ok(match object {
         Some(Object::View(view)) => Datum::text(deparse::view_text(&view)),
@@ -324,7 +406,9 @@ fn view_def(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 }
 
 fn user_by_id(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    let Some(oid) = oid(args.first()) else { return Ok(Datum::Null) };
+    let Some(oid) = oid(args.first()) else {
+        return Ok(Datum::Null);
+    };
     Ok(Datum::text(match source.catalog.object(oid) {
         Some(Object::Role(role)) => role.name.clone(),
         _ => format!("unknown (OID={oid})"),
@@ -332,9 +416,13 @@ fn user_by_id(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 }
 
 fn table_is_visible(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    let Some(oid) = oid(args.first()) else { return Ok(Datum::Null) };
+    let Some(oid) = oid(args.first()) else {
+        return Ok(Datum::Null);
+    };
     if let Some(object) = source.catalog.object(oid) {
-        return Ok(Datum::Bool(source.catalog.is_visible(object, &source.info.search_path)));
+        return Ok(Datum::Bool(
+            source.catalog.is_visible(object, &source.info.search_path),
+        ));
     }
     let system = definitions::all().iter().find(|it| it.oid == oid);
     Ok(system.map_or(Datum::Null, |it| Datum::Bool(it.schema == "pg_catalog")))
@@ -352,7 +440,9 @@ fn obj_description(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>
 }
 
 fn col_description(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    let part = int(args.get(1)).and_then(|it| i32::try_from(it).ok()).filter(|it| *it > 0);
+    let part = int(args.get(1))
+        .and_then(|it| i32::try_from(it).ok())
+        .filter(|it| *it > 0);
     or_null(match (oid(args.first()), part) {
         (Some(object), Some(part)) => description(source, object, part),
         _ => None,
@@ -360,8 +450,12 @@ fn col_description(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>
 }
 
 fn shobj_description(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    let role = oid(args.first()).filter(|it| matches!(source.catalog.object(*it), Some(Object::Role(_))));
-    or_null(role.and_then(|it| source.catalog.comment(it, 0)).map(str::to_owned))
+    let role =
+        oid(args.first()).filter(|it| matches!(source.catalog.object(*it), Some(Object::Role(_))));
+    or_null(
+        role.and_then(|it| source.catalog.comment(it, 0))
+            .map(str::to_owned),
+    )
 }
 
 fn encoding_to_char(_: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
@@ -384,7 +478,10 @@ fn char_to_encoding(_: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 /// The relation that text names, in the search path.
 fn relation_by_name(source: &Source, written: &str) -> Result<Object> {
     let name = super::parse_name(written)?;
-    source.catalog.resolve_relation(&name, &source.info.search_path).cloned()
+    source
+        .catalog
+        .resolve_relation(&name, &source.info.search_path)
+        .cloned()
 }
 
 fn serial_sequence(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
@@ -392,11 +489,16 @@ fn serial_sequence(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>
         return Ok(Datum::Null);
     };
     let object = relation_by_name(source, table)?;
-    let Object::Table(table) = object else { return Ok(Datum::Null) };
+    let Object::Table(table) = object else {
+        return Ok(Datum::Null);
+    };
     let at = table.column(column).ok_or_else(|| {
         Error::new(
             SqlState::UNDEFINED_COLUMN,
-            format!("column \"{column}\" of relation \"{}\" does not exist", table.name),
+            format!(
+                "column \"{column}\" of relation \"{}\" does not exist",
+                table.name
+            ),
         )
     })?;
     or_null(source.catalog.objects().find_map(|object| match object {
@@ -408,10 +510,12 @@ fn serial_sequence(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>
 }
 
 fn filenode(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    Ok(match oid(args.first()).and_then(|it| source.catalog.table(it)) {
-        Some(table) => u32::try_from(table.storage).map_or(Datum::Null, Datum::Oid),
-        None => Datum::Null,
-    })
+    Ok(
+        match oid(args.first()).and_then(|it| source.catalog.table(it)) {
+            Some(table) => u32::try_from(table.storage).map_or(Datum::Null, Datum::Oid),
+            None => Datum::Null,
+        },
+    )
 }
 
 /// Rows share the pages of one file, so no relation has a size of its own: none is told.
@@ -433,7 +537,11 @@ fn size_pretty(_: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let units = ["kB", "MB", "GB", "TB", "PB"];
     for (at, unit) in units.iter().enumerate() {
         if size.saturating_abs() < 2 * LIMIT - 1 || at == units.len() - 1 {
-            let half = if size > 0 { size.saturating_add(1) / 2 } else { size.saturating_sub(1) / 2 };
+            let half = if size > 0 {
+                size.saturating_add(1) / 2
+            } else {
+                size.saturating_sub(1) / 2
+            };
             return Ok(Datum::text(format!("{half} {unit}")));
         }
         size >>= 10;
@@ -459,7 +567,10 @@ fn asked<'a, 'd>(
         _ => (None, args),
     };
     let undefined = |name: String| {
-        Error::new(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"))
+        Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("role \"{name}\" does not exist"),
+        )
     };
     let role = match role {
         None => source
@@ -467,9 +578,10 @@ fn asked<'a, 'd>(
             .role(&source.info.user)
             .ok_or_else(|| undefined(source.info.user.clone()))?,
         Some(Datum::Text(name)) if name.as_ref() == "public" => return Ok((false, 0, rest)),
-        Some(Datum::Text(name)) => {
-            source.catalog.role(name).ok_or_else(|| undefined(name.to_string()))?
-        }
+        Some(Datum::Text(name)) => source
+            .catalog
+            .role(name)
+            .ok_or_else(|| undefined(name.to_string()))?,
         Some(other) => match oid(Some(other)).and_then(|it| source.catalog.object(it)) {
             Some(Object::Role(role)) => role,
             _ => return Ok((false, 0, rest)),
@@ -505,13 +617,17 @@ fn owner_of(object: &Object) -> u32 {
 fn has_relation_privilege(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let (superuser, role, rest) = asked(source, args, 2)?;
     let object = object_of(source, rest.first())?;
-    Ok(Datum::Bool(superuser || object.is_none_or(|object| owner_of(&object) == role)))
+    Ok(Datum::Bool(
+        superuser || object.is_none_or(|object| owner_of(&object) == role),
+    ))
 }
 
 fn has_column_privilege(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let (superuser, role, rest) = asked(source, args, 3)?;
     let object = object_of(source, rest.first())?;
-    Ok(Datum::Bool(superuser || object.is_none_or(|object| owner_of(&object) == role)))
+    Ok(Datum::Bool(
+        superuser || object.is_none_or(|object| owner_of(&object) == role),
+    ))
 }
 
 fn has_schema_privilege(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
@@ -519,7 +635,11 @@ fn has_schema_privilege(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'st
     let schema = match string(rest.first()) {
         Some(name) => {
             let found = source.catalog.schema(name);
-            Some(found.ok_or_else(|| crate::catalog::undefined_schema(name))?.clone())
+            Some(
+                found
+                    .ok_or_else(|| crate::catalog::undefined_schema(name))?
+                    .clone(),
+            )
         }
         None => match oid(rest.first()).and_then(|it| source.catalog.object(it)) {
             Some(Object::Schema(schema)) => Some(schema.clone()),

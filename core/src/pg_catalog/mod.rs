@@ -40,7 +40,10 @@ impl SystemCatalog for PgCatalog {
         info: &Arc<SessionInfo>,
     ) -> Option<Arc<dyn TableProvider>> {
         let definition = definitions::find(schema, name)?;
-        let source = Source { catalog: catalog.clone(), info: info.clone() };
+        let source = Source {
+            catalog: catalog.clone(),
+            info: info.clone(),
+        };
         Some(Arc::new(SystemTable { definition, source }))
     }
 

@@ -39,7 +39,9 @@ impl TableProvider for SystemTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut rows = Rows::new(self.definition);
         tables::fill(self.definition, &self.source, &mut rows);
-        let batch = rows.batch().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let batch = rows
+            .batch()
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         table.scan(state, projection, filters, limit).await
     }

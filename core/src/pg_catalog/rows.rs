@@ -31,7 +31,10 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn new(definition: &'static Definition) -> Self {
-        Rows { definition, rows: Vec::new() }
+        Rows {
+            definition,
+            rows: Vec::new(),
+        }
     }
 
     pub(super) fn push(&mut self, values: Vec<(&'static str, Datum<'static>)>) {
@@ -43,8 +46,16 @@ impl Rows {
             .map(|(_, ty)| if plain { zero(*ty) } else { Datum::Null })
             .collect();
         for (name, value) in values {
-            let at = self.definition.columns.iter().position(|(column, _)| *column == name);
-            debug_assert!(at.is_some(), "{} has no column {name}", self.definition.name);
+            let at = self
+                .definition
+                .columns
+                .iter()
+                .position(|(column, _)| *column == name);
+            debug_assert!(
+                at.is_some(),
+                "{} has no column {name}",
+                self.definition.name
+            );
             if let Some(slot) = at.and_then(|at| row.get_mut(at)) {
                 *slot = value;
             }
@@ -123,5 +134,8 @@ pub(super) fn array(element: PgType, items: Vec<Datum<'static>>) -> Datum<'stati
 
 /// Attribute numbers as int2vector or int2[].
 pub(super) fn numbers(columns: &[usize]) -> Datum<'static> {
-    array(PgType::INT2, columns.iter().map(|at| Datum::Int2(number(*at))).collect())
+    array(
+        PgType::INT2,
+        columns.iter().map(|at| Datum::Int2(number(*at))).collect(),
+    )
 }

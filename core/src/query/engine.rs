@@ -9,9 +9,9 @@ use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::optimizer::{Optimizer, OptimizerContext};
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
@@ -22,9 +22,12 @@ use futures::{StreamExt, TryStreamExt};
 use super::bind::{Binder, Late, arrow_type, scalar};
 use super::context::{ReadContext, RunContext};
 use super::functions::Functions;
-use super::scan::ColumnCache;
 use super::scan::BATCH_ROWS;
-use super::{Execution, Plan, PlanContext, QueryEngine, QueryOptions, ResultColumn, Rows, SessionInfo, SystemCatalog};
+use super::scan::ColumnCache;
+use super::{
+    Execution, Plan, PlanContext, QueryEngine, QueryOptions, ResultColumn, Rows, SessionInfo,
+    SystemCatalog,
+};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result, SqlState};
 use crate::types::{Datum, PgType};
@@ -114,10 +117,16 @@ impl QueryEngine {
                 Err(error) => Err(Error::from(error)),
             }
         });
-        Ok(rows.try_filter(|rows| futures::future::ready(!rows.is_empty())).boxed())
+        Ok(rows
+            .try_filter(|rows| futures::future::ready(!rows.is_empty()))
+            .boxed())
     }
 
-    pub(super) fn stream(&self, physical: Arc<dyn ExecutionPlan>, state: &SessionState) -> Result<SendableRecordBatchStream> {
+    pub(super) fn stream(
+        &self,
+        physical: Arc<dyn ExecutionPlan>,
+        state: &SessionState,
+    ) -> Result<SendableRecordBatchStream> {
         Ok(execute_stream(physical, state.task_ctx())?)
     }
 
@@ -127,8 +136,18 @@ impl QueryEngine {
         plan: &Plan,
         execution: Execution,
     ) -> Result<(Arc<dyn ExecutionPlan>, SessionState)> {
-        let Execution { view, info, parameters, interrupt, only } = execution;
-        let read = Arc::new(ReadContext { view, interrupt, only });
+        let Execution {
+            view,
+            info,
+            parameters,
+            interrupt,
+            only,
+        } = execution;
+        let read = Arc::new(ReadContext {
+            view,
+            interrupt,
+            only,
+        });
         let state = self.state_for(&info, &plan.inner.catalog, Some(read));
         let mut logical = plan.inner.plan.clone();
         let values = self.values(&plan.inner, &parameters, &state)?;
@@ -137,7 +156,10 @@ impl QueryEngine {
             logical = logical.replace_params_with_values(&ParamValues::Map(values))?;
             logical = simplified(logical, &state)?;
         }
-        let physical = state.query_planner().create_physical_plan(&logical, &state).await?;
+        let physical = state
+            .query_planner()
+            .create_physical_plan(&logical, &state)
+            .await?;
         Ok((physical, state))
     }
 
@@ -181,9 +203,16 @@ impl QueryEngine {
     ) -> Result<()> {
         let context = RunContext::of(state.config_options())?;
         for late in &planned.late {
-            let datafusion::logical_expr::Expr::ScalarFunction(call) = &late.expr else { continue };
-            let (Some(argument), "pg_sleep") = (call.args.first(), call.func.name()) else { continue };
-            let ScalarValue::Float64(Some(seconds)) = self.constant(argument, values, state)? else { continue };
+            let datafusion::logical_expr::Expr::ScalarFunction(call) = &late.expr else {
+                continue;
+            };
+            let (Some(argument), "pg_sleep") = (call.args.first(), call.func.name()) else {
+                continue;
+            };
+            let ScalarValue::Float64(Some(seconds)) = self.constant(argument, values, state)?
+            else {
+                continue;
+            };
             let start = context.info.access.clock();
             let interrupt = &context.read()?.interrupt;
             while (context.info.access.clock() - start) as f64 / 1e6 < seconds {
@@ -217,7 +246,9 @@ impl QueryEngine {
         let row = super::evaluate::one_row();
         match physical.evaluate(&row)? {
             datafusion::logical_expr::ColumnarValue::Scalar(value) => Ok(value),
-            datafusion::logical_expr::ColumnarValue::Array(array) => Ok(ScalarValue::try_from_array(&array, 0)?),
+            datafusion::logical_expr::ColumnarValue::Array(array) => {
+                Ok(ScalarValue::try_from_array(&array, 0)?)
+            }
         }
     }
 
@@ -253,7 +284,8 @@ fn simplified(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
         Arc::new(SimplifyExpressions::new()),
         Arc::new(EliminateFilter::new()),
     ]);
-    let config = OptimizerContext::new_with_config_options(state.config_options().clone()).with_max_passes(1);
+    let config = OptimizerContext::new_with_config_options(state.config_options().clone())
+        .with_max_passes(1);
     Ok(optimizer.optimize(plan, &config, |_, _| {})?)
 }
 

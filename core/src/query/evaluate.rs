@@ -48,7 +48,11 @@ impl QueryEngine {
         }
         let types: Vec<PgType> = columns.iter().map(|column| column.ty).collect();
         let items = table
-            .map(|table| Item { name: table.name.clone(), columns, key: Vec::new() })
+            .map(|table| Item {
+                name: table.name.clone(),
+                columns,
+                key: Vec::new(),
+            })
             .into_iter()
             .collect();
         let mut binder = self.binder(context);
@@ -59,7 +63,9 @@ impl QueryEngine {
         for (at, ty) in types.iter().enumerate() {
             let mut builder = ColumnBuilder::new(*ty, ZONE, rows.len());
             for row in rows {
-                let value = row.get(at).ok_or_else(|| Error::internal("a row lacks a column"))?;
+                let value = row
+                    .get(at)
+                    .ok_or_else(|| Error::internal("a row lacks a column"))?;
                 builder.append(value)?;
             }
             arrays.push(builder.finish());
@@ -72,12 +78,20 @@ impl QueryEngine {
         let df_schema = DFSchema::try_from(schema.as_ref().clone())?;
         let replaced = |expr: Expr| -> Result<Expr> {
             let expr = expr.transform_up(|node| {
-                let Expr::Placeholder(placeholder) = &node else { return Ok(Transformed::no(node)) };
+                let Expr::Placeholder(placeholder) = &node else {
+                    return Ok(Transformed::no(node));
+                };
                 if let Some(late) = late.iter().find(|late| late.id == placeholder.id) {
                     return Ok(Transformed::yes(late.expr.clone()));
                 }
-                let at = placeholder.id.trim_start_matches('$').parse::<usize>().ok().and_then(|at| at.checked_sub(1));
-                let value = at.and_then(|at| Some((execution.parameters.get(at)?, parameter_types.get(at)?)));
+                let at = placeholder
+                    .id
+                    .trim_start_matches('$')
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|at| at.checked_sub(1));
+                let value = at
+                    .and_then(|at| Some((execution.parameters.get(at)?, parameter_types.get(at)?)));
                 match value {
                     Some((datum, ty)) => {
                         let value = scalar(datum, *ty)?.cast_to(&arrow_type(*ty))?;
@@ -88,8 +102,10 @@ impl QueryEngine {
             })?;
             Ok(expr.data)
         };
-        let mut results: Vec<Vec<(Datum<'static>, PgType)>> =
-            rows.iter().map(|_| Vec::with_capacity(bound.len())).collect();
+        let mut results: Vec<Vec<(Datum<'static>, PgType)>> = rows
+            .iter()
+            .map(|_| Vec::with_capacity(bound.len()))
+            .collect();
         for typed in bound {
             refuse_queries(&typed.expr)?;
             // A session value may itself hold parameters.
@@ -97,7 +113,10 @@ impl QueryEngine {
             let physical = state.create_physical_expr(expr, &df_schema)?;
             let array = physical.evaluate(&batch)?.into_array(rows.len())?;
             for (row, result) in results.iter_mut().enumerate() {
-                result.push((columns::get(array.as_ref(), row, typed.ty)?.into_owned(), typed.ty));
+                result.push((
+                    columns::get(array.as_ref(), row, typed.ty)?.into_owned(),
+                    typed.ty,
+                ));
             }
         }
         Ok(results)
@@ -108,7 +127,10 @@ fn refuse_queries(expr: &Expr) -> Result<()> {
     let found = expr.exists(|node| {
         Ok(matches!(
             node,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+            Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
         ))
     })?;
     if found {

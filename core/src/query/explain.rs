@@ -33,14 +33,26 @@ impl QueryEngine {
         let done = info.access.clock();
         node(&physical, 0, analyze, verbose, &mut lines);
         if analyze {
-            lines.push(format!("Planning Time: {:.3} ms", (planned - started) as f64 / 1000.0));
-            lines.push(format!("Execution Time: {:.3} ms", (done - planned) as f64 / 1000.0));
+            lines.push(format!(
+                "Planning Time: {:.3} ms",
+                (planned - started) as f64 / 1000.0
+            ));
+            lines.push(format!(
+                "Execution Time: {:.3} ms",
+                (done - planned) as f64 / 1000.0
+            ));
         }
         Ok(lines)
     }
 }
 
-fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, analyze: bool, verbose: bool, lines: &mut Vec<String>) {
+fn node(
+    plan: &Arc<dyn ExecutionPlan>,
+    depth: usize,
+    analyze: bool,
+    verbose: bool,
+    lines: &mut Vec<String>,
+) {
     let any: &dyn std::any::Any = plan.as_ref();
     let scan = any.downcast_ref::<ScanPlan>();
     // Nodes that only move batches about say nothing to a reader.
@@ -76,7 +88,10 @@ fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, analyze: bool, verbose: boo
 /// PostgreSQL's name for what a node does, with its details.
 fn title(plan: &Arc<dyn ExecutionPlan>, verbose: bool) -> String {
     let line = displayable(plan.as_ref()).one_line().to_string();
-    let details = line.trim().split_once(": ").map(|(_, details)| details.to_owned());
+    let details = line
+        .trim()
+        .split_once(": ")
+        .map(|(_, details)| details.to_owned());
     let name = match plan.name() {
         "FilterExec" => "Filter",
         "SortExec" => "Sort",

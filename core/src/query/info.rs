@@ -25,6 +25,17 @@ pub struct SessionInfo {
     pub access: Arc<dyn SessionAccess>,
 }
 
+/// One row of `pg_prepared_statements`.
+#[derive(Clone, Debug)]
+pub struct PreparedInfo {
+    pub name: String,
+    pub statement: String,
+    /// µs since 1970 UTC.
+    pub prepared_at: i64,
+    /// Whether PREPARE made it, rather than a Parse message.
+    pub from_sql: bool,
+}
+
 /// What functions with effects do to the session.
 pub trait SessionAccess: Debug + Send + Sync {
     /// `nextval`, by sequence OID.
@@ -39,6 +50,8 @@ pub trait SessionAccess: Debug + Send + Sync {
     fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String>;
     /// All settings: (name, value, description), for `pg_settings`.
     fn settings(&self) -> Vec<(String, String, String)>;
+    /// The session's prepared statements, for `pg_prepared_statements`.
+    fn prepared_statements(&self) -> Vec<PreparedInfo>;
     /// `clock_timestamp()`, µs since 1970 UTC.
     fn clock(&self) -> i64;
     /// 16 random bytes, for `gen_random_uuid` and `random`.

@@ -6,18 +6,18 @@
 
 mod bind;
 mod context;
-mod errors;
-mod functions;
 mod engine;
+mod errors;
 mod evaluate;
 mod explain;
+mod functions;
 mod info;
 mod rows;
 mod scan;
 mod surroundings;
 mod system;
 
-pub use info::{SessionAccess, SessionInfo};
+pub use info::{PreparedInfo, SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;
 pub use system::{NoSystemCatalog, SystemCatalog};

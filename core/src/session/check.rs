@@ -49,7 +49,10 @@ fn check_table(
             check_entry(index, table, &row, key.as_ref(), view, findings, &name)?;
         }
         if findings.len() >= limit {
-            findings.push(format!("table \"{}\": more findings are not listed", table.name));
+            findings.push(format!(
+                "table \"{}\": more findings are not listed",
+                table.name
+            ));
             return Ok(());
         }
     }
@@ -76,7 +79,9 @@ fn check_entry(
     findings: &mut Vec<String>,
     name: &dyn Fn() -> String,
 ) -> Result<()> {
-    let Some(storage) = index.storage else { return Ok(()) };
+    let Some(storage) = index.storage else {
+        return Ok(());
+    };
     let entry = keys::index_key(index, table, row, key)?;
     if view.get(storage, &entry)?.is_none() {
         findings.push(format!("{}: no entry in index \"{}\"", name(), index.name));
@@ -91,7 +96,11 @@ fn read_row<'a>(table: &Table, bytes: &'a [u8]) -> Result<Vec<Datum<'a>>> {
         .iter()
         .enumerate()
         .map(|(at, column)| {
-            if at < row.columns() && !column.dropped { row.get(at, column.ty) } else { Ok(Datum::Null) }
+            if at < row.columns() && !column.dropped {
+                row.get(at, column.ty)
+            } else {
+                Ok(Datum::Null)
+            }
         })
         .collect()
 }

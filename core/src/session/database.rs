@@ -17,6 +17,9 @@ use crate::sql::Engine;
 use crate::storage::{Options, Store};
 use crate::txn::{BeginOptions, Interrupt, Isolation, Transactions};
 
+/// The name under which clients connect to the one database of a directory.
+pub const DATABASE_NAME: &str = "postgres";
+
 /// An open database. Clones are one database.
 #[derive(Clone)]
 pub struct Database {
@@ -57,7 +60,9 @@ impl Database {
             query: QueryEngine::new(&options.query, Arc::new(PgCatalog))?,
             sessions: Mutex::default(),
         };
-        let database = Database { engine: Arc::new(engine) };
+        let database = Database {
+            engine: Arc::new(engine),
+        };
         let mut txn = database.begin(false);
         catalog::bootstrap(&mut txn, &options.owner)?;
         // No host can step the queue before it has the database.
@@ -74,8 +79,13 @@ impl Database {
     }
 
     fn begin(&self, read_only: bool) -> crate::txn::Transaction {
-        let options = BeginOptions { isolation: Isolation::ReadCommitted, read_only };
-        self.engine.transactions.begin(options, Interrupt::default())
+        let options = BeginOptions {
+            isolation: Isolation::ReadCommitted,
+            read_only,
+        };
+        self.engine
+            .transactions
+            .begin(options, Interrupt::default())
     }
 
     /// The newest committed catalog.
@@ -102,7 +112,10 @@ impl Database {
                 format!("role \"{user}\" is not permitted to log in"),
             ));
         }
-        Ok(Login { verifier: role.verifier.clone(), connection_limit: role.connection_limit })
+        Ok(Login {
+            verifier: role.verifier.clone(),
+            connection_limit: role.connection_limit,
+        })
     }
 
     /// Starts a session for an authenticated user.
@@ -110,6 +123,15 @@ impl Database {
     /// # Errors
     /// 22023 or 42704 when a setting of the start-up message is wrong.
     pub fn connect(&self, options: ConnectOptions) -> Result<Session> {
+        if options.database != DATABASE_NAME {
+            return Err(Error::new(
+                SqlState::INVALID_CATALOG_NAME,
+                format!("database \"{}\" does not exist", options.database),
+            )
+            .hint(format!(
+                "The one database of a server is called \"{DATABASE_NAME}\"."
+            )));
+        }
         Session::new(self.engine.clone(), options)
     }
 

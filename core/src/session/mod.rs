@@ -19,10 +19,10 @@ mod verbs;
 
 pub use crate::error::Notice;
 pub use crate::query::{ResultColumn, Rows};
-pub use database::{Database, DatabaseOptions, Login};
+pub use database::{DATABASE_NAME, Database, DatabaseOptions, Login};
+pub use rows::{Format, RowBlock};
 pub use session::Session;
 pub use shared::canceled;
-pub use rows::{Format, RowBlock};
 
 use std::future::Future;
 use std::sync::Arc;

@@ -41,7 +41,11 @@ pub(super) enum Hold {
 pub(super) enum State {
     Ready,
     Rows(Running),
-    CopyOut { source: Box<dyn CopySource>, announced: bool, ended: bool },
+    CopyOut {
+        source: Box<dyn CopySource>,
+        announced: bool,
+        ended: bool,
+    },
     Done(String),
 }
 
@@ -57,7 +61,13 @@ pub(super) struct Running {
 
 impl Running {
     pub fn new(rows: BoxStream<'static, Result<Rows>>, tag: Tag, style: Arc<TextStyle>) -> Self {
-        Running { rows, tag, rest: None, sent: 0, style }
+        Running {
+            rows,
+            tag,
+            rest: None,
+            sent: 0,
+            style,
+        }
     }
 
     /// At most `limit` rows (0 is no limit); `None` at the end.
@@ -131,7 +141,9 @@ impl Session {
                 continue;
             }
             portal.hold = Hold::Kept;
-            let State::Rows(running) = &mut portal.state else { continue };
+            let State::Rows(running) = &mut portal.state else {
+                continue;
+            };
             let mut kept = Vec::new();
             while let Some(rows) = running.read(0).await? {
                 held += rows.len();
@@ -157,7 +169,10 @@ pub(super) fn formats(given: &[Format], columns: usize) -> Result<Arc<[Format]>>
         each if each.len() == columns => Ok(each.into()),
         each => Err(Error::new(
             SqlState::PROTOCOL_VIOLATION,
-            format!("bind message has {} result formats but query has {columns} columns", each.len()),
+            format!(
+                "bind message has {} result formats but query has {columns} columns",
+                each.len()
+            ),
         )),
     }
 }
@@ -169,5 +184,10 @@ pub(super) fn block(
     style: &Arc<TextStyle>,
     rows: Rows,
 ) -> RowBlock {
-    RowBlock { columns: columns.clone(), formats: formats.clone(), style: style.clone(), rows }
+    RowBlock {
+        columns: columns.clone(),
+        formats: formats.clone(),
+        style: style.clone(),
+        rows,
+    }
 }

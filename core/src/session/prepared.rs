@@ -19,6 +19,8 @@ pub(super) struct Prepared {
     /// Parameter types as the client declared them; `UNKNOWN` where it left them open.
     pub declared: Vec<PgType>,
     planned: Mutex<Option<Arc<Planned>>>,
+    /// What `pg_prepared_statements` shows.
+    pub text: String,
     /// Whether PREPARE made it, for `pg_prepared_statements`.
     pub from_sql: bool,
 }
@@ -45,7 +47,14 @@ pub(super) enum Way {
 
 impl Prepared {
     pub fn new(statement: Statement, declared: Vec<PgType>, from_sql: bool) -> Self {
-        Prepared { statement, declared, planned: Mutex::new(None), from_sql }
+        let text = statement.text.clone();
+        Prepared {
+            statement,
+            declared,
+            planned: Mutex::new(None),
+            text,
+            from_sql,
+        }
     }
 
     pub fn forget_plan(&self) {
@@ -71,7 +80,14 @@ impl Session {
             }
         }
         let info = self.info()?;
-        let planned = plan_body(self.engine.clone(), prepared, catalog, &info, &settings.typed).await?;
+        let planned = plan_body(
+            self.engine.clone(),
+            prepared,
+            catalog,
+            &info,
+            &settings.typed,
+        )
+        .await?;
         let planned = Arc::new(planned);
         if let Some(kept) = kept {
             if kept.columns.as_ref().map(|columns| shape(columns))
@@ -96,9 +112,12 @@ impl Session {
                 let inner = self.statement(name)?;
                 Box::pin(self.planned(&inner)).await?.columns.clone()
             }
-            Verb::Fetch { cursor, .. } => {
-                Some(self.portal(cursor)?.columns.clone().ok_or_else(|| no_cursor(cursor))?)
-            }
+            Verb::Fetch { cursor, .. } => Some(
+                self.portal(cursor)?
+                    .columns
+                    .clone()
+                    .ok_or_else(|| no_cursor(cursor))?,
+            ),
             _ => None,
         };
         // EXPLAIN takes the parameters of what it explains.
@@ -150,8 +169,12 @@ async fn plan_body(
     info: &Arc<SessionInfo>,
     typed: &Typed,
 ) -> Result<Planned> {
-    let context =
-        PlanContext { catalog: &catalog, info, parameters: &prepared.declared, row_keys: &[] };
+    let context = PlanContext {
+        catalog: &catalog,
+        info,
+        parameters: &prepared.declared,
+        row_keys: &[],
+    };
     let (parameters, columns, way) = match &prepared.statement.body {
         Body::Session(verb) => (Vec::new(), None, Way::Verb(verb.clone())),
         Body::Ddl(_) => (Vec::new(), None, Way::Ddl),
@@ -180,24 +203,46 @@ async fn plan_sql(
     context: &PlanContext<'_>,
 ) -> Result<(Vec<PgType>, Option<Arc<[ResultColumn]>>, Way)> {
     if let Some(prepared) = dml::prepare(engine, statement, locking, context).await? {
-        return Ok((prepared.parameters.clone(), prepared.columns.clone(), Way::Dml(prepared)));
+        return Ok((
+            prepared.parameters.clone(),
+            prepared.columns.clone(),
+            Way::Dml(prepared),
+        ));
     }
-    let ast::Statement::Query(query) = statement else { return Err(unsupported(statement)) };
+    let ast::Statement::Query(query) = statement else {
+        return Err(unsupported(statement));
+    };
     let plan = engine.query.plan(query, context).await?;
-    Ok((plan.parameters.clone(), Some(plan.columns.clone()), Way::Query(plan)))
+    Ok((
+        plan.parameters.clone(),
+        Some(plan.columns.clone()),
+        Way::Query(plan),
+    ))
 }
 
 fn shape(columns: &[ResultColumn]) -> Vec<(&str, PgType)> {
-    columns.iter().map(|column| (column.name.as_str(), column.ty)).collect()
+    columns
+        .iter()
+        .map(|column| (column.name.as_str(), column.ty))
+        .collect()
 }
 
 pub(super) fn no_cursor(name: &str) -> Error {
-    Error::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
+    Error::new(
+        SqlState::INVALID_CURSOR_NAME,
+        format!("cursor \"{name}\" does not exist"),
+    )
 }
 
 /// The one column of EXPLAIN.
 pub(super) fn explain_columns() -> Arc<[ResultColumn]> {
-    [ResultColumn { name: "QUERY PLAN".into(), ty: PgType::TEXT, table: 0, attribute: 0 }].into()
+    [ResultColumn {
+        name: "QUERY PLAN".into(),
+        ty: PgType::TEXT,
+        table: 0,
+        attribute: 0,
+    }]
+    .into()
 }
 
 fn unsupported(statement: &ast::Statement) -> Error {
@@ -207,6 +252,10 @@ fn unsupported(statement: &ast::Statement) -> Error {
         .take_while(|word| word.chars().all(|c| c.is_ascii_uppercase()))
         .take(2)
         .collect();
-    let name = if words.is_empty() { "this statement".to_owned() } else { words.join(" ") };
+    let name = if words.is_empty() {
+        "this statement".to_owned()
+    } else {
+        words.join(" ")
+    };
     Error::unsupported(name, "See the list of statements in the documentation.")
 }

@@ -30,12 +30,18 @@ impl Session {
     pub(super) async fn start(&mut self, portal: &mut Portal) -> Result<Option<CopyShape>> {
         if let Way::Verb(verb) = &portal.planned.way {
             let verb = verb.clone();
-            portal.state = Box::pin(self.run_verb(&verb, &portal.parameters)).await?;
+            portal.state = {
+                let statement = portal.statement.clone();
+                let text = &statement.statement.text;
+                Box::pin(self.run_verb(&verb, &portal.parameters, text)).await?
+            };
             return Ok(None);
         }
         let parameters = portal.parameters.clone();
         let statement = portal.statement.clone();
-        let outcome = self.run(&statement, &mut portal.planned, &parameters).await?;
+        let outcome = self
+            .run(&statement, &mut portal.planned, &parameters)
+            .await?;
         let style = self.shared.settings().typed.style.clone();
         portal.state = match outcome {
             Outcome::Command(tag) => State::Done(tag),
@@ -45,16 +51,27 @@ impl Session {
                 }
                 running(rows, tag, style)
             }
-            Outcome::CopyOut(source) => {
-                State::CopyOut { source, announced: false, ended: false }
-            }
+            Outcome::CopyOut(source) => State::CopyOut {
+                source,
+                announced: false,
+                ended: false,
+            },
             Outcome::CopyIn(sink) => {
-                let format = if sink.binary() { Format::Binary } else { Format::Text };
-                let shape = CopyShape { columns: sink.columns(), format };
+                let format = if sink.binary() {
+                    Format::Binary
+                } else {
+                    Format::Text
+                };
+                let shape = CopyShape {
+                    columns: sink.columns(),
+                    format,
+                };
                 self.copy = Some(CopyState { sink });
                 return Ok(Some(shape));
             }
-            Outcome::Replan => return Err(Error::internal("a statement asked to be planned for ever")),
+            Outcome::Replan => {
+                return Err(Error::internal("a statement asked to be planned for ever"));
+            }
         };
         Ok(None)
     }
@@ -125,7 +142,10 @@ impl Session {
         let mut catalog = self.catalog()?;
         let info = self.info()?;
         let lock_timeout = self.shared.settings().typed.lock_timeout;
-        let open = self.open.as_mut().ok_or_else(|| Error::internal("no transaction is open"))?;
+        let open = self
+            .open
+            .as_mut()
+            .ok_or_else(|| Error::internal("no transaction is open"))?;
         let mut context = Context {
             engine: &self.engine,
             txn: &mut open.txn,
@@ -154,8 +174,11 @@ impl Session {
 
     pub(super) async fn feed_copy(&mut self, data: &[u8]) -> Result<()> {
         let mut copy = self.copy.take().ok_or_else(no_copy)?;
-        let result =
-            self.with_context(&[], &[], async |context| copy.sink.data(context, data).await).await;
+        let result = self
+            .with_context(&[], &[], async |context| {
+                copy.sink.data(context, data).await
+            })
+            .await;
         self.interrupt.check()?;
         self.copy = Some(copy);
         result
@@ -163,7 +186,8 @@ impl Session {
 
     pub(super) async fn finish_copy(&mut self) -> Result<String> {
         let mut copy = self.copy.take().ok_or_else(no_copy)?;
-        self.with_context(&[], &[], async |context| copy.sink.finish(context).await).await
+        self.with_context(&[], &[], async |context| copy.sink.finish(context).await)
+            .await
     }
 
     /// What a query of the session itself (EXPLAIN, EXECUTE's arguments) runs with.

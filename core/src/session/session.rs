@@ -63,7 +63,10 @@ impl Session {
         let settings = Settings::new(&options.user, &options.parameters)?;
         let interrupt = Interrupt::default();
         let locks = engine.transactions.session(options.process_id);
-        engine.sessions.lock().insert(options.process_id, interrupt.clone());
+        engine
+            .sessions
+            .lock()
+            .insert(options.process_id, interrupt.clone());
         Ok(Session {
             shared: Arc::new(Shared::new(engine.clone(), settings, locks)),
             engine,
@@ -88,9 +91,15 @@ impl Session {
         let start = self.open()?.start;
         let settings = self.shared.settings();
         let typed = &settings.typed;
-        let style = TextStyle { now: start, ..(*typed.style).clone() };
+        let style = TextStyle {
+            now: start,
+            ..(*typed.style).clone()
+        };
         Ok(Arc::new(SessionInfo {
-            user: settings.get("session_authorization").unwrap_or(&self.user).to_owned(),
+            user: settings
+                .get("session_authorization")
+                .unwrap_or(&self.user)
+                .to_owned(),
             session_user: self.user.clone(),
             database: self.database.clone(),
             search_path: typed.search_path.clone(),
@@ -104,7 +113,10 @@ impl Session {
     }
 
     pub(super) fn warn(&mut self, state: SqlState, message: &str) {
-        self.notices.push(Notice { severity: "WARNING", error: Error::new(state, message) });
+        self.notices.push(Notice {
+            severity: "WARNING",
+            error: Error::new(state, message),
+        });
     }
 
     /// Runs `work`; an error ends or fails the transaction.
@@ -124,7 +136,10 @@ impl Session {
             ));
         }
         let Some(statement) = statements.pop() else {
-            let empty = Statement { body: Body::Empty, text: String::new() };
+            let empty = Statement {
+                body: Body::Empty,
+                text: String::new(),
+            };
             return self.keep_statement(name, Prepared::new(empty, Vec::new(), false));
         };
         if !ends_transaction(&statement) {
@@ -156,6 +171,10 @@ impl Session {
                 )
                 .hint("Close or DEALLOCATE some."));
             }
+        }
+        if !name.is_empty() {
+            self.shared
+                .list_prepared(name, &prepared.text, prepared.from_sql);
         }
         self.statements.insert(name.to_owned(), Arc::new(prepared));
         Ok(())
@@ -219,15 +238,12 @@ impl Session {
 
     async fn do_execute(&mut self, name: &str, limit: usize) -> Result<Step> {
         // The portal leaves the map while it runs: running may change other portals.
-        let mut portal = self
-            .portals
-            .remove(name)
-            .ok_or_else(|| {
-                Error::new(
-                    SqlState::INVALID_CURSOR_NAME,
-                    format!("portal \"{name}\" does not exist"),
-                )
-            })?;
+        let mut portal = self.portals.remove(name).ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_CURSOR_NAME,
+                format!("portal \"{name}\" does not exist"),
+            )
+        })?;
         if !ends_transaction(&portal.statement.statement) {
             self.refuse_if_failed()?;
         }
@@ -259,7 +275,12 @@ impl Session {
                 match rows {
                     Some(rows) => {
                         let columns = portal.columns.clone().unwrap_or_else(|| Arc::from([]));
-                        Ok(Step::Rows(block(&columns, &portal.formats, &running.style, rows)))
+                        Ok(Step::Rows(block(
+                            &columns,
+                            &portal.formats,
+                            &running.style,
+                            rows,
+                        )))
                     }
                     None => {
                         let tag = running.tag();
@@ -268,11 +289,22 @@ impl Session {
                     }
                 }
             }
-            State::CopyOut { source, announced, ended } => {
-                let format = if source.binary() { Format::Binary } else { Format::Text };
+            State::CopyOut {
+                source,
+                announced,
+                ended,
+            } => {
+                let format = if source.binary() {
+                    Format::Binary
+                } else {
+                    Format::Text
+                };
                 if !*announced {
                     *announced = true;
-                    return Ok(Step::CopyOut(CopyShape { columns: source.columns(), format }));
+                    return Ok(Step::CopyOut(CopyShape {
+                        columns: source.columns(),
+                        format,
+                    }));
                 }
                 if *ended {
                     let tag = source.tag();
@@ -292,7 +324,9 @@ impl Session {
 
     async fn do_next_simple(&mut self) -> Result<Option<Step>> {
         loop {
-            let Some(simple) = &mut self.simple else { return Ok(None) };
+            let Some(simple) = &mut self.simple else {
+                return Ok(None);
+            };
             let Some(mut portal) = simple.running.take() else {
                 let Some(statement) = simple.statements.pop_front() else {
                     let empty = simple.empty;
@@ -352,7 +386,10 @@ impl Session {
 
     /// Commits the implicit transaction of a query string behind its last statement.
     async fn end_simple_statement(&mut self) -> Result<()> {
-        let last = self.simple.as_ref().is_none_or(|simple| simple.statements.is_empty());
+        let last = self
+            .simple
+            .as_ref()
+            .is_none_or(|simple| simple.statements.is_empty());
         let implicit = self.open.as_ref().is_some_and(|open| !open.block);
         if last && implicit {
             self.commit().await?;
@@ -393,7 +430,9 @@ impl SqlSession for Session {
         if portal.is_empty() {
             self.portals.remove(portal);
         }
-        let result = self.do_bind(portal, statement, parameters, result_formats).await;
+        let result = self
+            .do_bind(portal, statement, parameters, result_formats)
+            .await;
         self.settle(result)
     }
 
@@ -427,6 +466,7 @@ impl SqlSession for Session {
 
     fn close_statement(&mut self, name: &str) {
         self.statements.remove(name);
+        self.shared.unlist_prepared(Some(name));
     }
 
     fn close_portal(&mut self, name: &str) {
@@ -440,7 +480,12 @@ impl SqlSession for Session {
         let statements: VecDeque<_> = self.settle(result)?.into();
         self.many_statements = statements.len() > 1;
         let empty = statements.is_empty();
-        self.simple = Some(Simple { statements, running: None, described: false, empty });
+        self.simple = Some(Simple {
+            statements,
+            running: None,
+            described: false,
+            empty,
+        });
         Ok(())
     }
 
@@ -477,7 +522,10 @@ impl SqlSession for Session {
     async fn copy_fail(&mut self, message: &str) -> Error {
         self.simple = None;
         self.fail();
-        Error::new(SqlState::QUERY_CANCELED, format!("COPY from stdin failed: {message}"))
+        Error::new(
+            SqlState::QUERY_CANCELED,
+            format!("COPY from stdin failed: {message}"),
+        )
     }
 
     async fn sync(&mut self) -> Result<()> {
@@ -544,22 +592,27 @@ fn ends_transaction(statement: &Statement) -> bool {
     )
 }
 
-fn read_parameter(
-    value: &Parameter<'_>,
-    ty: PgType,
-    style: &TextStyle,
-) -> Result<Datum<'static>> {
-    let Some(bytes) = value.value else { return Ok(Datum::Null) };
+fn read_parameter(value: &Parameter<'_>, ty: PgType, style: &TextStyle) -> Result<Datum<'static>> {
+    let Some(bytes) = value.value else {
+        return Ok(Datum::Null);
+    };
     match value.format {
         Format::Binary => binary::parse(ty, bytes),
         Format::Text => {
             let text = std::str::from_utf8(bytes).map_err(|error| {
                 let at = error.valid_up_to();
-                let bad: Vec<String> =
-                    bytes.iter().skip(at).take(1).map(|byte| format!("0x{byte:02x}")).collect();
+                let bad: Vec<String> = bytes
+                    .iter()
+                    .skip(at)
+                    .take(1)
+                    .map(|byte| format!("0x{byte:02x}"))
+                    .collect();
                 Error::new(
                     SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                    format!("invalid byte sequence for encoding \"UTF8\": {}", bad.join(" ")),
+                    format!(
+                        "invalid byte sequence for encoding \"UTF8\": {}",
+                        bad.join(" ")
+                    ),
                 )
             })?;
             text::parse(ty, text, style)

@@ -1,6 +1,6 @@
 //! The part of a session that functions inside running queries may touch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, Object, Sequence};
 use crate::error::{Error, Result, SqlState};
-use crate::query::SessionAccess;
+use crate::query::{PreparedInfo, SessionAccess};
 use crate::sql::Engine;
 use crate::sql::settings::Settings;
 use crate::txn::{Interrupt, LockTarget, RowMode, SessionLocks, Wait};
@@ -20,6 +20,8 @@ pub(super) struct Shared {
     sequences: Mutex<SequenceValues>,
     /// The catalog of the running statement.
     catalog: Mutex<Arc<Catalog>>,
+    /// Named prepared statements, by name.
+    prepared: Mutex<BTreeMap<String, PreparedInfo>>,
     /// Advisory locks that outlive transactions.
     pub locks: Mutex<SessionLocks>,
 }
@@ -49,8 +51,12 @@ impl Shared {
         let settings = Arc::new(settings);
         Shared {
             engine,
-            settings: Mutex::new(SettingsState { current: settings.clone(), lasting: settings }),
+            settings: Mutex::new(SettingsState {
+                current: settings.clone(),
+                lasting: settings,
+            }),
             sequences: Mutex::default(),
+            prepared: Mutex::default(),
             catalog: Mutex::default(),
             locks: Mutex::new(locks),
         }
@@ -104,6 +110,25 @@ impl Shared {
         *self.catalog.lock() = catalog;
     }
 
+    /// A statement was prepared under a name.
+    pub fn list_prepared(&self, name: &str, statement: &str, from_sql: bool) {
+        let info = PreparedInfo {
+            name: name.to_owned(),
+            statement: statement.to_owned(),
+            prepared_at: self.engine.env.clock.now(),
+            from_sql,
+        };
+        self.prepared.lock().insert(name.to_owned(), info);
+    }
+
+    /// A prepared statement is gone; `None` means all are.
+    pub fn unlist_prepared(&self, name: Option<&str>) {
+        match name {
+            Some(name) => drop(self.prepared.lock().remove(name)),
+            None => self.prepared.lock().clear(),
+        }
+    }
+
     pub fn forget_sequences(&self) {
         *self.sequences.lock() = SequenceValues::default();
     }
@@ -135,20 +160,28 @@ impl SessionAccess for Shared {
 
     fn current_value(&self, oid: u32) -> Result<i64> {
         let sequence = self.sequence(oid)?;
-        self.sequences.lock().current.get(&oid).copied().ok_or_else(|| {
-            Error::new(
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!(
-                    "currval of sequence \"{}\" is not yet defined in this session",
-                    sequence.name
-                ),
-            )
-        })
+        self.sequences
+            .lock()
+            .current
+            .get(&oid)
+            .copied()
+            .ok_or_else(|| {
+                Error::new(
+                    SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    format!(
+                        "currval of sequence \"{}\" is not yet defined in this session",
+                        sequence.name
+                    ),
+                )
+            })
     }
 
     fn last_value(&self) -> Result<i64> {
         let values = self.sequences.lock();
-        let last = values.last.and_then(|oid| values.current.get(&oid)).copied();
+        let last = values
+            .last
+            .and_then(|oid| values.current.get(&oid))
+            .copied();
         last.ok_or_else(|| {
             Error::new(
                 SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -159,7 +192,9 @@ impl SessionAccess for Shared {
 
     fn set_value(&self, oid: u32, value: i64, is_called: bool) -> Result<i64> {
         let sequence = self.sequence(oid)?;
-        self.engine.sequences.set_value(&sequence, value, is_called)?;
+        self.engine
+            .sequences
+            .set_value(&sequence, value, is_called)?;
         if is_called {
             self.sequences.lock().current.insert(oid, value);
         }
@@ -177,6 +212,10 @@ impl SessionAccess for Shared {
 
     fn settings(&self) -> Vec<(String, String, String)> {
         self.settings().all()
+    }
+
+    fn prepared_statements(&self) -> Vec<PreparedInfo> {
+        self.prepared.lock().values().cloned().collect()
     }
 
     fn clock(&self) -> i64 {
@@ -204,12 +243,16 @@ impl SessionAccess for Shared {
     }
 
     fn advisory_unlock(&self, key: i64) -> bool {
-        self.locks.lock().unlock(&LockTarget::Advisory(key), RowMode::Update)
+        self.locks
+            .lock()
+            .unlock(&LockTarget::Advisory(key), RowMode::Update)
     }
 
     fn cancel(&self, process_id: i32) -> bool {
         let sessions = self.engine.sessions.lock();
-        let Some(interrupt) = sessions.get(&process_id) else { return false };
+        let Some(interrupt) = sessions.get(&process_id) else {
+            return false;
+        };
         interrupt.raise(canceled());
         true
     }
@@ -217,5 +260,8 @@ impl SessionAccess for Shared {
 
 /// What a cancel request raises.
 pub fn canceled() -> Error {
-    Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+    Error::new(
+        SqlState::QUERY_CANCELED,
+        "canceling statement due to user request",
+    )
 }

@@ -39,11 +39,15 @@ impl Session {
     pub(super) fn open(&mut self) -> Result<&mut Open> {
         if self.open.is_none() {
             let typed = &self.shared.settings().typed;
-            let options =
-                BeginOptions { isolation: typed.isolation, read_only: typed.read_only };
+            let options = BeginOptions {
+                isolation: typed.isolation,
+                read_only: typed.read_only,
+            };
             self.open = Some(self.new_transaction(options));
         }
-        self.open.as_mut().ok_or_else(|| Error::internal("no transaction is open"))
+        self.open
+            .as_mut()
+            .ok_or_else(|| Error::internal("no transaction is open"))
     }
 
     fn new_transaction(&self, options: BeginOptions) -> Open {
@@ -74,7 +78,10 @@ impl Session {
 
     pub(super) fn begin(&mut self, modes: Modes) -> Result<()> {
         if self.open.as_ref().is_some_and(|open| open.block) {
-            self.warn(SqlState::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
+            self.warn(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "there is already a transaction in progress",
+            );
         } else {
             // An implicit transaction around BEGIN (a pipeline, a query string) becomes the block,
             // with what was written in it.
@@ -119,10 +126,16 @@ impl Session {
             Some(open) => open.txn.options(),
             None => {
                 let typed = &self.shared.settings().typed;
-                BeginOptions { isolation: typed.isolation, read_only: typed.read_only }
+                BeginOptions {
+                    isolation: typed.isolation,
+                    read_only: typed.read_only,
+                }
             }
         };
-        (isolation_name(options.isolation), if options.read_only { "on" } else { "off" })
+        (
+            isolation_name(options.isolation),
+            if options.read_only { "on" } else { "off" },
+        )
     }
 
     /// COMMIT: the command tag, which is ROLLBACK after an error.
@@ -131,12 +144,18 @@ impl Session {
             if chain {
                 return Err(no_block("COMMIT AND CHAIN"));
             }
-            self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            self.warn(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            );
             return Ok("COMMIT");
         };
         let (block, failed, options) = (open.block, open.failed, open.txn.options());
         if !block {
-            self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            self.warn(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            );
         }
         let tag = if failed {
             self.rollback();
@@ -155,12 +174,18 @@ impl Session {
             if chain {
                 return Err(no_block("ROLLBACK AND CHAIN"));
             }
-            self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            self.warn(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            );
             return Ok(());
         };
         let (block, options) = (open.block, open.txn.options());
         if !block {
-            self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            self.warn(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            );
         }
         self.rollback();
         self.chain(chain, options);
@@ -182,7 +207,9 @@ impl Session {
             return Err(error);
         }
         self.close_transaction_portals();
-        let Some(open) = self.open.take() else { return Ok(()) };
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
         let before = open.settings;
         match open.txn.commit().await {
             Ok(()) => {
@@ -224,7 +251,11 @@ impl Session {
         let settings = self.shared.settings_state();
         let open = self.block("SAVEPOINT")?;
         let mark = open.txn.savepoint();
-        open.savepoints.push(Named { name, mark, settings });
+        open.savepoints.push(Named {
+            name,
+            mark,
+            settings,
+        });
         Ok(())
     }
 
@@ -267,12 +298,15 @@ impl Session {
 }
 
 fn find(savepoints: &[Named], name: &str) -> Result<usize> {
-    savepoints.iter().rposition(|named| named.name == name).ok_or_else(|| {
-        Error::new(
-            SqlState::INVALID_SAVEPOINT_SPECIFICATION,
-            format!("savepoint \"{name}\" does not exist"),
-        )
-    })
+    savepoints
+        .iter()
+        .rposition(|named| named.name == name)
+        .ok_or_else(|| {
+            Error::new(
+                SqlState::INVALID_SAVEPOINT_SPECIFICATION,
+                format!("savepoint \"{name}\" does not exist"),
+            )
+        })
 }
 
 fn no_block(what: &str) -> Error {

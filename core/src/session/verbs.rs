@@ -12,9 +12,7 @@ use super::session::running;
 use super::{Format, Session};
 use crate::error::{Error, Result, SqlState};
 use crate::query::{PlanContext, ResultColumn, Rows};
-use crate::sql::{
-    Body, Direction, ExplainOptions, Outcome, SetValue, Statement, Tag, Verb, dml,
-};
+use crate::sql::{Body, Direction, ExplainOptions, Outcome, SetValue, Statement, Tag, Verb, dml};
 use crate::types::cast::{self, Context as CastContext};
 use crate::types::{Datum, PgType};
 
@@ -23,11 +21,12 @@ impl Session {
         &mut self,
         verb: &Verb,
         parameters: &Arc<[Datum<'static>]>,
+        text: &str,
     ) -> Result<State> {
         let tag = match verb {
-            Verb::Begin(modes) => {
+            Verb::Begin { modes, start } => {
                 self.begin(*modes)?;
-                "BEGIN"
+                if *start { "START TRANSACTION" } else { "BEGIN" }
             }
             Verb::Commit { chain } => self.commit_block(*chain).await?,
             Verb::Rollback { chain } => {
@@ -59,11 +58,13 @@ impl Session {
             Verb::SetSessionCharacteristics(modes) => {
                 if let Some(isolation) = modes.isolation {
                     let name = crate::sql::settings::isolation_name(isolation).to_owned();
-                    self.shared.set("default_transaction_isolation", Some(&[name]), false)?;
+                    self.shared
+                        .set("default_transaction_isolation", Some(&[name]), false)?;
                 }
                 if let Some(read_only) = modes.read_only {
                     let value = if read_only { "on" } else { "off" }.to_owned();
-                    self.shared.set("default_transaction_read_only", Some(&[value]), false)?;
+                    self.shared
+                        .set("default_transaction_read_only", Some(&[value]), false)?;
                 }
                 "SET"
             }
@@ -85,7 +86,9 @@ impl Session {
                 "DISCARD ALL"
             }
             Verb::DiscardPlans => {
-                self.statements.values().for_each(|prepared| prepared.forget_plan());
+                self.statements
+                    .values()
+                    .for_each(|prepared| prepared.forget_plan());
                 "DISCARD PLANS"
             }
             Verb::DiscardSequences => {
@@ -94,18 +97,26 @@ impl Session {
             }
             // There are no temporary tables to drop.
             Verb::DiscardTemp => "DISCARD TEMP",
-            Verb::Prepare { name, types, statement } => {
-                self.prepare(name, types, statement).await?;
+            Verb::Prepare {
+                name,
+                types,
+                statement,
+            } => {
+                self.prepare(name, types, statement, text).await?;
                 "PREPARE"
             }
-            Verb::Execute { name, arguments } => return self.execute_prepared(name, arguments).await,
+            Verb::Execute { name, arguments } => {
+                return self.execute_prepared(name, arguments).await;
+            }
             Verb::Deallocate(Some(name)) => {
                 self.statement(name)?;
                 self.statements.remove(name);
+                self.shared.unlist_prepared(Some(name));
                 "DEALLOCATE"
             }
             Verb::Deallocate(None) => {
                 self.statements.clear();
+                self.shared.unlist_prepared(None);
                 "DEALLOCATE ALL"
             }
             Verb::Explain { options, statement } => {
@@ -157,7 +168,10 @@ impl Session {
             "transaction_read_only" => {
                 let text = one(values).unwrap_or_default().to_lowercase();
                 let read_only = matches!(text.as_str(), "on" | "true" | "1" | "yes");
-                self.set_modes(crate::sql::Modes { isolation: None, read_only: Some(read_only) })
+                self.set_modes(crate::sql::Modes {
+                    isolation: None,
+                    read_only: Some(read_only),
+                })
             }
             "session_authorization" | "role" => self.set_user(name, one(values)),
             _ => self.shared.set(name, values, local),
@@ -170,7 +184,11 @@ impl Session {
             None | Some("none" | "default") => Ok(()),
             Some(user) if user == self.user => Ok(()),
             Some(_) => Err(Error::unsupported(
-                if name == "role" { "SET ROLE to another role" } else { "SET SESSION AUTHORIZATION" },
+                if name == "role" {
+                    "SET ROLE to another role"
+                } else {
+                    "SET SESSION AUTHORIZATION"
+                },
                 "Connect as that role.",
             )),
         }
@@ -207,7 +225,11 @@ impl Session {
                 .into_iter()
                 .map(|(name, text, description)| {
                     let text = value(&name, text);
-                    vec![Datum::text(name), Datum::text(text), Datum::text(description)]
+                    vec![
+                        Datum::text(name),
+                        Datum::text(text),
+                        Datum::text(description),
+                    ]
                 })
                 .collect(),
         };
@@ -230,20 +252,28 @@ impl Session {
         }
         self.portals.clear();
         self.statements.clear();
+        self.shared.unlist_prepared(None);
         self.shared.reset_all()?;
         self.shared.forget_sequences();
         self.shared.unlock_all();
         Ok(())
     }
 
-    async fn prepare(&mut self, name: &str, types: &[PgType], statement: &Statement) -> Result<()> {
+    async fn prepare(
+        &mut self,
+        name: &str,
+        types: &[PgType],
+        statement: &Statement,
+        text: &str,
+    ) -> Result<()> {
         if matches!(statement.body, Body::Session(_)) {
             return Err(Error::new(
                 SqlState::SYNTAX_ERROR,
                 "only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared",
             ));
         }
-        let prepared = Prepared::new(statement.clone(), types.to_vec(), true);
+        let mut prepared = Prepared::new(statement.clone(), types.to_vec(), true);
+        text.clone_into(&mut prepared.text);
         let planned = Box::pin(self.planned(&prepared)).await?;
         if matches!(planned.way, Way::Ddl | Way::Copy) {
             return Err(Error::new(
@@ -285,7 +315,11 @@ impl Session {
                 SqlState::SYNTAX_ERROR,
                 format!("wrong number of parameters for prepared statement \"{name}\""),
             )
-            .detail(format!("Expected {} parameters but got {}.", types.len(), arguments.len())));
+            .detail(format!(
+                "Expected {} parameters but got {}.",
+                types.len(),
+                arguments.len()
+            )));
         }
         if arguments.is_empty() {
             return Ok(Vec::new());
@@ -293,11 +327,17 @@ impl Session {
         let catalog = self.catalog()?;
         let info = self.info()?;
         let execution = self.execution(&[])?;
-        let context =
-            PlanContext { catalog: &catalog, info: &info, parameters: &[], row_keys: &[] };
+        let context = PlanContext {
+            catalog: &catalog,
+            info: &info,
+            parameters: &[],
+            row_keys: &[],
+        };
         let engine = self.engine.clone();
-        let mut values =
-            engine.query.evaluate(arguments, None, &[Vec::new()], &context, &execution).await?;
+        let mut values = engine
+            .query
+            .evaluate(arguments, None, &[Vec::new()], &context, &execution)
+            .await?;
         let row = values.pop().unwrap_or_default();
         row.into_iter()
             .zip(types)
@@ -326,12 +366,9 @@ impl Session {
             Way::Query(plan) => {
                 let execution = self.execution(parameters)?;
                 let engine = self.engine.clone();
-                let work = engine.query.explain(
-                    plan,
-                    execution,
-                    options.analyze,
-                    options.verbose,
-                );
+                let work = engine
+                    .query
+                    .explain(plan, execution, options.analyze, options.verbose);
                 self.limits().guard(work).await?
             }
             Way::Dml(plan) => {
@@ -349,7 +386,13 @@ impl Session {
             }
         };
         debug_assert_eq!(explain_columns().len(), 1);
-        Ok(self.fixed(lines.into_iter().map(|line| vec![Datum::text(line)]).collect(), "EXPLAIN"))
+        Ok(self.fixed(
+            lines
+                .into_iter()
+                .map(|line| vec![Datum::text(line)])
+                .collect(),
+            "EXPLAIN",
+        ))
     }
 
     async fn declare(
@@ -395,7 +438,11 @@ impl Session {
         let (blocks, _) = self.pull(direction, name).await?;
         let style = self.shared.settings().typed.style.clone();
         let rows = futures::stream::iter(blocks.into_iter().map(Ok)).boxed();
-        Ok(State::Rows(Running::new(rows, Tag::Counted("FETCH"), style)))
+        Ok(State::Rows(Running::new(
+            rows,
+            Tag::Counted("FETCH"),
+            style,
+        )))
     }
 
     /// Takes rows from a cursor.
@@ -410,7 +457,9 @@ impl Session {
         if let State::Rows(running) = &mut portal.state {
             while left > 0 {
                 let limit = usize::try_from(left).unwrap_or(usize::MAX);
-                let Some(rows) = self.limits().guard(running.next(limit)).await? else { break };
+                let Some(rows) = self.limits().guard(running.next(limit)).await? else {
+                    break;
+                };
                 taken += rows.len() as u64;
                 left -= rows.len() as u64;
                 blocks.push(rows);

@@ -15,7 +15,11 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(source: &'a Source<'a>, tokens: &'a [TokenWithSpan]) -> Self {
-        Cursor { source, tokens, at: 0 }
+        Cursor {
+            source,
+            tokens,
+            at: 0,
+        }
     }
 
     /// The next token, which stays.
@@ -69,11 +73,19 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn expect_keyword(&mut self, keyword: &str) -> Result<()> {
-        if self.keyword(keyword) { Ok(()) } else { Err(self.unexpected()) }
+        if self.keyword(keyword) {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     pub fn expect(&mut self, token: &Token) -> Result<()> {
-        if self.token(token) { Ok(()) } else { Err(self.unexpected()) }
+        if self.token(token) {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     /// An identifier, folded to lower case unless quoted.
@@ -129,14 +141,24 @@ impl<'a> Cursor<'a> {
 
     /// Nothing may follow.
     pub fn end(&self) -> Result<()> {
-        if self.is_end() { Ok(()) } else { Err(self.unexpected()) }
+        if self.is_end() {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     /// A syntax error at the next token.
     pub fn unexpected(&self) -> Error {
         match self.tokens.get(self.at) {
             Some(token) => near(self.source, token),
-            None => near(self.source, &TokenWithSpan { token: Token::EOF, span: Span::empty() }),
+            None => near(
+                self.source,
+                &TokenWithSpan {
+                    token: Token::EOF,
+                    span: Span::empty(),
+                },
+            ),
         }
     }
 }

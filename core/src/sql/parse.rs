@@ -54,7 +54,12 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     fn new(text: &'a str) -> Self {
         let lines = std::iter::once(0)
-            .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1))
+            .chain(
+                text.bytes()
+                    .enumerate()
+                    .filter(|(_, b)| *b == b'\n')
+                    .map(|(at, _)| at + 1),
+            )
             .collect();
         Source { text, lines }
     }
@@ -65,13 +70,17 @@ impl<'a> Source<'a> {
         let start = self.lines.get(line).copied().unwrap_or(self.text.len());
         let rest = self.text.get(start..).unwrap_or("");
         let column = (location.column as usize).saturating_sub(1);
-        rest.char_indices().nth(column).map_or(self.text.len(), |(at, _)| start + at)
+        rest.char_indices()
+            .nth(column)
+            .map_or(self.text.len(), |(at, _)| start + at)
     }
 
     /// Position in characters from 1, as error messages count.
     fn position(&self, location: Location) -> usize {
         let offset = self.offset(location);
-        self.text.get(..offset).map_or(1, |before| before.chars().count() + 1)
+        self.text
+            .get(..offset)
+            .map_or(1, |before| before.chars().count() + 1)
     }
 }
 
@@ -99,7 +108,10 @@ fn split(tokens: &[TokenWithSpan]) -> Vec<Vec<TokenWithSpan>> {
 fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
     let text = match (tokens.first(), tokens.last()) {
         (Some(first), Some(last)) => {
-            let (from, to) = (source.offset(first.span.start), source.offset(last.span.end));
+            let (from, to) = (
+                source.offset(first.span.start),
+                source.offset(last.span.end),
+            );
             source.text.get(from..to).unwrap_or(source.text).to_owned()
         }
         _ => String::new(),
@@ -120,9 +132,12 @@ pub(super) fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Res
     let (mut tokens, locking) = take_locking(source, tokens)?;
     let forms = super::dml::take_forms(&mut tokens);
     let dialect = PostgreSqlDialect {};
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
-    let mut statement = parser.parse_statement().map_err(|error| syntax_error(source, &error))?;
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(MAX_DEPTH)
+        .with_tokens_with_locations(tokens);
+    let mut statement = parser
+        .parse_statement()
+        .map_err(|error| syntax_error(source, &error))?;
     forms.apply(&mut statement)?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
@@ -144,7 +159,10 @@ fn take_locking(
 ) -> Result<(Vec<TokenWithSpan>, Vec<Locking>)> {
     let starts_query = tokens.first().is_some_and(|token| match &token.token {
         Token::Word(word) => {
-            matches!(word.value.to_ascii_uppercase().as_str(), "SELECT" | "WITH" | "VALUES" | "TABLE")
+            matches!(
+                word.value.to_ascii_uppercase().as_str(),
+                "SELECT" | "WITH" | "VALUES" | "TABLE"
+            )
         }
         Token::LParen => true,
         _ => false,
@@ -170,7 +188,9 @@ fn take_locking(
             _ => {}
         }
     }
-    let Some(start) = start else { return Ok((tokens, Vec::new())) };
+    let Some(start) = start else {
+        return Ok((tokens, Vec::new()));
+    };
     let tail = tokens.split_off(start);
     let mut cursor = Cursor::new(source, &tail);
     let mut clauses = Vec::new();
@@ -218,11 +238,17 @@ pub(super) fn near(source: &Source<'_>, token: &TokenWithSpan) -> Error {
         return Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
             .position(source.text.chars().count() + 1);
     }
-    let (from, to) = (source.offset(token.span.start), source.offset(token.span.end));
+    let (from, to) = (
+        source.offset(token.span.start),
+        source.offset(token.span.end),
+    );
     let text = source.text.get(from..to).filter(|text| !text.is_empty());
     let text = text.map_or_else(|| token.token.to_string(), str::to_owned);
-    Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{text}\""))
-        .position(source.position(token.span.start))
+    Error::new(
+        SqlState::SYNTAX_ERROR,
+        format!("syntax error at or near \"{text}\""),
+    )
+    .position(source.position(token.span.start))
 }
 
 fn lexical_error(source: &Source<'_>, message: &str, location: Location) -> Error {
@@ -240,8 +266,11 @@ fn lexical_error(source: &Source<'_>, message: &str, location: Location) -> Erro
     };
     let offset = source.offset(location);
     let rest = source.text.get(offset..).unwrap_or("");
-    Error::new(SqlState::SYNTAX_ERROR, format!("{what} at or near \"{rest}\""))
-        .position(source.position(location))
+    Error::new(
+        SqlState::SYNTAX_ERROR,
+        format!("{what} at or near \"{rest}\""),
+    )
+    .position(source.position(location))
 }
 
 /// A parser error of sqlparser in PostgreSQL's words. Its message ends with the token it met and
@@ -249,8 +278,13 @@ fn lexical_error(source: &Source<'_>, message: &str, location: Location) -> Erro
 fn syntax_error(source: &Source<'_>, error: &ParserError) -> Error {
     let message = match error {
         ParserError::RecursionLimitExceeded => {
-            return Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
-                .hint(format!("Statements may be nested at most {MAX_DEPTH} levels deep."));
+            return Error::new(
+                SqlState::STATEMENT_TOO_COMPLEX,
+                "stack depth limit exceeded",
+            )
+            .hint(format!(
+                "Statements may be nested at most {MAX_DEPTH} levels deep."
+            ));
         }
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
     };
@@ -262,10 +296,15 @@ fn syntax_error(source: &Source<'_>, error: &ParserError) -> Error {
             .position(source.text.chars().count() + 1);
     };
     let location = place.split_once(", Column: ").and_then(|(line, column)| {
-        Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+        Some(Location {
+            line: line.trim().parse().ok()?,
+            column: column.trim().parse().ok()?,
+        })
     });
-    let error =
-        Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{token}\""));
+    let error = Error::new(
+        SqlState::SYNTAX_ERROR,
+        format!("syntax error at or near \"{token}\""),
+    );
     match location {
         Some(location) => error.position(source.position(location)),
         None => error,

@@ -6,9 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::Cursor;
 use super::parse::parse_body;
-use super::statement::{
-    Body, Direction, ExplainOptions, Modes, SetValue, Statement, Verb,
-};
+use super::statement::{Body, Direction, ExplainOptions, Modes, SetValue, Statement, Verb};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::Isolation;
 use crate::types::{PgType, names};
@@ -27,13 +25,21 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Verb>> {
 fn read(cursor: &mut Cursor<'_>) -> Result<Option<Verb>> {
     let verb = if cursor.keyword("BEGIN") {
         work(cursor);
-        Verb::Begin(modes(cursor)?)
+        Verb::Begin {
+            modes: modes(cursor)?,
+            start: false,
+        }
     } else if cursor.keywords(&["START", "TRANSACTION"]) {
-        Verb::Begin(modes(cursor)?)
+        Verb::Begin {
+            modes: modes(cursor)?,
+            start: true,
+        }
     } else if cursor.keyword("COMMIT") || cursor.keyword("END") {
         refuse_prepared(cursor)?;
         work(cursor);
-        Verb::Commit { chain: chain(cursor)? }
+        Verb::Commit {
+            chain: chain(cursor)?,
+        }
     } else if cursor.keyword("ROLLBACK") || cursor.keyword("ABORT") {
         refuse_prepared(cursor)?;
         work(cursor);
@@ -41,7 +47,9 @@ fn read(cursor: &mut Cursor<'_>) -> Result<Option<Verb>> {
             cursor.keyword("SAVEPOINT");
             Verb::RollbackTo(cursor.identifier()?)
         } else {
-            Verb::Rollback { chain: chain(cursor)? }
+            Verb::Rollback {
+                chain: chain(cursor)?,
+            }
         }
     } else if cursor.keyword("SAVEPOINT") {
         Verb::Savepoint(cursor.identifier()?)
@@ -60,7 +68,10 @@ fn read(cursor: &mut Cursor<'_>) -> Result<Option<Verb>> {
         prepare(cursor)?
     } else if cursor.keyword("EXECUTE") {
         let name = cursor.identifier()?;
-        Verb::Execute { name, arguments: arguments(cursor)? }
+        Verb::Execute {
+            name,
+            arguments: arguments(cursor)?,
+        }
     } else if cursor.keyword("DEALLOCATE") {
         cursor.keyword("PREPARE");
         Verb::Deallocate(name_or_all(cursor)?)
@@ -104,7 +115,10 @@ fn refuse_prepared(cursor: &mut Cursor<'_>) -> Result<()> {
 }
 
 fn two_phase() -> Error {
-    Error::unsupported("two-phase commit", "Commit the transaction in one step, with COMMIT.")
+    Error::unsupported(
+        "two-phase commit",
+        "Commit the transaction in one step, with COMMIT.",
+    )
 }
 
 /// `AND [NO] CHAIN`.
@@ -177,7 +191,11 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
         } else {
             SetValue::Values(vec![set_value(cursor)?])
         };
-        return Ok(Verb::Set { name: "timezone".into(), value, local });
+        return Ok(Verb::Set {
+            name: "timezone".into(),
+            value,
+            local,
+        });
     }
     if cursor.keyword("NAMES") {
         let value = if cursor.is_end() || cursor.keyword("DEFAULT") {
@@ -185,7 +203,11 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
         } else {
             SetValue::Values(vec![set_value(cursor)?])
         };
-        return Ok(Verb::Set { name: "client_encoding".into(), value, local });
+        return Ok(Verb::Set {
+            name: "client_encoding".into(),
+            value,
+            local,
+        });
     }
     if cursor.keywords(&["AUTHORIZATION"]) {
         let value = if cursor.keyword("DEFAULT") {
@@ -193,7 +215,11 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
         } else {
             SetValue::Values(vec![set_value(cursor)?])
         };
-        return Ok(Verb::Set { name: "session_authorization".into(), value, local });
+        return Ok(Verb::Set {
+            name: "session_authorization".into(),
+            value,
+            local,
+        });
     }
     if cursor.keyword("ROLE") {
         return Ok(Verb::Set {
@@ -207,13 +233,21 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
         cursor.expect(&Token::Eq)?;
     }
     if cursor.keyword("DEFAULT") {
-        return Ok(Verb::Set { name, value: SetValue::Default, local });
+        return Ok(Verb::Set {
+            name,
+            value: SetValue::Default,
+            local,
+        });
     }
     let mut values = vec![set_value(cursor)?];
     while cursor.token(&Token::Comma) {
         values.push(set_value(cursor)?);
     }
-    Ok(Verb::Set { name, value: SetValue::Values(values), local })
+    Ok(Verb::Set {
+        name,
+        value: SetValue::Values(values),
+        local,
+    })
 }
 
 /// A setting's name, which may have a dot.
@@ -281,7 +315,11 @@ fn discard(cursor: &mut Cursor<'_>) -> Result<Verb> {
 
 /// A name, or `None` for ALL.
 fn name_or_all(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
-    if cursor.keyword("ALL") { Ok(None) } else { cursor.identifier().map(Some) }
+    if cursor.keyword("ALL") {
+        Ok(None)
+    } else {
+        cursor.identifier().map(Some)
+    }
 }
 
 fn prepare(cursor: &mut Cursor<'_>) -> Result<Verb> {
@@ -316,7 +354,11 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Verb> {
     }
     cursor.expect_keyword("AS")?;
     let statement = inner(cursor)?;
-    Ok(Verb::Prepare { name, types, statement: Box::new(statement) })
+    Ok(Verb::Prepare {
+        name,
+        types,
+        statement: Box::new(statement),
+    })
 }
 
 fn data_type(cursor: &Cursor<'_>, tokens: Vec<TokenWithSpan>) -> Result<PgType> {
@@ -335,8 +377,15 @@ fn inner(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Err(cursor.unexpected());
     }
     let tokens = cursor.rest();
-    let text = tokens.iter().map(|token| token.token.to_string()).collect::<Vec<_>>().join(" ");
-    Ok(Statement { body: parse_body(cursor.source, tokens)?, text })
+    let text = tokens
+        .iter()
+        .map(|token| token.token.to_string())
+        .collect::<Vec<_>>()
+        .join(" ");
+    Ok(Statement {
+        body: parse_body(cursor.source, tokens)?,
+        text,
+    })
 }
 
 /// `(expression, …)` to the end.
@@ -402,7 +451,10 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<Verb> {
         options.analyze = cursor.keyword("ANALYZE");
         options.verbose = cursor.keyword("VERBOSE");
     }
-    Ok(Verb::Explain { options, statement: Box::new(inner(cursor)?) })
+    Ok(Verb::Explain {
+        options,
+        statement: Box::new(inner(cursor)?),
+    })
 }
 
 /// `EXPLAIN (SELECT …)` has a parenthesis that belongs to the query.
@@ -448,7 +500,11 @@ fn declare(cursor: &mut Cursor<'_>) -> Result<Verb> {
     if !matches!(query.body, Body::Sql(..)) {
         return Err(Error::new(SqlState::SYNTAX_ERROR, "a cursor needs a query"));
     }
-    Ok(Verb::Declare { name, hold, query: Box::new(query) })
+    Ok(Verb::Declare {
+        name,
+        hold,
+        query: Box::new(query),
+    })
 }
 
 fn fetch(cursor: &mut Cursor<'_>) -> Result<(Direction, String)> {
@@ -473,6 +529,9 @@ fn fetch(cursor: &mut Cursor<'_>) -> Result<(Direction, String)> {
 }
 
 fn backward() -> Error {
-    Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
-        .hint("Fetch with NEXT, a count, FORWARD or ALL.")
+    Error::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "cursor can only scan forward",
+    )
+    .hint("Fetch with NEXT, a count, FORWARD or ALL.")
 }

@@ -13,7 +13,7 @@ use crate::txn::Isolation;
 use crate::types::text::{TextStyle, Zone};
 
 /// PostgreSQL version that clients are told; they choose their catalog queries by it.
-pub const SERVER_VERSION: &str = "15.0";
+pub const SERVER_VERSION: &str = "15.18";
 
 /// Bytes that all custom settings (`my.setting`) of a session may take together.
 const MAX_CUSTOM_BYTES: usize = 1 << 20;
@@ -57,7 +57,13 @@ const fn define(
     kind: Kind,
     description: &'static str,
 ) -> Definition {
-    Definition { name, default, kind, reported: false, description }
+    Definition {
+        name,
+        default,
+        kind,
+        reported: false,
+        description,
+    }
 }
 
 const fn report(
@@ -66,84 +72,376 @@ const fn report(
     kind: Kind,
     description: &'static str,
 ) -> Definition {
-    Definition { name, default, kind, reported: true, description }
+    Definition {
+        name,
+        default,
+        kind,
+        reported: true,
+        description,
+    }
 }
 
 const LEVELS: &[&str] = &[
     "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error", "info",
 ];
-const ISOLATION: &[&str] =
-    &["serializable", "repeatable read", "read committed", "read uncommitted"];
+const ISOLATION: &[&str] = &[
+    "serializable",
+    "repeatable read",
+    "read committed",
+    "read uncommitted",
+];
 
 /// Every setting, sorted by its name in lower case.
 static DEFINITIONS: &[Definition] = &[
-    report("application_name", "", Kind::Text, "The client's name, shown in statistics and logs."),
-    define("array_nulls", "on", Kind::AlwaysOn, "NULL elements in array input."),
-    define("backslash_quote", "safe_encoding", Kind::Only(&["safe_encoding"]), "Whether \\' is allowed in string literals."),
-    define("bytea_output", "hex", Kind::Enum(&["hex", "escape"]), "Output format of bytea."),
-    define("check_function_bodies", "on", Kind::Bool, "Checks function bodies when they are created; there are none."),
-    report("client_encoding", "UTF8", Kind::Encoding, "The client's character set."),
-    define("client_min_messages", "notice", Kind::Enum(LEVELS), "Messages below this level are not sent."),
-    report("DateStyle", "ISO, MDY", Kind::DateStyle, "Output format of dates, and how ambiguous input is read."),
-    define("default_table_access_method", "heap", Kind::Only(&["heap"]), "Access method of new tables."),
-    define("default_tablespace", "", Kind::Only(&[""]), "Tablespace of new tables."),
-    define("default_transaction_deferrable", "off", Kind::Bool, "Default deferrable mode of new transactions."),
-    define("default_transaction_isolation", "read committed", Kind::Enum(ISOLATION), "Isolation level of new transactions."),
-    report("default_transaction_read_only", "off", Kind::Bool, "Whether new transactions are read-only."),
-    define("enable_seqscan", "on", Kind::Bool, "Planner hint of PostgreSQL; has no effect."),
-    define("escape_string_warning", "on", Kind::Bool, "Warns about backslashes in plain literals; has no effect."),
-    define("extra_float_digits", "1", Kind::Integer(-15, 3), "Digits of floating-point output."),
-    define("idle_in_transaction_session_timeout", "0", Kind::Time, "Ends sessions that idle in a transaction for longer, in ms; 0 is never."),
-    define("idle_session_timeout", "0", Kind::Time, "Ends idle sessions, in ms; 0 is never."),
-    report("in_hot_standby", "off", Kind::ReadOnly, "Whether the server is a standby."),
-    report("integer_datetimes", "on", Kind::ReadOnly, "Dates and times are integers."),
-    report("IntervalStyle", "postgres", Kind::Only(&["postgres"]), "Output format of intervals."),
-    report("is_superuser", "on", Kind::ReadOnly, "Whether the session's user is a superuser."),
-    define("jit", "off", Kind::Bool, "Just-in-time compilation of PostgreSQL; has no effect."),
+    report(
+        "application_name",
+        "",
+        Kind::Text,
+        "The client's name, shown in statistics and logs.",
+    ),
+    define(
+        "array_nulls",
+        "on",
+        Kind::AlwaysOn,
+        "NULL elements in array input.",
+    ),
+    define(
+        "backslash_quote",
+        "safe_encoding",
+        Kind::Only(&["safe_encoding"]),
+        "Whether \\' is allowed in string literals.",
+    ),
+    define(
+        "bytea_output",
+        "hex",
+        Kind::Enum(&["hex", "escape"]),
+        "Output format of bytea.",
+    ),
+    define(
+        "check_function_bodies",
+        "on",
+        Kind::Bool,
+        "Checks function bodies when they are created; there are none.",
+    ),
+    report(
+        "client_encoding",
+        "UTF8",
+        Kind::Encoding,
+        "The client's character set.",
+    ),
+    define(
+        "client_min_messages",
+        "notice",
+        Kind::Enum(LEVELS),
+        "Messages below this level are not sent.",
+    ),
+    report(
+        "DateStyle",
+        "ISO, MDY",
+        Kind::DateStyle,
+        "Output format of dates, and how ambiguous input is read.",
+    ),
+    define(
+        "default_table_access_method",
+        "heap",
+        Kind::Only(&["heap"]),
+        "Access method of new tables.",
+    ),
+    define(
+        "default_tablespace",
+        "",
+        Kind::Only(&[""]),
+        "Tablespace of new tables.",
+    ),
+    define(
+        "default_transaction_deferrable",
+        "off",
+        Kind::Bool,
+        "Default deferrable mode of new transactions.",
+    ),
+    define(
+        "default_transaction_isolation",
+        "read committed",
+        Kind::Enum(ISOLATION),
+        "Isolation level of new transactions.",
+    ),
+    report(
+        "default_transaction_read_only",
+        "off",
+        Kind::Bool,
+        "Whether new transactions are read-only.",
+    ),
+    define(
+        "enable_seqscan",
+        "on",
+        Kind::Bool,
+        "Planner hint of PostgreSQL; has no effect.",
+    ),
+    define(
+        "escape_string_warning",
+        "on",
+        Kind::Bool,
+        "Warns about backslashes in plain literals; has no effect.",
+    ),
+    define(
+        "extra_float_digits",
+        "1",
+        Kind::Integer(-15, 3),
+        "Digits of floating-point output.",
+    ),
+    define(
+        "idle_in_transaction_session_timeout",
+        "0",
+        Kind::Time,
+        "Ends sessions that idle in a transaction for longer, in ms; 0 is never.",
+    ),
+    define(
+        "idle_session_timeout",
+        "0",
+        Kind::Time,
+        "Ends idle sessions, in ms; 0 is never.",
+    ),
+    report(
+        "in_hot_standby",
+        "off",
+        Kind::ReadOnly,
+        "Whether the server is a standby.",
+    ),
+    report(
+        "integer_datetimes",
+        "on",
+        Kind::ReadOnly,
+        "Dates and times are integers.",
+    ),
+    report(
+        "IntervalStyle",
+        "postgres",
+        Kind::Only(&["postgres"]),
+        "Output format of intervals.",
+    ),
+    report(
+        "is_superuser",
+        "on",
+        Kind::ReadOnly,
+        "Whether the session's user is a superuser.",
+    ),
+    define(
+        "jit",
+        "off",
+        Kind::Bool,
+        "Just-in-time compilation of PostgreSQL; has no effect.",
+    ),
     define("lc_collate", "C", Kind::ReadOnly, "Collation order."),
-    define("lc_ctype", "C.UTF-8", Kind::ReadOnly, "Character classification."),
+    define(
+        "lc_ctype",
+        "C.UTF-8",
+        Kind::ReadOnly,
+        "Character classification.",
+    ),
     define("lc_messages", "C", Kind::Text, "Language of messages."),
     define("lc_monetary", "C", Kind::Text, "Format of money."),
     define("lc_numeric", "C", Kind::Text, "Format of numbers."),
     define("lc_time", "C", Kind::Text, "Format of dates."),
-    define("lock_timeout", "0", Kind::Time, "Longest wait for a lock, in ms; 0 is for ever."),
-    define("log_statement", "none", Kind::Enum(&["none", "ddl", "mod", "all"]), "Which statements are logged; has no effect."),
-    define("maintenance_work_mem", "65536", Kind::Memory, "Memory of PostgreSQL's maintenance; has no effect."),
-    define("max_connections", "100", Kind::ReadOnly, "Most sessions at once."),
-    define("max_identifier_length", "63", Kind::ReadOnly, "Longest identifier, in bytes."),
-    define("max_index_keys", "32", Kind::ReadOnly, "Most columns of an index."),
-    define("max_parallel_workers_per_gather", "2", Kind::Integer(0, 1024), "Workers of PostgreSQL's plans; has no effect."),
-    define("password_encryption", "scram-sha-256", Kind::Only(&["scram-sha-256"]), "How passwords are stored."),
-    define("plan_cache_mode", "auto", Kind::Enum(&["auto", "force_generic_plan", "force_custom_plan"]), "How prepared statements are planned; has no effect."),
-    define("random_page_cost", "4", Kind::Real(0.0, 1e10), "Planner cost of PostgreSQL; has no effect."),
+    define(
+        "lock_timeout",
+        "0",
+        Kind::Time,
+        "Longest wait for a lock, in ms; 0 is for ever.",
+    ),
+    define(
+        "log_statement",
+        "none",
+        Kind::Enum(&["none", "ddl", "mod", "all"]),
+        "Which statements are logged; has no effect.",
+    ),
+    define(
+        "maintenance_work_mem",
+        "65536",
+        Kind::Memory,
+        "Memory of PostgreSQL's maintenance; has no effect.",
+    ),
+    define(
+        "max_connections",
+        "100",
+        Kind::ReadOnly,
+        "Most sessions at once.",
+    ),
+    define(
+        "max_identifier_length",
+        "63",
+        Kind::ReadOnly,
+        "Longest identifier, in bytes.",
+    ),
+    define(
+        "max_index_keys",
+        "32",
+        Kind::ReadOnly,
+        "Most columns of an index.",
+    ),
+    define(
+        "max_parallel_workers_per_gather",
+        "2",
+        Kind::Integer(0, 1024),
+        "Workers of PostgreSQL's plans; has no effect.",
+    ),
+    define(
+        "password_encryption",
+        "scram-sha-256",
+        Kind::Only(&["scram-sha-256"]),
+        "How passwords are stored.",
+    ),
+    define(
+        "plan_cache_mode",
+        "auto",
+        Kind::Enum(&["auto", "force_generic_plan", "force_custom_plan"]),
+        "How prepared statements are planned; has no effect.",
+    ),
+    define(
+        "random_page_cost",
+        "4",
+        Kind::Real(0.0, 1e10),
+        "Planner cost of PostgreSQL; has no effect.",
+    ),
     define("role", "none", Kind::Text, "The current role."),
-    define("row_security", "on", Kind::Bool, "Row security; there are no policies."),
-    define("search_path", "\"$user\", public", Kind::Text, "Schemas in which names are looked for."),
-    define("seq_page_cost", "1", Kind::Real(0.0, 1e10), "Planner cost of PostgreSQL; has no effect."),
-    report("server_encoding", "UTF8", Kind::ReadOnly, "The database's character set."),
-    report("server_version", SERVER_VERSION, Kind::ReadOnly, "The PostgreSQL version that this server stands in for."),
-    define("server_version_num", "150000", Kind::ReadOnly, "The same as a number."),
-    report("session_authorization", "", Kind::Text, "The session's user."),
-    define("session_replication_role", "origin", Kind::Only(&["origin"]), "Triggers and rules mode."),
-    report("standard_conforming_strings", "on", Kind::AlwaysOn, "Backslashes in plain literals are literal."),
-    define("statement_timeout", "0", Kind::Time, "Longest run of a statement, in ms; 0 is for ever."),
-    define("synchronize_seqscans", "on", Kind::Bool, "Scan hint of PostgreSQL; has no effect."),
-    define("synchronous_commit", "on", Kind::Enum(&["on", "off", "local", "remote_write", "remote_apply"]), "Commits are always synchronous here."),
-    define("tcp_keepalives_idle", "0", Kind::Integer(0, i32::MAX as i64), "Socket setting; has no effect."),
-    define("temp_buffers", "1024", Kind::Memory, "Memory for temporary tables; has no effect."),
+    define(
+        "row_security",
+        "on",
+        Kind::Bool,
+        "Row security; there are no policies.",
+    ),
+    define(
+        "search_path",
+        "\"$user\", public",
+        Kind::Text,
+        "Schemas in which names are looked for.",
+    ),
+    define(
+        "seq_page_cost",
+        "1",
+        Kind::Real(0.0, 1e10),
+        "Planner cost of PostgreSQL; has no effect.",
+    ),
+    report(
+        "server_encoding",
+        "UTF8",
+        Kind::ReadOnly,
+        "The database's character set.",
+    ),
+    report(
+        "server_version",
+        SERVER_VERSION,
+        Kind::ReadOnly,
+        "The PostgreSQL version that this server stands in for.",
+    ),
+    define(
+        "server_version_num",
+        "150018",
+        Kind::ReadOnly,
+        "The same as a number.",
+    ),
+    report(
+        "session_authorization",
+        "",
+        Kind::Text,
+        "The session's user.",
+    ),
+    define(
+        "session_replication_role",
+        "origin",
+        Kind::Only(&["origin"]),
+        "Triggers and rules mode.",
+    ),
+    report(
+        "standard_conforming_strings",
+        "on",
+        Kind::AlwaysOn,
+        "Backslashes in plain literals are literal.",
+    ),
+    define(
+        "statement_timeout",
+        "0",
+        Kind::Time,
+        "Longest run of a statement, in ms; 0 is for ever.",
+    ),
+    define(
+        "synchronize_seqscans",
+        "on",
+        Kind::Bool,
+        "Scan hint of PostgreSQL; has no effect.",
+    ),
+    define(
+        "synchronous_commit",
+        "on",
+        Kind::Enum(&["on", "off", "local", "remote_write", "remote_apply"]),
+        "Commits are always synchronous here.",
+    ),
+    define(
+        "tcp_keepalives_idle",
+        "0",
+        Kind::Integer(0, i32::MAX as i64),
+        "Socket setting; has no effect.",
+    ),
+    define(
+        "temp_buffers",
+        "1024",
+        Kind::Memory,
+        "Memory for temporary tables; has no effect.",
+    ),
     report("TimeZone", "UTC", Kind::Zone, "The session's time zone."),
-    define("transaction_deferrable", "off", Kind::Bool, "Deferrable mode of the transaction."),
-    define("transaction_isolation", "read committed", Kind::Enum(ISOLATION), "Isolation level of the transaction."),
-    define("transaction_read_only", "off", Kind::Bool, "Whether the transaction is read-only."),
-    define("transform_null_equals", "off", Kind::AlwaysOff, "Treats `= NULL` as IS NULL."),
-    define("vacuum_cost_delay", "0", Kind::Real(0.0, 100.0), "Vacuum pace; has no effect."),
-    define("wal_level", "replica", Kind::ReadOnly, "Level of PostgreSQL's log."),
-    define("work_mem", "4096", Kind::Memory, "Memory of PostgreSQL's sorts; queries here share one pool."),
-    define("xmloption", "content", Kind::Enum(&["content", "document"]), "XML mode; there is no XML type."),
+    define(
+        "transaction_deferrable",
+        "off",
+        Kind::Bool,
+        "Deferrable mode of the transaction.",
+    ),
+    define(
+        "transaction_isolation",
+        "read committed",
+        Kind::Enum(ISOLATION),
+        "Isolation level of the transaction.",
+    ),
+    define(
+        "transaction_read_only",
+        "off",
+        Kind::Bool,
+        "Whether the transaction is read-only.",
+    ),
+    define(
+        "transform_null_equals",
+        "off",
+        Kind::AlwaysOff,
+        "Treats `= NULL` as IS NULL.",
+    ),
+    define(
+        "vacuum_cost_delay",
+        "0",
+        Kind::Real(0.0, 100.0),
+        "Vacuum pace; has no effect.",
+    ),
+    define(
+        "wal_level",
+        "replica",
+        Kind::ReadOnly,
+        "Level of PostgreSQL's log.",
+    ),
+    define(
+        "work_mem",
+        "4096",
+        Kind::Memory,
+        "Memory of PostgreSQL's sorts; queries here share one pool.",
+    ),
+    define(
+        "xmloption",
+        "content",
+        Kind::Enum(&["content", "document"]),
+        "XML mode; there is no XML type.",
+    ),
 ];
 
 fn definition(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
+    DEFINITIONS
+        .iter()
+        .find(|definition| definition.name.eq_ignore_ascii_case(name))
 }
 
 fn unrecognized(name: &str) -> Error {
@@ -198,7 +496,9 @@ impl Settings {
                 min_messages: 0,
             },
         };
-        settings.values.insert("session_authorization".into(), user.to_owned());
+        settings
+            .values
+            .insert("session_authorization".into(), user.to_owned());
         settings.refresh()?;
         for (name, value) in startup {
             settings.set(name, Some(std::slice::from_ref(value)))?;
@@ -241,9 +541,11 @@ impl Settings {
             return Ok(());
         };
         let text = match (canonical.as_str(), values) {
-            ("search_path", values) => {
-                values.iter().map(|value| quote_schema(value)).collect::<Vec<_>>().join(", ")
-            }
+            ("search_path", values) => values
+                .iter()
+                .map(|value| quote_schema(value))
+                .collect::<Vec<_>>()
+                .join(", "),
             ("DateStyle", values) => values.join(", "),
             (_, [value]) => value.clone(),
             _ => {
@@ -273,7 +575,11 @@ impl Settings {
 
     /// RESET ALL.
     pub fn reset_all(&mut self) -> Result<()> {
-        let keep = ["session_authorization", "transaction_isolation", "transaction_read_only"];
+        let keep = [
+            "session_authorization",
+            "transaction_isolation",
+            "transaction_read_only",
+        ];
         self.values.retain(|name, _| keep.contains(&name.as_str()));
         self.refresh()
     }
@@ -284,7 +590,11 @@ impl Settings {
             .iter()
             .map(|definition| {
                 let value = self.get(definition.name).unwrap_or_default().to_owned();
-                (definition.name.to_owned(), shown(definition, &value), definition.description.to_owned())
+                (
+                    definition.name.to_owned(),
+                    shown(definition, &value),
+                    definition.description.to_owned(),
+                )
             })
             .collect()
     }
@@ -305,7 +615,12 @@ impl Settings {
         DEFINITIONS
             .iter()
             .filter(|definition| definition.reported)
-            .map(|definition| (definition.name, self.get(definition.name).unwrap_or_default()))
+            .map(|definition| {
+                (
+                    definition.name,
+                    self.get(definition.name).unwrap_or_default(),
+                )
+            })
     }
 
     /// Computes the typed form again.
@@ -322,7 +637,10 @@ impl Settings {
             style: Arc::new(style),
             zone,
             search_path: self.search_path(),
-            isolation: isolation(self.get("default_transaction_isolation").unwrap_or_default()),
+            isolation: isolation(
+                self.get("default_transaction_isolation")
+                    .unwrap_or_default(),
+            ),
             read_only: self.get("default_transaction_read_only") == Some("on"),
             lock_timeout: limit(self.integer("lock_timeout")).map(|ms| ms.saturating_mul(1000)),
             statement_timeout: limit(self.integer("statement_timeout"))
@@ -335,13 +653,21 @@ impl Settings {
     }
 
     fn integer(&self, name: &str) -> i64 {
-        self.get(name).and_then(|value| value.parse().ok()).unwrap_or(0)
+        self.get(name)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0)
     }
 
     fn search_path(&self) -> SearchPath {
         let user = self.get("session_authorization").unwrap_or_default();
         let names = split_path(self.get("search_path").unwrap_or_default());
-        let names = names.into_iter().map(|name| if name == "$user" { user.to_owned() } else { name });
+        let names = names.into_iter().map(|name| {
+            if name == "$user" {
+                user.to_owned()
+            } else {
+                name
+            }
+        });
         SearchPath(names.collect())
     }
 }
@@ -357,7 +683,10 @@ pub fn severity(level: &str) -> usize {
 }
 
 fn canonical(name: &str) -> String {
-    definition(name).map_or_else(|| name.to_lowercase(), |definition| definition.name.to_owned())
+    definition(name).map_or_else(
+        || name.to_lowercase(),
+        |definition| definition.name.to_owned(),
+    )
 }
 
 /// The isolation level that a checked setting names.
@@ -418,7 +747,8 @@ fn split_path(text: &str) -> Vec<String> {
 /// One SET search_path argument, quoted where it has to be. A string constant may hold a list.
 fn quote_schema(value: &str) -> String {
     let plain = |name: &str| {
-        name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        name.chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             && !name.is_empty()
     };
     if plain(value) || value.contains(',') || value.contains('"') {
@@ -443,7 +773,10 @@ fn parse_bool(text: &str) -> Option<bool> {
 fn invalid(definition: &Definition, text: &str) -> Error {
     Error::new(
         SqlState::INVALID_PARAMETER_VALUE,
-        format!("invalid value for parameter \"{}\": \"{text}\"", definition.name),
+        format!(
+            "invalid value for parameter \"{}\": \"{text}\"",
+            definition.name
+        ),
     )
 }
 
@@ -490,13 +823,25 @@ fn check(definition: &Definition, text: &str) -> Result<String> {
             value.to_string()
         }
         Kind::Time => {
-            let units = [("us", 0.001), ("ms", 1.0), ("min", 60e3), ("s", 1e3), ("h", 36e5), ("d", 864e5)];
+            let units = [
+                ("us", 0.001),
+                ("ms", 1.0),
+                ("min", 60e3),
+                ("s", 1e3),
+                ("h", 36e5),
+                ("d", 864e5),
+            ];
             let value = with_unit(text, &units).ok_or_else(bad)?;
             in_range(definition, value, 0, i64::from(i32::MAX))?.to_string()
         }
         Kind::Memory => {
-            let units =
-                [("kB", 1.0), ("MB", 1024.0), ("GB", 1048576.0), ("TB", 1073741824.0), ("B", 1.0 / 1024.0)];
+            let units = [
+                ("kB", 1.0),
+                ("MB", 1024.0),
+                ("GB", 1048576.0),
+                ("TB", 1073741824.0),
+                ("B", 1.0 / 1024.0),
+            ];
             let value = with_unit(text, &units).ok_or_else(bad)?;
             in_range(definition, value, 0, i64::from(i32::MAX))?.to_string()
         }
@@ -566,7 +911,16 @@ fn shown(definition: &Definition, value: &str) -> String {
     let number: i64 = value.parse().unwrap_or(0);
     match definition.kind {
         Kind::Time if number == 0 => "0".into(),
-        Kind::Time => with_largest(number, &[("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)]),
+        Kind::Time => with_largest(
+            number,
+            &[
+                ("d", 86_400_000),
+                ("h", 3_600_000),
+                ("min", 60_000),
+                ("s", 1000),
+                ("ms", 1),
+            ],
+        ),
         Kind::Memory => with_largest(number, &[("GB", 1 << 20), ("MB", 1 << 10), ("kB", 1)]),
         _ => value.to_owned(),
     }
@@ -593,7 +947,9 @@ mod tests {
     fn search_path_names_schemas() {
         let mut settings = settings();
         assert_eq!(settings.typed.search_path.0.to_vec(), ["ada", "public"]);
-        settings.set("search_path", Some(&["a".into(), "B c".into()])).unwrap();
+        settings
+            .set("search_path", Some(&["a".into(), "B c".into()]))
+            .unwrap();
         assert_eq!(settings.get("search_path"), Some("a, \"B c\""));
         assert_eq!(settings.typed.search_path.0.to_vec(), ["a", "B c"]);
     }
@@ -601,7 +957,9 @@ mod tests {
     #[test]
     fn times_and_sizes_have_units() {
         let mut settings = settings();
-        settings.set("statement_timeout", Some(&["1min".into()])).unwrap();
+        settings
+            .set("statement_timeout", Some(&["1min".into()]))
+            .unwrap();
         assert_eq!(settings.typed.statement_timeout, Some(60_000_000));
         assert_eq!(settings.show("statement_timeout").unwrap().1, "1min");
         settings.set("work_mem", Some(&["64MB".into()])).unwrap();
@@ -612,11 +970,19 @@ mod tests {
     fn a_wrong_value_changes_nothing() {
         let mut settings = settings();
         for (name, value, state) in [
-            ("TimeZone", "Nowhere/Land", SqlState::INVALID_PARAMETER_VALUE),
+            (
+                "TimeZone",
+                "Nowhere/Land",
+                SqlState::INVALID_PARAMETER_VALUE,
+            ),
             ("lock_timeout", "-1", SqlState::INVALID_PARAMETER_VALUE),
             ("no_such_setting", "1", SqlState::UNDEFINED_OBJECT),
             ("server_version", "99", SqlState::CANT_CHANGE_RUNTIME_PARAM),
-            ("standard_conforming_strings", "off", SqlState::FEATURE_NOT_SUPPORTED),
+            (
+                "standard_conforming_strings",
+                "off",
+                SqlState::FEATURE_NOT_SUPPORTED,
+            ),
             ("DateStyle", "German", SqlState::FEATURE_NOT_SUPPORTED),
         ] {
             let error = settings.set(name, Some(&[value.into()])).unwrap_err();

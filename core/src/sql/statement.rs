@@ -76,15 +76,27 @@ pub struct ExplainOptions {
 /// Statements that the session runs itself.
 #[derive(Clone, Debug)]
 pub enum Verb {
-    Begin(Modes),
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    Begin {
+        modes: Modes,
+        /// Written as START TRANSACTION, which is then the tag.
+        start: bool,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(String),
     Release(String),
     RollbackTo(String),
     SetTransaction(Modes),
     SetSessionCharacteristics(Modes),
-    Set { name: String, value: SetValue, local: bool },
+    Set {
+        name: String,
+        value: SetValue,
+        local: bool,
+    },
     /// `None` is ALL.
     Reset(Option<String>),
     /// `None` is ALL.
@@ -93,14 +105,34 @@ pub enum Verb {
     DiscardPlans,
     DiscardSequences,
     DiscardTemp,
-    Prepare { name: String, types: Vec<PgType>, statement: Box<Statement> },
-    Execute { name: String, arguments: Vec<ast::Expr> },
+    Prepare {
+        name: String,
+        types: Vec<PgType>,
+        statement: Box<Statement>,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<ast::Expr>,
+    },
     /// `None` is ALL.
     Deallocate(Option<String>),
-    Explain { options: ExplainOptions, statement: Box<Statement> },
-    Declare { name: String, hold: bool, query: Box<Statement> },
-    Fetch { direction: Direction, cursor: String },
-    Move { direction: Direction, cursor: String },
+    Explain {
+        options: ExplainOptions,
+        statement: Box<Statement>,
+    },
+    Declare {
+        name: String,
+        hold: bool,
+        query: Box<Statement>,
+    },
+    Fetch {
+        direction: Direction,
+        cursor: String,
+    },
+    Move {
+        direction: Direction,
+        cursor: String,
+    },
     /// `None` is ALL.
     Close(Option<String>),
     /// LISTEN is refused, so there is never anything to stop.

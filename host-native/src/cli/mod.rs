@@ -53,7 +53,9 @@ pub async fn sql(config: &Config, input: Input, format: OutputFormat) -> Result<
         None => prompt::prompt(&mut session, format).await,
     };
     drop(session);
-    open.database.close().map_err(|error| format!("cannot close the database: {error}"))?;
+    open.database
+        .close()
+        .map_err(|error| format!("cannot close the database: {error}"))?;
     code
 }
 
@@ -62,7 +64,9 @@ fn read_script(input: impl Read, name: &str) -> Result<String, String> {
     let read = input.take(MAX_SCRIPT).read_to_string(&mut text);
     read.map_err(|error| format!("cannot read {name}: {error}"))?;
     if text.len() as u64 == MAX_SCRIPT {
-        return Err(format!("{name} is larger than 1 GB: load data with COPY through the server"));
+        return Err(format!(
+            "{name} is larger than 1 GB: load data with COPY through the server"
+        ));
     }
     Ok(text)
 }
@@ -79,11 +83,17 @@ pub async fn check(config: &Config) -> Result<ExitCode, String> {
         ));
     }
     let open = OpenDatabase::open(config).await?;
-    let findings = open.database.check().await.map_err(|error| format!("check: {error}"))?;
+    let findings = open
+        .database
+        .check()
+        .await
+        .map_err(|error| format!("check: {error}"))?;
     for finding in &findings {
         println!("{finding}");
     }
-    open.database.close().map_err(|error| format!("cannot close the database: {error}"))?;
+    open.database
+        .close()
+        .map_err(|error| format!("cannot close the database: {error}"))?;
     if findings.is_empty() {
         println!("{}: no damage found", config.data_dir.display());
         return Ok(ExitCode::SUCCESS);

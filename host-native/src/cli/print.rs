@@ -33,7 +33,13 @@ pub struct Printer {
 
 impl Printer {
     pub fn new(format: OutputFormat) -> Self {
-        Printer { format, columns: Arc::from([]), rows: Vec::new(), count: 0, open: false }
+        Printer {
+            format,
+            columns: Arc::from([]),
+            rows: Vec::new(),
+            count: 0,
+            open: false,
+        }
     }
 
     pub fn step(&mut self, step: Step, out: &mut impl Write) -> Result<()> {
@@ -119,7 +125,9 @@ impl Printer {
                 (None, _) => "null".to_owned(),
                 (Some(text), oid::BOOL) => (text == "t").to_string(),
                 (Some(text), oid::JSON | oid::JSONB) => text.clone(),
-                (Some(text), ty) if is_number(ty) && text.parse::<f64>().is_ok_and(f64::is_finite) => {
+                (Some(text), ty)
+                    if is_number(ty) && text.parse::<f64>().is_ok_and(f64::is_finite) =>
+                {
                     text.clone()
                 }
                 (Some(text), _) => serde_json::Value::from(text.as_str()).to_string(),
@@ -132,8 +140,11 @@ impl Printer {
     /// Prints the kept rows: numbers to the right, everything else to the left.
     fn table(&mut self, out: &mut impl Write) -> io::Result<()> {
         let rows = std::mem::take(&mut self.rows);
-        let mut widths: Vec<usize> =
-            self.columns.iter().map(|column| width(&column.name)).collect();
+        let mut widths: Vec<usize> = self
+            .columns
+            .iter()
+            .map(|column| width(&column.name))
+            .collect();
         for row in &rows {
             for (most, cell) in widths.iter_mut().zip(row) {
                 let lines = cell.iter().flat_map(|text| text.split('\n'));
@@ -143,7 +154,12 @@ impl Printer {
         let header = self.columns.iter().zip(&widths).map(|(column, &most)| {
             let space = most - width(&column.name).min(most);
             let left = space / 2;
-            format!(" {}{}{} ", " ".repeat(left), column.name, " ".repeat(space - left))
+            format!(
+                " {}{}{} ",
+                " ".repeat(left),
+                column.name,
+                " ".repeat(space - left)
+            )
         });
         writeln!(out, "{}", header.collect::<Vec<_>>().join("|"))?;
         let rule = widths.iter().map(|most| "-".repeat(most + 2));
@@ -174,7 +190,10 @@ impl Printer {
                 }
                 let part = lines.get(line).copied().unwrap_or_default();
                 let space = " ".repeat(most - width(part).min(most));
-                let number = self.columns.get(at).is_some_and(|column| is_number(column.ty.oid));
+                let number = self
+                    .columns
+                    .get(at)
+                    .is_some_and(|column| is_number(column.ty.oid));
                 let more = if line + 1 < lines.len() { '+' } else { ' ' };
                 let cell = if number {
                     format!(" {space}{part}{more}")
@@ -190,7 +209,10 @@ impl Printer {
 }
 
 fn broken(error: io::Error) -> Error {
-    Error::new(SqlState::IO_ERROR, format!("cannot write the output: {error}"))
+    Error::new(
+        SqlState::IO_ERROR,
+        format!("cannot write the output: {error}"),
+    )
 }
 
 fn width(text: &str) -> usize {

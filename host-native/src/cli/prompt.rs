@@ -33,7 +33,10 @@ pub async fn prompt<S: SqlSession>(
     if let Some(path) = &history {
         let _ = editor.load_history(path);
     }
-    println!("OmenDB {}. Statements end with a semicolon; \\q quits.", env!("CARGO_PKG_VERSION"));
+    println!(
+        "OmenDB {}. Statements end with a semicolon; \\q quits.",
+        env!("CARGO_PKG_VERSION")
+    );
 
     let mut text = String::new();
     loop {
@@ -42,7 +45,11 @@ pub async fn prompt<S: SqlSession>(
             TransactionStatus::InTransaction => "*",
             TransactionStatus::Failed => "!",
         };
-        let prompt = if text.is_empty() { format!("omendb{mark}> ") } else { "     -> ".into() };
+        let prompt = if text.is_empty() {
+            format!("omendb{mark}> ")
+        } else {
+            "     -> ".into()
+        };
         match editor.readline(&prompt) {
             Ok(line) if text.is_empty() && matches!(line.trim(), "\\q" | "exit" | "quit") => break,
             Ok(line) => {

@@ -89,7 +89,11 @@ pub fn report(error: &Error, sql: &str) {
         eprintln!("{label}{line}");
         eprintln!("{}^", " ".repeat(label.chars().count() + column));
     }
-    let more = [("DETAIL", &fields.detail), ("HINT", &fields.hint), ("CONTEXT", &fields.context)];
+    let more = [
+        ("DETAIL", &fields.detail),
+        ("HINT", &fields.hint),
+        ("CONTEXT", &fields.context),
+    ];
     for (label, text) in more {
         if let Some(text) = text {
             eprintln!("{label}:  {text}");

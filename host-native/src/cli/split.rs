@@ -10,7 +10,10 @@ pub fn statement_end(text: &str) -> Option<usize> {
             b';' => return Some(at + 1),
             b'\'' => {
                 let escapes = matches!(before(bytes, at), Some(b'e' | b'E'))
-                    && !at.checked_sub(2).and_then(|i| bytes.get(i)).is_some_and(is_word);
+                    && !at
+                        .checked_sub(2)
+                        .and_then(|i| bytes.get(i))
+                        .is_some_and(is_word);
                 quoted_end(bytes, at, b'\'', escapes)?
             }
             b'"' => quoted_end(bytes, at, b'"', false)?,
@@ -80,7 +83,9 @@ fn quoted_end(bytes: &[u8], start: usize, quote: u8, escapes: bool) -> Option<us
 }
 
 fn line_length(rest: &[u8]) -> usize {
-    rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1)
+    rest.iter()
+        .position(|&byte| byte == b'\n')
+        .map_or(rest.len(), |end| end + 1)
 }
 
 /// Comments nest.
@@ -117,7 +122,9 @@ fn dollar_tag(rest: &[u8]) -> Option<&[u8]> {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 #[cfg(test)]

@@ -106,7 +106,9 @@ pub fn error(out: &mut Vec<u8>, severity: &str, error: &Error) {
 }
 
 pub fn notice(out: &mut Vec<u8>, notice: &Notice) {
-    message(out, b'N', |out| put_fields(out, notice.severity, &notice.error));
+    message(out, b'N', |out| {
+        put_fields(out, notice.severity, &notice.error)
+    });
 }
 
 fn put_fields(out: &mut Vec<u8>, severity: &str, error: &Error) {
@@ -192,7 +194,10 @@ fn type_size(ty: PgType) -> i16 {
 const MAX_ROW: usize = 0x3fff_ffff;
 
 fn too_large() -> Error {
-    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a result row exceeds 1 GB")
+    Error::new(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        "a result row exceeds 1 GB",
+    )
 }
 
 /// `DataRow` of one row of a block.

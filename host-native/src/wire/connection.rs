@@ -132,7 +132,9 @@ where
                     self.wire.consume_frame();
                 }
                 Frame::UnknownType(tag) => {
-                    return Err(fatal_violation(format!("invalid frontend message type {tag}")));
+                    return Err(fatal_violation(format!(
+                        "invalid frontend message type {tag}"
+                    )));
                 }
                 Frame::InvalidLength => {
                     return Err(fatal_violation("invalid message length".into()));
@@ -449,7 +451,10 @@ where
             _ => {
                 let message = format!("unexpected message type 0x{tag:02X} during COPY from stdin");
                 let _ = self.session.copy_fail(&message).await;
-                Err(Stop::Error(Error::new(SqlState::PROTOCOL_VIOLATION, message)))
+                Err(Stop::Error(Error::new(
+                    SqlState::PROTOCOL_VIOLATION,
+                    message,
+                )))
             }
         };
         self.copy = None;
@@ -489,7 +494,10 @@ where
 
 /// Nobody waits for the statement's result any more.
 fn lost(interrupt: &Interrupt) {
-    interrupt.raise(Error::new(SqlState::CONNECTION_FAILURE, "connection to client lost"));
+    interrupt.raise(Error::new(
+        SqlState::CONNECTION_FAILURE,
+        "connection to client lost",
+    ));
 }
 
 fn fatal_violation(message: String) -> End {

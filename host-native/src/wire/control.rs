@@ -95,9 +95,19 @@ impl Registry {
         };
         entries.insert(
             process_id,
-            Entry { user: user.to_owned(), secret, interrupt: None, control: control.clone() },
+            Entry {
+                user: user.to_owned(),
+                secret,
+                interrupt: None,
+                control: control.clone(),
+            },
         );
-        Ok(Place { registry: self.clone(), process_id, secret, control })
+        Ok(Place {
+            registry: self.clone(),
+            process_id,
+            secret,
+            control,
+        })
     }
 
     /// A cancel request. A wrong number or secret does nothing, silently, as in PostgreSQL.
@@ -125,8 +135,12 @@ impl Registry {
 
     /// Stops the statements that still run.
     pub fn interrupt_all(&self) {
-        let interrupts: Vec<Interrupt> =
-            self.entries.lock().values().filter_map(|entry| entry.interrupt.clone()).collect();
+        let interrupts: Vec<Interrupt> = self
+            .entries
+            .lock()
+            .values()
+            .filter_map(|entry| entry.interrupt.clone())
+            .collect();
         for interrupt in interrupts {
             interrupt.raise(shutting_down());
         }
@@ -174,7 +188,10 @@ impl Drop for Place {
 
 /// 57014, as a cancel request raises it.
 pub fn canceled() -> Error {
-    Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+    Error::new(
+        SqlState::QUERY_CANCELED,
+        "canceling statement due to user request",
+    )
 }
 
 /// 57P01, as the end of the server raises it.

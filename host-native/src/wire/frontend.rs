@@ -36,10 +36,17 @@ pub fn text(bytes: &[u8]) -> Result<&str> {
             0xc0..=0xdf => 2,
             _ => 1,
         });
-        let shown: Vec<String> = bad.iter().take(count).map(|b| format!("0x{b:02x}")).collect();
+        let shown: Vec<String> = bad
+            .iter()
+            .take(count)
+            .map(|b| format!("0x{b:02x}"))
+            .collect();
         Error::new(
             SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
+            format!(
+                "invalid byte sequence for encoding \"UTF8\": {}",
+                shown.join(" ")
+            ),
         )
     })
 }
@@ -159,11 +166,19 @@ pub fn bind<'a>(body: &'a [u8], result_formats: &mut Vec<Format>) -> Result<Bind
             "bind message has {format_count} parameter formats but {count} parameters"
         )));
     }
-    let common = if format_count == 1 { formats.format()? } else { Format::Text };
+    let common = if format_count == 1 {
+        formats.format()?
+    } else {
+        Format::Text
+    };
     // Each parameter takes at least its length, so the message bounds the allocation.
     let mut parameters = Vec::with_capacity(count.min(reader.0.len() / 4));
     for _ in 0..count {
-        let format = if format_count > 1 { formats.format()? } else { common };
+        let format = if format_count > 1 {
+            formats.format()?
+        } else {
+            common
+        };
         let value = match reader.i32()? {
             -1 => None,
             length => {
@@ -180,7 +195,11 @@ pub fn bind<'a>(body: &'a [u8], result_formats: &mut Vec<Format>) -> Result<Bind
         result_formats.push(reader.format()?);
     }
     reader.end()?;
-    Ok(Bind { portal, statement, parameters })
+    Ok(Bind {
+        portal,
+        statement,
+        parameters,
+    })
 }
 
 /// What `Describe` and `Close` speak of.
@@ -196,7 +215,11 @@ pub fn target<'a>(body: &'a [u8], message: &str) -> Result<(Target, &'a str)> {
     let target = match reader.u8()? {
         b'S' => Target::Statement,
         b'P' => Target::Portal,
-        other => return Err(malformed(&format!("invalid {message} message subtype {other}"))),
+        other => {
+            return Err(malformed(&format!(
+                "invalid {message} message subtype {other}"
+            )));
+        }
     };
     let name = reader.cstr()?;
     reader.end()?;

@@ -97,7 +97,8 @@ impl Exchange {
     /// Takes client-first-message and gives server-first-message; `random` is 18 fresh bytes.
     pub fn first(&mut self, message: &str, random: &[u8]) -> Result<String> {
         let mut parts = message.splitn(3, ',');
-        let (Some(binding), Some(identity), Some(bare)) = (parts.next(), parts.next(), parts.next())
+        let (Some(binding), Some(identity), Some(bare)) =
+            (parts.next(), parts.next(), parts.next())
         else {
             return Err(violation("The message is too short."));
         };
@@ -117,7 +118,9 @@ impl Exchange {
         }
         let mut attributes = bare.split(',');
         if attributes.next().is_some_and(|a| a.starts_with("m=")) {
-            return Err(violation("The client requires an unsupported SCRAM extension."));
+            return Err(violation(
+                "The client requires an unsupported SCRAM extension.",
+            ));
         }
         let nonce = attributes
             .next()
@@ -192,7 +195,9 @@ mod tests {
         let verifier = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==\
             $WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
         let mut exchange = Exchange::new("user", Some(verifier), &[0; 32]);
-        exchange.first("n,,n=user,r=rOprNGfwEbeRWgbNEkqO", b"").unwrap();
+        exchange
+            .first("n,,n=user,r=rOprNGfwEbeRWgbNEkqO", b"")
+            .unwrap();
         // The server's nonce is random; the RFC's is put in its place.
         exchange.nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".into();
         exchange.server_first = format!("r={},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096", exchange.nonce);

@@ -56,7 +56,13 @@ impl<B: Backend> Server<B> {
     ) -> Self {
         let mut secret = [0; 32];
         entropy.fill(&mut secret);
-        Server { backend, registry: Registry::new(max_connections), tls, entropy, secret }
+        Server {
+            backend,
+            registry: Registry::new(max_connections),
+            tls,
+            entropy,
+            secret,
+        }
     }
 
     /// Serves one connection until it ends. Never fails and never panics.
@@ -179,7 +185,9 @@ impl<B: Backend> Server<B> {
             (Ok(end), Ok(())) => end,
             (Err(_), _) | (_, Err(_)) => {
                 tracing::error!(process_id = place.process_id, "a statement panicked");
-                End::Fatal(Error::internal("the server failed while it ran the statement"))
+                End::Fatal(Error::internal(
+                    "the server failed while it ran the statement",
+                ))
             }
         };
         if let End::Fatal(error) = end {
@@ -203,12 +211,17 @@ impl<B: Backend> Server<B> {
         }
         let mut secret = [0; 4];
         self.entropy.fill(&mut secret);
-        let place = self.registry.enter(&startup.user, i32::from_be_bytes(secret))?;
+        let place = self
+            .registry
+            .enter(&startup.user, i32::from_be_bytes(secret))?;
 
         let login = self.backend.login(&startup.user);
         if peer == Peer::Remote {
             // A user who may not log in learns so only with the right password.
-            let verifier = login.as_ref().ok().and_then(|login| login.verifier.as_deref());
+            let verifier = login
+                .as_ref()
+                .ok()
+                .and_then(|login| login.verifier.as_deref());
             let mut random = [0; 18];
             self.entropy.fill(&mut random);
             startup::authenticate(wire, &startup.user, verifier, &self.secret, random).await?;

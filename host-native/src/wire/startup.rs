@@ -103,7 +103,10 @@ fn parse_opening(body: &[u8]) -> Result<Opening> {
             format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0"),
         ));
     }
-    let mut startup = Startup { negotiate: minor > 0, ..Startup::default() };
+    let mut startup = Startup {
+        negotiate: minor > 0,
+        ..Startup::default()
+    };
     loop {
         let name = reader.cstr()?;
         if name.is_empty() {
@@ -130,9 +133,9 @@ fn parse_opening(body: &[u8]) -> Result<Opening> {
             return Err(violation("too many parameters in startup packet"));
         }
     }
-    reader
-        .end()
-        .map_err(|_| violation("invalid startup packet layout: expected terminator as last byte"))?;
+    reader.end().map_err(|_| {
+        violation("invalid startup packet layout: expected terminator as last byte")
+    })?;
     if startup.user.is_empty() {
         return Err(Error::new(
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
@@ -160,7 +163,11 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let mechanisms = format!("{}\0\0", scram::MECHANISM);
-    backend::authentication(&mut wire.output, backend::AUTHENTICATION_SASL, mechanisms.as_bytes());
+    backend::authentication(
+        &mut wire.output,
+        backend::AUTHENTICATION_SASL,
+        mechanisms.as_bytes(),
+    );
     wire.flush().await?;
 
     let mut exchange = scram::Exchange::new(user, verifier, secret);
@@ -179,8 +186,8 @@ where
             read_password(wire).await?
         }
         length => {
-            let length = usize::try_from(length)
-                .map_err(|_| violation("invalid SASL response length"))?;
+            let length =
+                usize::try_from(length).map_err(|_| violation("invalid SASL response length"))?;
             let first = reader.bytes(length)?.to_vec();
             reader.end()?;
             first

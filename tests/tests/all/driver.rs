@@ -171,14 +171,14 @@ async fn types(client: &Client) -> Result<(), Failed> {
     let row = client
         .query_one(
             "SELECT $1::uuid::text, $2::numeric::text",
-            &[&Uuid(7), &Raw(&[0, 1, 0, 0, 0, 0, 0, 1, 0, 5])],
+            &[&Uuid(7), &Raw(&[0, 2, 0, 0, 0, 0, 0, 1, 0, 5, 0x13, 0x88])],
         )
         .await?;
     let got: (String, String) = (row.try_get(0)?, row.try_get(1)?);
     if got
         != (
             "00000000-0000-0000-0000-000000000007".to_owned(),
-            "5.0".to_owned(),
+            "5.5".to_owned(),
         )
     {
         return Err(format!("uuid and numeric: {got:?}").into());

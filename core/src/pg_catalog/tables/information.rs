@@ -5,9 +5,7 @@ use super::super::rows::{Rows, Source, int4, number, text, text_or_null, yes};
 use super::objects::{all_sequences, tables};
 use super::roles;
 use super::views::role_name;
-use crate::catalog::{
-    Action, Column, Constraint, ConstraintKind, Identity, Index, Object, Table,
-};
+use crate::catalog::{Action, Column, Constraint, ConstraintKind, Identity, Index, Object, Table};
 use crate::types::{Datum, PgType, names, oid};
 
 pub(super) fn fill(name: &str, source: &Source, rows: &mut Rows) {
@@ -141,7 +139,9 @@ fn push_column(
             oid => names::format_type(PgType::new(oid)),
         }
     };
-    let length = ty.max_length().and_then(|length| i32::try_from(length).ok());
+    let length = ty
+        .max_length()
+        .and_then(|length| i32::try_from(length).ok());
     let octets = match ty.oid {
         oid::TEXT | oid::VARCHAR | oid::BPCHAR => {
             Some(length.map_or(1 << 30, |length| length.saturating_mul(4)))
@@ -203,8 +203,11 @@ fn push_column(
         ("identity_cycle", yes(sequence.is_some_and(|it| it.cycle))),
     ];
     if let Some(it) = sequence {
-        let generation =
-            if column.identity == Some(Identity::Always) { "ALWAYS" } else { "BY DEFAULT" };
+        let generation = if column.identity == Some(Identity::Always) {
+            "ALWAYS"
+        } else {
+            "BY DEFAULT"
+        };
         row.extend([
             ("identity_generation", text(generation)),
             ("identity_start", text(it.start.to_string())),
@@ -271,7 +274,11 @@ fn each_constraint(source: &Source) -> impl Iterator<Item = (&Table, &Constraint
     tables(source).flat_map(|table| table.constraints.iter().map(move |it| (table, it)))
 }
 
-fn constraint_place(source: &Source, table: &Table, name: &str) -> Vec<(&'static str, Datum<'static>)> {
+fn constraint_place(
+    source: &Source,
+    table: &Table,
+    name: &str,
+) -> Vec<(&'static str, Datum<'static>)> {
     vec![
         ("constraint_catalog", database(source)),
         ("constraint_schema", schema(source, table.schema)),
@@ -350,7 +357,10 @@ fn key_column_usage(source: &Source, rows: &mut Rows) {
                 let place = |at: &usize| {
                     index.and_then(|index| index.columns.iter().position(|it| it == at))
                 };
-                (key.columns.clone(), key.referenced.iter().filter_map(place).collect())
+                (
+                    key.columns.clone(),
+                    key.referenced.iter().filter_map(place).collect(),
+                )
             }
             ConstraintKind::Check { .. } => continue,
         };
@@ -421,7 +431,9 @@ fn referential_constraints(source: &Source, rows: &mut Rows) {
         })
     };
     for (table, constraint) in each_constraint(source) {
-        let ConstraintKind::ForeignKey(key) = &constraint.kind else { continue };
+        let ConstraintKind::ForeignKey(key) = &constraint.kind else {
+            continue;
+        };
         let mut row = constraint_place(source, table, &constraint.name);
         if let (Some(parent), Some(index)) =
             (source.catalog.table(key.table), index_of(source, key.index))
@@ -433,7 +445,10 @@ fn referential_constraints(source: &Source, rows: &mut Rows) {
             ]);
         }
         row.extend([
-            ("match_option", text(if key.match_full { "FULL" } else { "NONE" })),
+            (
+                "match_option",
+                text(if key.match_full { "FULL" } else { "NONE" }),
+            ),
             ("update_rule", rule(key.on_update)),
             ("delete_rule", rule(key.on_delete)),
         ]);
@@ -462,8 +477,15 @@ fn check_constraints(source: &Source, rows: &mut Rows) {
 }
 
 fn table_privileges(source: &Source, rows: &mut Rows) {
-    const ALL: [&str; 7] =
-        ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
+    const ALL: [&str; 7] = [
+        "INSERT",
+        "SELECT",
+        "UPDATE",
+        "DELETE",
+        "TRUNCATE",
+        "REFERENCES",
+        "TRIGGER",
+    ];
     for table in tables(source) {
         for privilege in ALL {
             let mut row = table_place(source, table);

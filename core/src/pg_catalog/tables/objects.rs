@@ -5,7 +5,7 @@ use super::super::deparse;
 use super::super::rows::{Rows, Source, array, int2, int4, number, numbers, text};
 use super::types::{operator_class, storage};
 use crate::catalog::{
-    Action, BOOTSTRAP_ROLE, Column, ConstraintKind, Identity, INFORMATION_SCHEMA, Object,
+    Action, BOOTSTRAP_ROLE, Column, ConstraintKind, INFORMATION_SCHEMA, Identity, Object,
     PG_CATALOG_SCHEMA, Sequence, Table,
 };
 use crate::types::{Datum, PgType, names, oid};
@@ -16,8 +16,11 @@ const PG_NAMESPACE: u32 = 2615;
 const PG_CONSTRAINT: u32 = 2606;
 const PG_REWRITE: u32 = 2618;
 
-const SEQUENCE_COLUMNS: [(&str, PgType); 3] =
-    [("last_value", PgType::INT8), ("log_cnt", PgType::INT8), ("is_called", PgType::BOOL)];
+const SEQUENCE_COLUMNS: [(&str, PgType); 3] = [
+    ("last_value", PgType::INT8),
+    ("log_cnt", PgType::INT8),
+    ("is_called", PgType::BOOL),
+];
 
 pub(super) fn namespaces(source: &Source, rows: &mut Rows) {
     for object in source.catalog.objects() {
@@ -67,7 +70,10 @@ impl Class {
             ("relhasrules", Datum::Bool(self.has_rules)),
             ("relhastriggers", Datum::Bool(self.has_triggers)),
             ("relispopulated", Datum::Bool(true)),
-            ("relreplident", text(if self.kind == "r" { "d" } else { "n" })),
+            (
+                "relreplident",
+                text(if self.kind == "r" { "d" } else { "n" }),
+            ),
         ]);
     }
 }
@@ -87,7 +93,10 @@ pub(super) fn classes(source: &Source, rows: &mut Rows) {
             has_index: false,
             has_rules: definition.kind == 'v',
             has_triggers: false,
-            shared: matches!(definition.name, "pg_database" | "pg_authid" | "pg_tablespace"),
+            shared: matches!(
+                definition.name,
+                "pg_database" | "pg_authid" | "pg_tablespace"
+            ),
         }
         .push(rows);
     }
@@ -105,7 +114,11 @@ pub(super) fn classes(source: &Source, rows: &mut Rows) {
                     method: 2,
                     file: u32::try_from(table.storage).unwrap_or(0),
                     columns: table.columns.len(),
-                    checks: table.constraints.iter().filter(|it| is_check(&it.kind)).count(),
+                    checks: table
+                        .constraints
+                        .iter()
+                        .filter(|it| is_check(&it.kind))
+                        .count(),
                     has_index: !table.indexes.is_empty(),
                     has_rules: false,
                     has_triggers: table.constraints.iter().any(|it| is_key(&it.kind))
@@ -117,10 +130,16 @@ pub(super) fn classes(source: &Source, rows: &mut Rows) {
                 oid: index.oid,
                 name: index.name.clone(),
                 schema: index.schema,
-                owner: source.catalog.table(index.table).map_or(0, |table| table.owner),
+                owner: source
+                    .catalog
+                    .table(index.table)
+                    .map_or(0, |table| table.owner),
                 kind: "i",
                 method: 403,
-                file: index.storage.and_then(|it| u32::try_from(it).ok()).unwrap_or(0),
+                file: index
+                    .storage
+                    .and_then(|it| u32::try_from(it).ok())
+                    .unwrap_or(0),
                 columns: index.columns.len(),
                 checks: 0,
                 has_index: false,
@@ -165,7 +184,11 @@ pub(super) fn classes(source: &Source, rows: &mut Rows) {
 }
 
 fn system_schema(name: &str) -> u32 {
-    if name == "pg_catalog" { PG_CATALOG_SCHEMA } else { INFORMATION_SCHEMA }
+    if name == "pg_catalog" {
+        PG_CATALOG_SCHEMA
+    } else {
+        INFORMATION_SCHEMA
+    }
 }
 
 /// A column that is no more than a name and a type.
@@ -197,7 +220,9 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
                 }
             }
             Object::Index(index) => {
-                let Some(table) = source.catalog.table(index.table) else { continue };
+                let Some(table) = source.catalog.table(index.table) else {
+                    continue;
+                };
                 for (at, position) in index.columns.iter().enumerate() {
                     if let Some(column) = table.columns.get(*position) {
                         attribute(rows, index.oid, at, &plain_column(&column.name, column.ty));
@@ -211,7 +236,10 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
             }
             Object::Sequence(sequence) => {
                 for (at, (name, ty)) in SEQUENCE_COLUMNS.iter().enumerate() {
-                    let column = Column { not_null: true, ..plain_column(name, *ty) };
+                    let column = Column {
+                        not_null: true,
+                        ..plain_column(name, *ty)
+                    };
                     attribute(rows, sequence.oid, at, &column);
                 }
             }
@@ -236,13 +264,19 @@ fn attribute(rows: &mut Rows, relation: u32, at: usize, column: &Column) {
     rows.push(vec![
         ("attrelid", Datum::Oid(relation)),
         ("attname", text(column.name.clone())),
-        ("atttypid", Datum::Oid(if column.dropped { 0 } else { column.ty.oid })),
+        (
+            "atttypid",
+            Datum::Oid(if column.dropped { 0 } else { column.ty.oid }),
+        ),
         ("attstattarget", int4(-1)),
         ("attlen", Datum::Int2(length)),
         ("attnum", Datum::Int2(number(at))),
         ("attcacheoff", int4(-1)),
         ("atttypmod", int4(column.ty.typmod)),
-        ("attndims", int4(i32::from(names::element_of(column.ty.oid).is_some()))),
+        (
+            "attndims",
+            int4(i32::from(names::element_of(column.ty.oid).is_some())),
+        ),
         ("attbyval", Datum::Bool(by_value)),
         ("attalign", text(align.to_string())),
         ("attstorage", text(storage(column.ty.oid, length))),
@@ -279,7 +313,10 @@ pub(super) fn defaults(source: &Source, rows: &mut Rows) {
             if let Some(default) = &column.default {
                 let shown = deparse::default_text(&source.catalog, &source.info, default);
                 // Nobody refers to a default by its OID; it only has to differ from others.
-                let oid = table.oid.wrapping_mul(1601).wrapping_add(u32::from(number(at).unsigned_abs()));
+                let oid = table
+                    .oid
+                    .wrapping_mul(1601)
+                    .wrapping_add(u32::from(number(at).unsigned_abs()));
                 rows.push(vec![
                     ("oid", Datum::Oid(oid | 0x8000_0000)),
                     ("adrelid", Datum::Oid(table.oid)),
@@ -293,16 +330,28 @@ pub(super) fn defaults(source: &Source, rows: &mut Rows) {
 
 pub(super) fn indexes(source: &Source, rows: &mut Rows) {
     for object in source.catalog.objects() {
-        let Object::Index(index) = object else { continue };
-        let Some(table) = source.catalog.table(index.table) else { continue };
-        let types = || index.columns.iter().filter_map(|at| Some(table.columns.get(*at)?.ty));
+        let Object::Index(index) = object else {
+            continue;
+        };
+        let Some(table) = source.catalog.table(index.table) else {
+            continue;
+        };
+        let types = || {
+            index
+                .columns
+                .iter()
+                .filter_map(|at| Some(table.columns.get(*at)?.ty))
+        };
         let collations = types().map(|ty| match ty.oid {
             oid::TEXT | oid::VARCHAR | oid::BPCHAR => Datum::Oid(100),
             oid::NAME => Datum::Oid(950),
             _ => Datum::Oid(0),
         });
         // Bit 0 is DESC, bit 1 is NULLS FIRST, which goes with it.
-        let options = index.descending.iter().map(|desc| Datum::Int2(if *desc { 3 } else { 0 }));
+        let options = index
+            .descending
+            .iter()
+            .map(|desc| Datum::Int2(if *desc { 3 } else { 0 }));
         rows.push(vec![
             ("indexrelid", Datum::Oid(index.oid)),
             ("indrelid", Datum::Oid(index.table)),
@@ -318,7 +367,10 @@ pub(super) fn indexes(source: &Source, rows: &mut Rows) {
             ("indcollation", array(PgType::OID, collations.collect())),
             (
                 "indclass",
-                array(PgType::OID, types().map(|ty| Datum::Oid(operator_class(ty))).collect()),
+                array(
+                    PgType::OID,
+                    types().map(|ty| Datum::Oid(operator_class(ty))).collect(),
+                ),
             ),
             ("indoption", array(PgType::INT2, options.collect())),
         ]);
@@ -348,7 +400,10 @@ pub(super) fn constraints(source: &Source, rows: &mut Rows) {
                 ("confupdtype", text(" ")),
                 ("confdeltype", text(" ")),
                 ("confmatchtype", text(" ")),
-                ("connoinherit", Datum::Bool(!matches!(constraint.kind, ConstraintKind::Check { .. }))),
+                (
+                    "connoinherit",
+                    Datum::Bool(!matches!(constraint.kind, ConstraintKind::Check { .. })),
+                ),
             ];
             let columns = match &constraint.kind {
                 ConstraintKind::PrimaryKey { index } | ConstraintKind::Unique { index } => {
@@ -362,7 +417,10 @@ pub(super) fn constraints(source: &Source, rows: &mut Rows) {
                 }
                 ConstraintKind::Check { expression } => {
                     row.push(("contype", text("c")));
-                    row.push(("conbin", text(deparse::expression_text(table, expression, false))));
+                    row.push((
+                        "conbin",
+                        text(deparse::expression_text(table, expression, false)),
+                    ));
                     deparse::columns_of(table, expression)
                 }
                 ConstraintKind::ForeignKey(key) => {
@@ -373,7 +431,10 @@ pub(super) fn constraints(source: &Source, rows: &mut Rows) {
                         ("confrelid", Datum::Oid(key.table)),
                         ("confupdtype", text(action(key.on_update))),
                         ("confdeltype", text(action(key.on_delete))),
-                        ("confmatchtype", text(if key.match_full { "f" } else { "s" })),
+                        (
+                            "confmatchtype",
+                            text(if key.match_full { "f" } else { "s" }),
+                        ),
                         ("confkey", numbers(&key.referenced)),
                     ]);
                     key.columns.clone()
@@ -460,16 +521,17 @@ pub(super) fn descriptions(source: &Source, rows: &mut Rows) {
 }
 
 pub(super) fn depends(source: &Source, rows: &mut Rows) {
-    let mut push = |class: u32, object: u32, on_class: u32, on: u32, part: i16, kind: &'static str| {
-        rows.push(vec![
-            ("classid", Datum::Oid(class)),
-            ("objid", Datum::Oid(object)),
-            ("refclassid", Datum::Oid(on_class)),
-            ("refobjid", Datum::Oid(on)),
-            ("refobjsubid", int4(i32::from(part))),
-            ("deptype", text(kind)),
-        ]);
-    };
+    let mut push =
+        |class: u32, object: u32, on_class: u32, on: u32, part: i16, kind: &'static str| {
+            rows.push(vec![
+                ("classid", Datum::Oid(class)),
+                ("objid", Datum::Oid(object)),
+                ("refclassid", Datum::Oid(on_class)),
+                ("refobjid", Datum::Oid(on)),
+                ("refobjsubid", int4(i32::from(part))),
+                ("deptype", text(kind)),
+            ]);
+        };
     for object in source.catalog.objects() {
         match object {
             Object::Sequence(sequence) => {

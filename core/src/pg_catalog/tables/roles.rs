@@ -32,8 +32,10 @@ pub(in super::super) fn each(source: &Source) -> impl Iterator<Item = &Role> {
 }
 
 pub(super) fn roles(table: &str, source: &Source, rows: &mut Rows) {
-    let shows_verifiers =
-        source.catalog.role(&source.info.user).is_some_and(|role| role.superuser);
+    let shows_verifiers = source
+        .catalog
+        .role(&source.info.user)
+        .is_some_and(|role| role.superuser);
     for role in each(source) {
         let flag = Datum::Bool(role.superuser);
         if matches!(table, "pg_user" | "pg_shadow") {

@@ -28,7 +28,11 @@ fn row(rows: &mut Rows, oid: u32, element: u32, array: u32) {
     let pseudo = matches!(oid, oid::VOID | oid::RECORD | oid::UNKNOWN);
     let collation = match oid {
         oid::NAME | oid::NAME_ARRAY => 950,
-        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::TEXT_ARRAY | oid::VARCHAR_ARRAY
+        oid::TEXT
+        | oid::VARCHAR
+        | oid::BPCHAR
+        | oid::TEXT_ARRAY
+        | oid::VARCHAR_ARRAY
         | oid::BPCHAR_ARRAY => 100,
         _ => 0,
     };
@@ -105,7 +109,10 @@ pub(super) fn operator_class(ty: PgType) -> u32 {
         oid::VARCHAR | oid::NAME => oid::TEXT,
         other => other,
     };
-    CLASSES.iter().find(|class| class.3 == oid).map_or(0, |class| class.0)
+    CLASSES
+        .iter()
+        .find(|class| class.3 == oid)
+        .map_or(0, |class| class.0)
 }
 
 pub(super) fn operator_classes(rows: &mut Rows) {
@@ -125,7 +132,11 @@ pub(super) fn operator_classes(rows: &mut Rows) {
 
 pub(super) fn collations(rows: &mut Rows) {
     for (oid, name, provider) in [(100, "default", "d"), (950, "C", "c"), (951, "POSIX", "c")] {
-        let locale = if provider == "d" { Datum::Null } else { text(name) };
+        let locale = if provider == "d" {
+            Datum::Null
+        } else {
+            text(name)
+        };
         rows.push(vec![
             ("oid", Datum::Oid(oid)),
             ("collname", text(name)),

@@ -14,6 +14,7 @@ pub(super) fn fill(name: &str, source: &Source, rows: &mut Rows) {
         "pg_indexes" => pg_indexes(source, rows),
         "pg_sequences" => pg_sequences(source, rows),
         "pg_settings" => pg_settings(source, rows),
+        "pg_prepared_statements" => prepared_statements(source, rows),
         "pg_stat_activity" => activity(source, rows),
         "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_statio_user_tables" => {
             table_statistics(source, rows);
@@ -52,11 +53,17 @@ fn pg_tables(source: &Source, rows: &mut Rows) {
             ("rowsecurity", Datum::Bool(false)),
         ]);
     }
-    for definition in super::super::definitions::all().iter().filter(|it| it.kind == 'r') {
+    for definition in super::super::definitions::all()
+        .iter()
+        .filter(|it| it.kind == 'r')
+    {
         rows.push(vec![
             ("schemaname", text(definition.schema)),
             ("tablename", text(definition.name)),
-            ("tableowner", role_name(source, crate::catalog::BOOTSTRAP_ROLE)),
+            (
+                "tableowner",
+                role_name(source, crate::catalog::BOOTSTRAP_ROLE),
+            ),
             ("hasindexes", Datum::Bool(false)),
             ("hasrules", Datum::Bool(false)),
             ("hastriggers", Datum::Bool(false)),
@@ -80,13 +87,20 @@ fn pg_views(source: &Source, rows: &mut Rows) {
 
 fn pg_indexes(source: &Source, rows: &mut Rows) {
     for object in source.catalog.objects() {
-        let Object::Index(index) = object else { continue };
-        let Some(table) = source.catalog.table(index.table) else { continue };
+        let Object::Index(index) = object else {
+            continue;
+        };
+        let Some(table) = source.catalog.table(index.table) else {
+            continue;
+        };
         rows.push(vec![
             ("schemaname", schema_name(source, index.schema)),
             ("tablename", text(table.name.clone())),
             ("indexname", text(index.name.clone())),
-            ("indexdef", text_or_null(deparse::index_definition(&source.catalog, index))),
+            (
+                "indexdef",
+                text_or_null(deparse::index_definition(&source.catalog, index)),
+            ),
         ]);
     }
 }
@@ -104,6 +118,19 @@ fn pg_sequences(source: &Source, rows: &mut Rows) {
             ("increment_by", Datum::Int8(it.increment)),
             ("cycle", Datum::Bool(it.cycle)),
             ("cache_size", Datum::Int8(it.cache)),
+        ]);
+    }
+}
+
+fn prepared_statements(source: &Source, rows: &mut Rows) {
+    for prepared in source.info.access.prepared_statements() {
+        rows.push(vec![
+            ("name", text(prepared.name)),
+            ("statement", text(prepared.statement)),
+            ("prepare_time", Datum::Timestamptz(prepared.prepared_at)),
+            ("from_sql", Datum::Bool(prepared.from_sql)),
+            ("generic_plans", Datum::Int8(0)),
+            ("custom_plans", Datum::Int8(0)),
         ]);
     }
 }
@@ -135,14 +162,20 @@ fn pg_settings(source: &Source, rows: &mut Rows) {
 /// The session that asks: others are not seen from here.
 fn activity(source: &Source, rows: &mut Rows) {
     let info = &source.info;
-    let user = source.catalog.role(&info.user).map_or(Datum::Null, |role| Datum::Oid(role.oid));
+    let user = source
+        .catalog
+        .role(&info.user)
+        .map_or(Datum::Null, |role| Datum::Oid(role.oid));
     rows.push(vec![
         ("datid", Datum::Oid(DATABASE)),
         ("datname", text(info.database.clone())),
         ("pid", Datum::Int4(info.process_id)),
         ("usesysid", user),
         ("usename", text(info.user.clone())),
-        ("application_name", text_or_null(info.access.setting("application_name"))),
+        (
+            "application_name",
+            text_or_null(info.access.setting("application_name")),
+        ),
         ("xact_start", Datum::Timestamptz(info.transaction_start)),
         ("query_start", Datum::Timestamptz(info.statement_start)),
         ("state_change", Datum::Timestamptz(info.statement_start)),
@@ -163,8 +196,12 @@ fn table_statistics(source: &Source, rows: &mut Rows) {
 
 fn index_statistics(source: &Source, rows: &mut Rows) {
     for object in source.catalog.objects() {
-        let Object::Index(index) = object else { continue };
-        let Some(table) = source.catalog.table(index.table) else { continue };
+        let Object::Index(index) = object else {
+            continue;
+        };
+        let Some(table) = source.catalog.table(index.table) else {
+            continue;
+        };
         rows.push(vec![
             ("relid", Datum::Oid(table.oid)),
             ("indexrelid", Datum::Oid(index.oid)),

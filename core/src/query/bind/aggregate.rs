@@ -25,7 +25,9 @@ use datafusion::functions_aggregate::{
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::{self, DuplicateTreatment, FunctionArgumentClause, FunctionArguments};
+use datafusion::sql::sqlparser::ast::{
+    self, DuplicateTreatment, FunctionArgumentClause, FunctionArguments,
+};
 
 use super::coerce::{arrow_type, native};
 use super::query::sort;
@@ -39,11 +41,44 @@ use crate::types::ops::BinaryOp;
 use crate::types::{PgType, oid};
 
 const NAMES: &[&str] = &[
-    "array_agg", "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count",
-    "covar_pop", "covar_samp", "every", "grouping", "json_agg", "json_object_agg", "jsonb_agg",
-    "jsonb_object_agg", "max", "min", "mode", "percentile_cont", "percentile_disc", "regr_avgx",
-    "regr_avgy", "regr_count", "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy",
-    "regr_syy", "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum", "var_pop", "var_samp",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "every",
+    "grouping",
+    "json_agg",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
+    "max",
+    "min",
+    "mode",
+    "percentile_cont",
+    "percentile_disc",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
     "variance",
 ];
 
@@ -77,7 +112,13 @@ impl Binder<'_> {
         let windowed = call.over.is_some();
         let refused = matches!(
             self.clause,
-            Clause::Where | Clause::GroupBy | Clause::JoinOn | Clause::Values | Clause::Limit | Clause::From | Clause::Scalar
+            Clause::Where
+                | Clause::GroupBy
+                | Clause::JoinOn
+                | Clause::Values
+                | Clause::Limit
+                | Clause::From
+                | Clause::Scalar
         );
         if self.clause == Clause::Aggregate {
             return Err(Error::new(
@@ -93,7 +134,11 @@ impl Binder<'_> {
             ));
         }
         // The arguments of a windowed aggregate may be aggregates themselves.
-        let inside = if windowed { Clause::Window } else { Clause::Aggregate };
+        let inside = if windowed {
+            Clause::Window
+        } else {
+            Clause::Aggregate
+        };
         self.within(inside, |binder| binder.aggregate_inner(name, call))
     }
 
@@ -152,41 +197,69 @@ impl Binder<'_> {
             }
             ("string_agg", 2) => return self.string_agg(args, shape),
             ("json_object_agg" | "jsonb_object_agg", 2) => {
-                let ty = if name == "json_object_agg" { PgType::JSON } else { PgType::JSONB };
+                let ty = if name == "json_object_agg" {
+                    PgType::JSON
+                } else {
+                    PgType::JSONB
+                };
                 return self.collected(name, args, ty, shape);
             }
-            ("corr" | "covar_pop" | "covar_samp" | "regr_avgx" | "regr_avgy" | "regr_count" | "regr_intercept"
-            | "regr_r2" | "regr_slope" | "regr_sxx" | "regr_sxy" | "regr_syy", 2) => {
+            (
+                "corr" | "covar_pop" | "covar_samp" | "regr_avgx" | "regr_avgy" | "regr_count"
+                | "regr_intercept" | "regr_r2" | "regr_slope" | "regr_sxx" | "regr_sxy"
+                | "regr_syy",
+                2,
+            ) => {
                 return self.regression(name, args, shape);
             }
             (_, 1) => {}
             _ => return Err(missing()),
         }
-        let Some(arg) = args.into_iter().next() else { return Err(missing()) };
+        let Some(arg) = args.into_iter().next() else {
+            return Err(missing());
+        };
         match name {
             "count" => {
                 let arg = self.settle(arg)?;
-                Ok(typed(shape.call(count_udaf(), vec![arg.expr]), PgType::INT8))
+                Ok(typed(
+                    shape.call(count_udaf(), vec![arg.expr]),
+                    PgType::INT8,
+                ))
             }
             "sum" => self.sum(arg, shape, missing()),
             "avg" => self.avg(arg, shape, missing()),
             "min" | "max" => {
                 let arg = self.settle(arg)?;
                 let plain = element_of(arg.ty.oid).is_none();
-                let ordered = !matches!(arg.ty.oid, oid::BOOL | oid::UUID | oid::JSON | oid::JSONB | oid::BYTEA | oid::XID);
+                let ordered = !matches!(
+                    arg.ty.oid,
+                    oid::BOOL | oid::UUID | oid::JSON | oid::JSONB | oid::BYTEA | oid::XID
+                );
                 if !ordered || !plain {
                     return Err(missing());
                 }
-                let function = if name == "min" { min_udaf() } else { max_udaf() };
+                let function = if name == "min" {
+                    min_udaf()
+                } else {
+                    max_udaf()
+                };
                 let ty = match arg.ty.oid {
                     oid::VARCHAR | oid::NAME => PgType::TEXT,
                     _ => arg.ty,
                 };
-                Ok(Typed { expr: shape.call(function, vec![arg.expr]), ty, data: arg.data })
+                Ok(Typed {
+                    expr: shape.call(function, vec![arg.expr]),
+                    ty,
+                    data: arg.data,
+                })
             }
             "bool_and" | "every" | "bool_or" => {
                 let arg = self.implicit(arg, PgType::BOOL).map_err(|_| missing())?;
-                let function = if name == "bool_or" { bool_or_udaf() } else { bool_and_udaf() };
+                let function = if name == "bool_or" {
+                    bool_or_udaf()
+                } else {
+                    bool_and_udaf()
+                };
                 Ok(typed(shape.call(function, vec![arg.expr]), PgType::BOOL))
             }
             "bit_and" | "bit_or" | "bit_xor" => {
@@ -204,8 +277,15 @@ impl Binder<'_> {
             "array_agg" => {
                 let arg = self.settle(arg)?;
                 let ty = array_type(PgType::new(arg.ty.oid))?;
-                let data = DataType::List(Arc::new(arrow::datatypes::Field::new_list_field(arg.data.clone(), true)));
-                Ok(Typed { expr: shape.call(array_agg_udaf(), vec![arg.expr]), ty, data })
+                let data = DataType::List(Arc::new(arrow::datatypes::Field::new_list_field(
+                    arg.data.clone(),
+                    true,
+                )));
+                Ok(Typed {
+                    expr: shape.call(array_agg_udaf(), vec![arg.expr]),
+                    ty,
+                    data,
+                })
             }
             "json_agg" => self.collected(name, vec![arg], PgType::JSON, shape),
             "jsonb_agg" => self.collected(name, vec![arg], PgType::JSONB, shape),
@@ -217,15 +297,25 @@ impl Binder<'_> {
     }
 
     fn sum(&mut self, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
-        let sum = |arg: Typed, data: DataType| shape.call(sum_udaf(), vec![native(arg.clone(), arg.ty, data).expr]);
+        let sum = |arg: Typed, data: DataType| {
+            shape.call(sum_udaf(), vec![native(arg.clone(), arg.ty, data).expr])
+        };
         match arg.ty.oid {
             oid::INT2 | oid::INT4 => Ok(typed(sum(arg, DataType::Int64), PgType::INT8)),
             oid::INT8 => {
                 let data = DataType::Decimal128(19, 0);
-                Ok(Typed { expr: sum(arg, data), ty: PgType::NUMERIC, data: DataType::Decimal128(29, 0) })
+                Ok(Typed {
+                    expr: sum(arg, data),
+                    ty: PgType::NUMERIC,
+                    data: DataType::Decimal128(29, 0),
+                })
             }
             oid::FLOAT4 => {
-                let total = Typed { expr: sum(arg, DataType::Float64), ty: PgType::FLOAT8, data: DataType::Float64 };
+                let total = Typed {
+                    expr: sum(arg, DataType::Float64),
+                    ty: PgType::FLOAT8,
+                    data: DataType::Float64,
+                };
                 Ok(native(total, PgType::FLOAT4, DataType::Float32))
             }
             oid::FLOAT8 => Ok(typed(sum(arg, DataType::Float64), PgType::FLOAT8)),
@@ -240,7 +330,11 @@ impl Binder<'_> {
                     other => other.clone(),
                 };
                 let same = arg.data.clone();
-                Ok(Typed { expr: sum(arg, same), ty: PgType::NUMERIC, data })
+                Ok(Typed {
+                    expr: sum(arg, same),
+                    ty: PgType::NUMERIC,
+                    data,
+                })
             }
             oid::INTERVAL => self.collected("sum_interval", vec![arg], PgType::INTERVAL, shape),
             _ => Err(missing),
@@ -252,10 +346,16 @@ impl Binder<'_> {
         match arg.ty.oid {
             oid::FLOAT4 | oid::FLOAT8 => {
                 let arg = native(arg, PgType::FLOAT8, DataType::Float64);
-                Ok(typed(shape.call(avg_udaf(), vec![arg.expr]), PgType::FLOAT8))
+                Ok(typed(
+                    shape.call(avg_udaf(), vec![arg.expr]),
+                    PgType::FLOAT8,
+                ))
             }
             oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => {
-                let count = typed(shape.call(count_udaf(), vec![arg.expr.clone()]), PgType::INT8);
+                let count = typed(
+                    shape.call(count_udaf(), vec![arg.expr.clone()]),
+                    PgType::INT8,
+                );
                 let total = self.sum(arg, shape, missing)?;
                 let total = self.implicit(total, PgType::NUMERIC)?;
                 let zero = Expr::Literal(ScalarValue::Int64(Some(0)), None);
@@ -277,7 +377,12 @@ impl Binder<'_> {
                     right: (PgType::NUMERIC, count.data.clone()),
                     result: PgType::NUMERIC,
                 });
-                Ok(self.call(function, vec![total.expr, count.expr], PgType::NUMERIC, data))
+                Ok(self.call(
+                    function,
+                    vec![total.expr, count.expr],
+                    PgType::NUMERIC,
+                    data,
+                ))
             }
             oid::INTERVAL => self.collected("avg_interval", vec![arg], PgType::INTERVAL, shape),
             _ => Err(missing),
@@ -318,11 +423,19 @@ impl Binder<'_> {
         if !constant {
             let args = cast
                 .into_iter()
-                .map(|expr| Typed { expr, ty: PgType::TEXT, data: DataType::Utf8View })
+                .map(|expr| Typed {
+                    expr,
+                    ty: PgType::TEXT,
+                    data: DataType::Utf8View,
+                })
                 .collect();
             return self.collected("string_agg", args, PgType::TEXT, shape);
         }
-        let call = Typed { expr: shape.call(string_agg_udaf(), cast), ty: PgType::TEXT, data: DataType::LargeUtf8 };
+        let call = Typed {
+            expr: shape.call(string_agg_udaf(), cast),
+            ty: PgType::TEXT,
+            data: DataType::LargeUtf8,
+        };
         Ok(native(call, PgType::TEXT, DataType::Utf8View))
     }
 
@@ -332,7 +445,11 @@ impl Binder<'_> {
             cast.push(self.implicit(arg, PgType::FLOAT8)?.expr);
         }
         if name == "regr_count" {
-            let both = cast.iter().cloned().map(Expr::is_not_null).reduce(Expr::and);
+            let both = cast
+                .iter()
+                .cloned()
+                .map(Expr::is_not_null)
+                .reduce(Expr::and);
             let shape = Shape {
                 filter: match (shape.filter.clone(), both) {
                     (Some(filter), Some(both)) => Some(Box::new(filter.and(both))),
@@ -361,23 +478,41 @@ impl Binder<'_> {
     }
 
     /// An aggregate that needs all its values at once.
-    fn collected(&mut self, name: &str, args: Vec<Typed>, result: PgType, shape: Shape) -> Result<Typed> {
+    fn collected(
+        &mut self,
+        name: &str,
+        args: Vec<Typed>,
+        result: PgType,
+        shape: Shape,
+    ) -> Result<Typed> {
         let mut settled = Vec::with_capacity(args.len());
         for arg in args {
             settled.push(self.settle(arg)?);
         }
         let types = settled.iter().map(|arg| arg.ty).collect();
         let Some(function) = collecting(name, types, result) else {
-            return unsupported(&format!("the aggregate {name}"), "Compute it in the client.");
+            return unsupported(
+                &format!("the aggregate {name}"),
+                "Compute it in the client.",
+            );
         };
         let args = settled.into_iter().map(|arg| arg.expr).collect();
         Ok(typed(shape.call(function, args), result))
     }
 
     /// `percentile_cont(f) WITHIN GROUP (ORDER BY x)` and its kin.
-    fn ordered_set(&mut self, name: &str, args: Vec<Typed>, order: &[ast::OrderByExpr], shape: Shape) -> Result<Typed> {
+    fn ordered_set(
+        &mut self,
+        name: &str,
+        args: Vec<Typed>,
+        order: &[ast::OrderByExpr],
+        shape: Shape,
+    ) -> Result<Typed> {
         let [item] = order else {
-            return unsupported("WITHIN GROUP with more than one column", "Order by one column.");
+            return unsupported(
+                "WITHIN GROUP with more than one column",
+                "Order by one column.",
+            );
         };
         check::order_by(item)?;
         let value = self.expr(&item.expr)?;
@@ -389,7 +524,11 @@ impl Binder<'_> {
                 self.collected("mode", vec![value], ty, shape)
             }
             ("percentile_cont", 1) => {
-                let value = if value.ty.oid == oid::INTERVAL { value } else { self.implicit(value, PgType::FLOAT8)? };
+                let value = if value.ty.oid == oid::INTERVAL {
+                    value
+                } else {
+                    self.implicit(value, PgType::FLOAT8)?
+                };
                 let fraction = self.fraction(args, descending)?;
                 let ty = value.ty;
                 self.collected(name, vec![value, fraction], ty, shape)
@@ -418,5 +557,9 @@ impl Binder<'_> {
 }
 
 fn typed(expr: Expr, ty: PgType) -> Typed {
-    Typed { expr, ty, data: arrow_type(ty) }
+    Typed {
+        expr,
+        ty,
+        data: arrow_type(ty),
+    }
 }

@@ -19,7 +19,10 @@ use crate::types::{Datum, PgType, columns, oid};
 
 /// 42883 for functions.
 pub(super) fn no_function(name: &str, types: &[PgType]) -> Error {
-    let types: Vec<String> = types.iter().map(|ty| format_type(PgType::new(ty.oid))).collect();
+    let types: Vec<String> = types
+        .iter()
+        .map(|ty| format_type(PgType::new(ty.oid)))
+        .collect();
     Error::new(
         SqlState::UNDEFINED_FUNCTION,
         format!("function {name}({}) does not exist", types.join(", ")),
@@ -32,7 +35,9 @@ pub(super) fn arguments(call: &ast::Function) -> Result<Option<Vec<&ast::Expr>>>
     let list = match &call.args {
         FunctionArguments::None => return Ok(Some(Vec::new())),
         FunctionArguments::List(list) => list,
-        FunctionArguments::Subquery(_) => return syntax("a subquery as argument needs its own parentheses"),
+        FunctionArguments::Subquery(_) => {
+            return syntax("a subquery as argument needs its own parentheses");
+        }
     };
     let mut args = Vec::with_capacity(list.args.len());
     for arg in &list.args {
@@ -40,7 +45,10 @@ pub(super) fn arguments(call: &ast::Function) -> Result<Option<Vec<&ast::Expr>>>
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(expr),
             FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => return Ok(None),
             FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
-                return unsupported("named function arguments", "Give the arguments by position.");
+                return unsupported(
+                    "named function arguments",
+                    "Give the arguments by position.",
+                );
             }
             _ => return unsupported("a whole row as an argument", "Give the columns one by one."),
         }
@@ -53,7 +61,12 @@ impl Binder<'_> {
         if call.uses_odbc_syntax || !matches!(call.parameters, FunctionArguments::None) {
             return syntax("syntax error in a function call");
         }
-        let parts: Vec<String> = call.name.0.iter().filter_map(|part| part.as_ident().map(fold)).collect();
+        let parts: Vec<String> = call
+            .name
+            .0
+            .iter()
+            .filter_map(|part| part.as_ident().map(fold))
+            .collect();
         let name = match parts.as_slice() {
             [name] => name.clone(),
             [schema, name] if schema == "pg_catalog" => name.clone(),
@@ -82,17 +95,36 @@ impl Binder<'_> {
         if super::aggregate::is_aggregate(&name) {
             return self.aggregate_call(&name, call);
         }
-        if matches!(name.as_str(), "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" | "ntile" | "lag" | "lead" | "first_value" | "last_value" | "nth_value") {
+        if matches!(
+            name.as_str(),
+            "row_number"
+                | "rank"
+                | "dense_rank"
+                | "percent_rank"
+                | "cume_dist"
+                | "ntile"
+                | "lag"
+                | "lead"
+                | "first_value"
+                | "last_value"
+                | "nth_value"
+        ) {
             return Err(Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("window function {name} requires an OVER clause"),
             ));
         }
         let plain = match &call.args {
-            FunctionArguments::List(list) => list.duplicate_treatment.is_none() && list.clauses.is_empty(),
+            FunctionArguments::List(list) => {
+                list.duplicate_treatment.is_none() && list.clauses.is_empty()
+            }
             _ => true,
         };
-        if !plain || call.filter.is_some() || !call.within_group.is_empty() || call.null_treatment.is_some() {
+        if !plain
+            || call.filter.is_some()
+            || !call.within_group.is_empty()
+            || call.null_treatment.is_some()
+        {
             return Err(Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("{name} is not an aggregate function"),
@@ -121,7 +153,9 @@ impl Binder<'_> {
                 let oid = args.first().map_or(0, |arg| arg.ty.oid);
                 return self.constant(&Datum::Oid(oid), PgType::REGTYPE);
             }
-            "unnest" if args.len() == 1 => return self.set_returning(args.into_iter().next(), name),
+            "unnest" if args.len() == 1 => {
+                return self.set_returning(args.into_iter().next(), name);
+            }
             _ => {}
         }
         if let Some(parts) = set_columns(name) {
@@ -143,7 +177,10 @@ impl Binder<'_> {
         if !matches!(self.clause, Clause::Select | Clause::OrderBy) {
             return Err(Error::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
-                format!("set-returning functions are not allowed in {}", self.clause.name()),
+                format!(
+                    "set-returning functions are not allowed in {}",
+                    self.clause.name()
+                ),
             ));
         }
         let array = array.ok_or_else(|| Error::internal("no array"))?;
@@ -172,7 +209,11 @@ impl Binder<'_> {
     fn call_resolved(&mut self, name: &str, output: Output, args: Vec<Typed>) -> Result<Typed> {
         let mut cast = Vec::with_capacity(args.len());
         for (arg, ty) in args.into_iter().zip(&output.args) {
-            let context = if arg.is_unknown() { Context::Implicit } else { Context::Assignment };
+            let context = if arg.is_unknown() {
+                Context::Implicit
+            } else {
+                Context::Assignment
+            };
             // A modifier is the value's, not the argument's.
             let ty = if arg.ty.oid == ty.oid { arg.ty } else { *ty };
             cast.push(self.coerce(arg, ty, context)?);
@@ -190,7 +231,11 @@ impl Binder<'_> {
     }
 
     /// A function that a system catalog lends: its own signature decides.
-    fn call_system(&mut self, function: Arc<datafusion::logical_expr::ScalarUDF>, args: Vec<Typed>) -> Result<Typed> {
+    fn call_system(
+        &mut self,
+        function: Arc<datafusion::logical_expr::ScalarUDF>,
+        args: Vec<Typed>,
+    ) -> Result<Typed> {
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
         let name = function.name().to_owned();
         let mut settled = Vec::with_capacity(args.len());
@@ -199,10 +244,17 @@ impl Binder<'_> {
         }
         let fields: Vec<arrow::datatypes::FieldRef> = settled
             .iter()
-            .map(|arg| Arc::new(columns::field("", arg.ty, true, coerce::ZONE).with_data_type(arg.data.clone())))
+            .map(|arg| {
+                Arc::new(
+                    columns::field("", arg.ty, true, coerce::ZONE).with_data_type(arg.data.clone()),
+                )
+            })
             .collect();
-        let coerced = datafusion::logical_expr::type_coercion::functions::fields_with_udf(&fields, function.as_ref())
-            .map_err(|_| no_function(&name, &types))?;
+        let coerced = datafusion::logical_expr::type_coercion::functions::fields_with_udf(
+            &fields,
+            function.as_ref(),
+        )
+        .map_err(|_| no_function(&name, &types))?;
         let exprs: Vec<Expr> = settled
             .into_iter()
             .zip(&coerced)
@@ -235,25 +287,44 @@ impl Binder<'_> {
         let (Some(first), Some(second)) = (args.next(), args.next()) else {
             return Err(no_function("nullif", &[]));
         };
-        let first = if second.is_unknown() { first } else { self.open_as(first, second.ty)? };
+        let first = if second.is_unknown() {
+            first
+        } else {
+            self.open_as(first, second.ty)?
+        };
         let first = self.settle(first)?;
         let same = self.compare(Operator::Eq, first.clone(), second)?;
-        let null = coerce::with_data(coerce::literal(&Datum::Null, first.ty)?, first.ty, &first.data);
+        let null = coerce::with_data(
+            coerce::literal(&Datum::Null, first.ty)?,
+            first.ty,
+            &first.data,
+        );
         let case = datafusion::logical_expr::expr::Case::new(
             None,
             vec![(Box::new(same.expr), Box::new(null.expr))],
             Some(Box::new(first.expr.clone())),
         );
-        Ok(Typed { expr: Expr::Case(case), ..first })
+        Ok(Typed {
+            expr: Expr::Case(case),
+            ..first
+        })
     }
 
     fn open_as(&mut self, typed: Typed, ty: PgType) -> Result<Typed> {
-        if typed.is_unknown() { self.implicit(typed, ty) } else { Ok(typed) }
+        if typed.is_unknown() {
+            self.implicit(typed, ty)
+        } else {
+            Ok(typed)
+        }
     }
 
     /// GREATEST and LEAST: NULLs do not count.
     fn extreme(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
-        let what = if name == "greatest" { "GREATEST" } else { "LEAST" };
+        let what = if name == "greatest" {
+            "GREATEST"
+        } else {
+            "LEAST"
+        };
         let (args, ty, data) = self.unify(args, what)?;
         let function = if name == "greatest" {
             datafusion::functions::core::greatest()
@@ -261,7 +332,10 @@ impl Binder<'_> {
             datafusion::functions::core::least()
         };
         if let [_] = args.as_slice() {
-            return args.into_iter().next().ok_or_else(|| Error::internal("no argument"));
+            return args
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::internal("no argument"));
         }
         let args = args.into_iter().map(|arg| arg.expr).collect();
         Ok(self.call(function, args, ty, data))
@@ -275,10 +349,17 @@ fn numeric_result(name: &str, args: &[Typed]) -> Option<PgType> {
     let short = |data: &DataType| matches!(data, DataType::Decimal128(..));
     match (name, args.len()) {
         ("round" | "trunc", 2) => match coerce::constant(args.get(1)?) {
-            Some(Datum::Int4(scale)) if short(&first.data) => u8::try_from(scale.max(0)).ok().filter(|scale| *scale <= 30).and_then(whole),
+            Some(Datum::Int4(scale)) if short(&first.data) => u8::try_from(scale.max(0))
+                .ok()
+                .filter(|scale| *scale <= 30)
+                .and_then(whole),
             _ => None,
         },
-        ("round" | "trunc" | "ceil" | "ceiling" | "floor" | "sign" | "div", _) if short(&first.data) => whole(0),
+        ("round" | "trunc" | "ceil" | "ceiling" | "floor" | "sign" | "div", _)
+            if short(&first.data) =>
+        {
+            whole(0)
+        }
         ("abs" | "negate_op" | "trim_scale", 1) => match &first.data {
             DataType::Decimal128(precision, scale) if name != "trim_scale" => {
                 Some(PgType::numeric(*precision, scale.unsigned_abs()))
@@ -286,7 +367,9 @@ fn numeric_result(name: &str, args: &[Typed]) -> Option<PgType> {
             _ => None,
         },
         ("mod", 2) => match common_decimal(&first.data, &args.get(1)?.data) {
-            DataType::Decimal128(precision, scale) => Some(PgType::numeric(precision, scale.unsigned_abs())),
+            DataType::Decimal128(precision, scale) => {
+                Some(PgType::numeric(precision, scale.unsigned_abs()))
+            }
             _ => None,
         },
         ("extract", 2) => match coerce::constant(first) {

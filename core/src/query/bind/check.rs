@@ -37,7 +37,10 @@ pub(super) fn select(select: &ast::Select) -> Result<()> {
         (select.qualify.is_some(), "QUALIFY"),
         (select.value_table_mode.is_some(), "AS"),
         (select.select_modifiers.is_some(), "SELECT"),
-        (!matches!(select.flavor, ast::SelectFlavor::Standard), "FROM"),
+        (
+            !matches!(select.flavor, ast::SelectFlavor::Standard),
+            "FROM",
+        ),
     ];
     for (present, name) in foreign {
         if present {

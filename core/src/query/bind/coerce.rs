@@ -54,7 +54,11 @@ pub(in crate::query) fn scalar(datum: &Datum<'_>, ty: PgType) -> Result<ScalarVa
                 let length = unscaled.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1;
                 let precision = length.max(scale).max(1);
                 if precision <= SHORT_DIGITS {
-                    return Ok(ScalarValue::Decimal128(Some(unscaled), precision, scale as i8));
+                    return Ok(ScalarValue::Decimal128(
+                        Some(unscaled),
+                        precision,
+                        scale as i8,
+                    ));
                 }
             }
         }
@@ -93,7 +97,12 @@ fn same_representation(from: PgType, to: PgType) -> bool {
     let oids = |ty: PgType| {
         matches!(
             ty.oid,
-            oid::OID | oid::REGCLASS | oid::REGTYPE | oid::REGPROC | oid::REGNAMESPACE | oid::REGROLE
+            oid::OID
+                | oid::REGCLASS
+                | oid::REGTYPE
+                | oid::REGPROC
+                | oid::REGNAMESPACE
+                | oid::REGROLE
         )
     };
     (texts(from) && texts(to) && to.typmod < 0 && to.oid != oid::NAME)
@@ -188,7 +197,13 @@ pub(super) fn is_row_free(expr: &Expr) -> bool {
 
 impl Binder<'_> {
     /// Calls a function. What depends on the session but on no row is left to each execution.
-    pub(super) fn call(&mut self, function: Arc<ScalarUDF>, args: Vec<Expr>, ty: PgType, data: DataType) -> Typed {
+    pub(super) fn call(
+        &mut self,
+        function: Arc<ScalarUDF>,
+        args: Vec<Expr>,
+        ty: PgType,
+        data: DataType,
+    ) -> Typed {
         let stable = function.signature().volatility == Volatility::Stable;
         let expr = Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(
             function, args,
@@ -264,13 +279,20 @@ impl Binder<'_> {
         }
         if !cast::allowed(from, to, context) {
             return Err(Error::new(
-                if context == Context::Explicit { SqlState::CANNOT_COERCE } else { SqlState::DATATYPE_MISMATCH },
-                format!("cannot cast type {} to {}", format_type(from), format_type(PgType::new(to.oid))),
+                if context == Context::Explicit {
+                    SqlState::CANNOT_COERCE
+                } else {
+                    SqlState::DATATYPE_MISMATCH
+                },
+                format!(
+                    "cannot cast type {} to {}",
+                    format_type(from),
+                    format_type(PgType::new(to.oid))
+                ),
             ));
         }
-        let zoned = |ty: PgType| {
-            ty.oid == oid::TIMESTAMPTZ || element_of(ty.oid) == Some(oid::TIMESTAMPTZ)
-        };
+        let zoned =
+            |ty: PgType| ty.oid == oid::TIMESTAMPTZ || element_of(ty.oid) == Some(oid::TIMESTAMPTZ);
         if let Some(datum) = constant(&typed) {
             if !zoned(from) && !zoned(to) && from.oid != oid::TEXT {
                 let style = &self.context.info.style;
@@ -289,13 +311,21 @@ impl Binder<'_> {
     /// Names of relations, types and roles become their OIDs, and back.
     fn coerce_name(&mut self, typed: &Typed, to: PgType) -> Result<Option<Typed>> {
         let is_name = |ty: PgType| {
-            matches!(ty.oid, oid::REGCLASS | oid::REGTYPE | oid::REGNAMESPACE | oid::REGROLE | oid::REGPROC)
+            matches!(
+                ty.oid,
+                oid::REGCLASS | oid::REGTYPE | oid::REGNAMESPACE | oid::REGROLE | oid::REGPROC
+            )
         };
         let is_text = |ty: PgType| matches!(ty.oid, oid::TEXT | oid::VARCHAR | oid::NAME);
         if is_text(typed.ty) && is_name(to) || is_name(typed.ty) && is_text(to) {
             let function = names_function(typed.ty, to);
             let data = arrow_type(to);
-            return Ok(Some(self.call(function, vec![typed.expr.clone()], to, data)));
+            return Ok(Some(self.call(
+                function,
+                vec![typed.expr.clone()],
+                to,
+                data,
+            )));
         }
         Ok(None)
     }
@@ -304,7 +334,10 @@ impl Binder<'_> {
         if to.oid == oid::UNKNOWN {
             return Ok(typed);
         }
-        let textual = Typed { ty: PgType::TEXT, ..typed };
+        let textual = Typed {
+            ty: PgType::TEXT,
+            ..typed
+        };
         match &textual.expr {
             Expr::Placeholder(placeholder) if !placeholder.id.starts_with("$late") => {
                 let id = placeholder.id.clone();
@@ -317,7 +350,8 @@ impl Binder<'_> {
                 }
                 let style = &self.context.info.style;
                 // An explicit cast of a string truncates it; the type's input would refuse it.
-                let limited = matches!(to.oid, oid::VARCHAR | oid::BPCHAR) && context == Context::Explicit;
+                let limited =
+                    matches!(to.oid, oid::VARCHAR | oid::BPCHAR) && context == Context::Explicit;
                 let value = if limited {
                     cast::cast(Datum::text(value.clone()), PgType::TEXT, to, context, style)?
                 } else {
@@ -366,18 +400,27 @@ impl Binder<'_> {
     }
 
     /// Casts several expressions to their common type.
-    pub(super) fn unify(&mut self, items: Vec<Typed>, what: &str) -> Result<(Vec<Typed>, PgType, DataType)> {
+    pub(super) fn unify(
+        &mut self,
+        items: Vec<Typed>,
+        what: &str,
+    ) -> Result<(Vec<Typed>, PgType, DataType)> {
         let ty = self.common_type(&items, what)?;
         self.unify_to(items, ty)
     }
 
-    pub(super) fn unify_to(&mut self, items: Vec<Typed>, ty: PgType) -> Result<(Vec<Typed>, PgType, DataType)> {
+    pub(super) fn unify_to(
+        &mut self,
+        items: Vec<Typed>,
+        ty: PgType,
+    ) -> Result<(Vec<Typed>, PgType, DataType)> {
         let mut cast = Vec::with_capacity(items.len());
         for item in items {
             cast.push(self.implicit(item, ty)?);
         }
         // A NULL has no digits of its own.
-        let is_null = |item: &Typed| matches!(&item.expr, Expr::Literal(value, _) if value.is_null());
+        let is_null =
+            |item: &Typed| matches!(&item.expr, Expr::Literal(value, _) if value.is_null());
         let mut data: Option<DataType> = None;
         for item in cast.iter().filter(|item| !is_null(item)) {
             data = Some(match data {
@@ -419,9 +462,10 @@ fn native_cast(typed: &Typed, to: PgType) -> Option<Typed> {
         (Some(from), Some(to)) => from < to,
         _ => false,
     };
-    let to_float = matches!(to.oid, oid::FLOAT8)
-        && (integer_rank(from).is_some() || from.oid == oid::FLOAT4);
-    let from_short_decimal = to.oid == oid::FLOAT8 && matches!(typed.data, DataType::Decimal128(p, _) if p <= 15);
+    let to_float =
+        matches!(to.oid, oid::FLOAT8) && (integer_rank(from).is_some() || from.oid == oid::FLOAT4);
+    let from_short_decimal =
+        to.oid == oid::FLOAT8 && matches!(typed.data, DataType::Decimal128(p, _) if p <= 15);
     let from_oid = from.oid == oid::OID && to.oid == oid::INT8;
     if wider || to_float || from_short_decimal || from_oid {
         return Some(native(typed.clone(), to, arrow_type(to)));

@@ -4,8 +4,8 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::{Case, InList};
 use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
 use datafusion::sql::sqlparser::ast::{
-    self, AccessExpr, BinaryOperator, CastKind, CeilFloorKind, Expr as Ast, Subscript, TrimWhereField,
-    Value,
+    self, AccessExpr, BinaryOperator, CastKind, CeilFloorKind, Expr as Ast, Subscript,
+    TrimWhereField, Value,
 };
 
 use super::coerce::{self, arrow_type};
@@ -37,8 +37,17 @@ impl Binder<'_> {
             Ast::Interval(interval) => self.interval(interval),
             Ast::BinaryOp { .. } => self.chain(expr),
             Ast::UnaryOp { op, expr } => self.unary(op, expr),
-            Ast::Cast { kind, expr, data_type, array, format } => {
-                if matches!(kind, CastKind::TryCast | CastKind::SafeCast) || *array || format.is_some() {
+            Ast::Cast {
+                kind,
+                expr,
+                data_type,
+                array,
+                format,
+            } => {
+                if matches!(kind, CastKind::TryCast | CastKind::SafeCast)
+                    || *array
+                    || format.is_some()
+                {
                     return syntax(format!("syntax error at or near \"{kind:?}\""));
                 }
                 self.cast(expr, data_type)
@@ -51,27 +60,67 @@ impl Binder<'_> {
             Ast::IsNotFalse(inner) => self.truth(inner, "IS NOT FALSE", Expr::IsNotFalse),
             Ast::IsUnknown(inner) => self.truth(inner, "IS UNKNOWN", Expr::IsUnknown),
             Ast::IsNotUnknown(inner) => self.truth(inner, "IS NOT UNKNOWN", Expr::IsNotUnknown),
-            Ast::IsDistinctFrom(left, right) => self.distinct_from(left, right, Operator::IsDistinctFrom),
+            Ast::IsDistinctFrom(left, right) => {
+                self.distinct_from(left, right, Operator::IsDistinctFrom)
+            }
             Ast::IsNotDistinctFrom(left, right) => {
                 self.distinct_from(left, right, Operator::IsNotDistinctFrom)
             }
-            Ast::Between { expr, negated, low, high } => self.between(expr, *negated, low, high),
-            Ast::InList { expr, list, negated } => self.in_list(expr, list, *negated),
-            Ast::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated),
+            Ast::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => self.between(expr, *negated, low, high),
+            Ast::InList {
+                expr,
+                list,
+                negated,
+            } => self.in_list(expr, list, *negated),
+            Ast::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => self.in_subquery(expr, subquery, *negated),
             Ast::Exists { subquery, negated } => self.exists(subquery, *negated),
             Ast::Subquery(query) => self.scalar_subquery(query),
-            Ast::AnyOp { left, compare_op, right, .. } => self.quantified(left, compare_op, right, false),
-            Ast::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true),
-            Ast::Like { negated, any: false, expr, pattern, escape_char } => {
-                self.like_ast(expr, pattern, escape_char.as_ref(), *negated, false)
-            }
-            Ast::ILike { negated, any: false, expr, pattern, escape_char } => {
-                self.like_ast(expr, pattern, escape_char.as_ref(), *negated, true)
-            }
-            Ast::SimilarTo { negated, expr, pattern, escape_char } => {
-                self.similar(expr, pattern, escape_char.as_ref(), *negated)
-            }
-            Ast::Case { operand, conditions, else_result, .. } => {
+            Ast::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } => self.quantified(left, compare_op, right, false),
+            Ast::AllOp {
+                left,
+                compare_op,
+                right,
+            } => self.quantified(left, compare_op, right, true),
+            Ast::Like {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => self.like_ast(expr, pattern, escape_char.as_ref(), *negated, false),
+            Ast::ILike {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => self.like_ast(expr, pattern, escape_char.as_ref(), *negated, true),
+            Ast::SimilarTo {
+                negated,
+                expr,
+                pattern,
+                escape_char,
+            } => self.similar(expr, pattern, escape_char.as_ref(), *negated),
+            Ast::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => {
                 self.conditional += 1;
                 let result = self.case(operand.as_deref(), conditions, else_result.as_deref());
                 self.conditional -= 1;
@@ -93,7 +142,12 @@ impl Binder<'_> {
                 let text = self.expr(r#in)?;
                 self.call_named("position", vec![text, needle])
             }
-            Ast::Substring { expr, substring_from, substring_for, .. } => {
+            Ast::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                ..
+            } => {
                 let mut args = vec![self.expr(expr)?];
                 match substring_from {
                     Some(from) => args.push(self.expr(from)?),
@@ -104,14 +158,28 @@ impl Binder<'_> {
                 }
                 self.call_named("substring", args)
             }
-            Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-                let mut args = vec![self.expr(expr)?, self.expr(overlay_what)?, self.expr(overlay_from)?];
+            Ast::Overlay {
+                expr,
+                overlay_what,
+                overlay_from,
+                overlay_for,
+            } => {
+                let mut args = vec![
+                    self.expr(expr)?,
+                    self.expr(overlay_what)?,
+                    self.expr(overlay_from)?,
+                ];
                 if let Some(length) = overlay_for {
                     args.push(self.expr(length)?);
                 }
                 self.call_named("overlay", args)
             }
-            Ast::Trim { trim_where, trim_what, expr, trim_characters } => {
+            Ast::Trim {
+                trim_where,
+                trim_what,
+                expr,
+                trim_characters,
+            } => {
                 let name = match trim_where {
                     Some(TrimWhereField::Leading) => "ltrim",
                     Some(TrimWhereField::Trailing) => "rtrim",
@@ -128,16 +196,25 @@ impl Binder<'_> {
             }
             Ast::Ceil { expr, field } => self.rounding("ceil", expr, field),
             Ast::Floor { expr, field } => self.rounding("floor", expr, field),
-            Ast::AtTimeZone { timestamp, time_zone } => {
+            Ast::AtTimeZone {
+                timestamp,
+                time_zone,
+            } => {
                 let timestamp = self.expr(timestamp)?;
                 let zone = self.expr(time_zone)?;
                 self.call_named("timezone", vec![zone, timestamp])
             }
             Ast::Collate { expr, collation } => {
-                let name = collation.0.last().and_then(|part| part.as_ident()).map(fold);
+                let name = collation
+                    .0
+                    .last()
+                    .and_then(|part| part.as_ident())
+                    .map(fold);
                 let typed = self.expr(expr)?;
                 match name.as_deref() {
-                    Some("C" | "POSIX" | "default" | "ucs_basic" | "C.UTF-8" | "C.utf8") => Ok(typed),
+                    Some("C" | "POSIX" | "default" | "ucs_basic" | "C.UTF-8" | "C.utf8") => {
+                        Ok(typed)
+                    }
                     other => Err(Error::new(
                         SqlState::UNDEFINED_OBJECT,
                         format!(
@@ -179,7 +256,11 @@ impl Binder<'_> {
                 let left = self.condition(result, name)?;
                 let right = self.expr(right)?;
                 let right = self.condition(right, name)?;
-                result = boolean(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))));
+                result = boolean(Expr::BinaryExpr(BinaryExpr::new(
+                    Box::new(left),
+                    operator,
+                    Box::new(right),
+                )));
             } else {
                 let right = self.expr(right)?;
                 result = self.operate(op, result, right)?;
@@ -219,7 +300,11 @@ impl Binder<'_> {
         let typed = self.expr(inner)?;
         let typed = self.settle(typed)?;
         let inner = Box::new(typed.expr);
-        Ok(boolean(if not { Expr::IsNotNull(inner) } else { Expr::IsNull(inner) }))
+        Ok(boolean(if not {
+            Expr::IsNotNull(inner)
+        } else {
+            Expr::IsNull(inner)
+        }))
     }
 
     fn truth(&mut self, inner: &Ast, what: &str, build: fn(Box<Expr>) -> Expr) -> Result<Typed> {
@@ -258,8 +343,14 @@ impl Binder<'_> {
                     None => equal,
                 });
             }
-            let any = any.ok_or_else(|| Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \")\""))?;
-            return Ok(boolean(if negated { Expr::Not(Box::new(any)) } else { any }));
+            let any = any.ok_or_else(|| {
+                Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \")\"")
+            })?;
+            return Ok(boolean(if negated {
+                Expr::Not(Box::new(any))
+            } else {
+                any
+            }));
         }
         let value = self.expr(expr)?;
         let mut items = Vec::with_capacity(list.len());
@@ -269,7 +360,12 @@ impl Binder<'_> {
         self.in_items(value, items, negated)
     }
 
-    pub(super) fn in_items(&mut self, value: Typed, items: Vec<Typed>, negated: bool) -> Result<Typed> {
+    pub(super) fn in_items(
+        &mut self,
+        value: Typed,
+        items: Vec<Typed>,
+        negated: bool,
+    ) -> Result<Typed> {
         // An open left side takes the type of the items.
         let value = match items.iter().find(|item| !item.is_unknown()) {
             Some(known) if value.is_unknown() => {
@@ -300,7 +396,11 @@ impl Binder<'_> {
                 .into_iter()
                 .map(|right| coerce::with_data(right, ty, &data).expr)
                 .collect();
-            return Ok(boolean(Expr::InList(InList::new(Box::new(left.expr), list, negated))));
+            return Ok(boolean(Expr::InList(InList::new(
+                Box::new(left.expr),
+                list,
+                negated,
+            ))));
         }
         let any = lefts
             .into_iter()
@@ -347,7 +447,11 @@ impl Binder<'_> {
         };
         let texty = |typed: &Typed| typed.is_unknown() || coerce::category(typed.ty) == 'S';
         if !texty(&text) || !texty(&pattern) {
-            return Err(super::operator::no_operator(name, Some(text.ty), pattern.ty));
+            return Err(super::operator::no_operator(
+                name,
+                Some(text.ty),
+                pattern.ty,
+            ));
         }
         let text = self.keep_padding(text)?;
         let mut pattern = self.implicit(pattern, PgType::TEXT)?;
@@ -384,7 +488,11 @@ impl Binder<'_> {
             args.push(unknown(Some(string(&escape.value)?)));
         }
         let pattern = self.call_named("similar_to_escape", args)?;
-        let name = if negated { "textregexne" } else { "textregexeq" };
+        let name = if negated {
+            "textregexne"
+        } else {
+            "textregexeq"
+        };
         self.call_named(name, vec![text, pattern])
     }
 
@@ -466,7 +574,10 @@ impl Binder<'_> {
             None => self.unify(bound, "ARRAY")?,
         };
         if element_of(element.oid).is_some() {
-            return unsupported("an array of more than one dimension", "Use a one-dimensional array or jsonb.");
+            return unsupported(
+                "an array of more than one dimension",
+                "Use a one-dimensional array or jsonb.",
+            );
         }
         let element = PgType::new(element.oid);
         let ty = array_type(element)?;
@@ -475,7 +586,8 @@ impl Binder<'_> {
             let array = Datum::Array(Box::new(Array { element, items }));
             return self.constant(&array, ty);
         }
-        let function = functions::array_builder(element, bound.iter().map(|item| item.ty).collect());
+        let function =
+            functions::array_builder(element, bound.iter().map(|item| item.ty).collect());
         let args = bound.into_iter().map(|item| item.expr).collect();
         Ok(self.call(function, args, ty, arrow_type(ty)))
     }
@@ -488,11 +600,17 @@ impl Binder<'_> {
             _ => Vec::new(),
         };
         let mut rest = chain;
-        while let (false, Some((AccessExpr::Dot(Ast::Identifier(name)), after))) = (names.is_empty(), rest.split_first()) {
+        while let (false, Some((AccessExpr::Dot(Ast::Identifier(name)), after))) =
+            (names.is_empty(), rest.split_first())
+        {
             names.push(name.clone());
             rest = after;
         }
-        let mut value = if names.is_empty() { self.expr(root)? } else { self.column(&names)? };
+        let mut value = if names.is_empty() {
+            self.expr(root)?
+        } else {
+            self.column(&names)?
+        };
         for access in rest {
             value = match access {
                 AccessExpr::Subscript(Subscript::Index { index }) => {
@@ -512,12 +630,21 @@ impl Binder<'_> {
                         ));
                     }
                 }
-                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                AccessExpr::Subscript(Subscript::Slice {
+                    lower_bound,
+                    upper_bound,
+                    stride: None,
+                }) => {
                     let lower = self.bound(lower_bound.as_ref(), i32::MIN)?;
                     let upper = self.bound(upper_bound.as_ref(), i32::MAX)?;
                     self.call_named("array_slice_op", vec![value, lower, upper])?
                 }
-                other => return unsupported(&format!("the field access {other}"), "Select the column itself."),
+                other => {
+                    return unsupported(
+                        &format!("the field access {other}"),
+                        "Select the column itself.",
+                    );
+                }
             };
         }
         Ok(value)

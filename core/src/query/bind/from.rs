@@ -33,7 +33,11 @@ pub(super) struct From {
 impl From {
     fn item(plan: LogicalPlan, item: Item) -> From {
         let visible = item.columns.clone();
-        From { plan, items: vec![item], visible }
+        From {
+            plan,
+            items: vec![item],
+            visible,
+        }
     }
 
     fn frame(&self) -> Frame {
@@ -62,11 +66,20 @@ impl Binder<'_> {
     }
 
     /// One element of FROM, cross joined to what stands before it.
-    fn table_with_joins(&mut self, table: &ast::TableWithJoins, before: Option<From>) -> Result<From> {
+    fn table_with_joins(
+        &mut self,
+        table: &ast::TableWithJoins,
+        before: Option<From>,
+    ) -> Result<From> {
         let mut from = match before {
             None => self.factor(&table.relation, None)?,
             Some(before) if table.joins.is_empty() => {
-                return self.join(before, &table.relation, JoinType::Inner, &JoinConstraint::None);
+                return self.join(
+                    before,
+                    &table.relation,
+                    JoinType::Inner,
+                    &JoinConstraint::None,
+                );
             }
             Some(before) => {
                 // The joins bind tighter than the comma; names on the left stay visible to LATERAL.
@@ -97,10 +110,16 @@ impl Binder<'_> {
             return syntax("syntax error at or near \"GLOBAL\"");
         }
         let (kind, constraint) = match &join.join_operator {
-            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (JoinType::Inner, constraint),
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
+                (JoinType::Inner, constraint)
+            }
             JoinOperator::CrossJoin(constraint) => (JoinType::Inner, constraint),
-            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (JoinType::Left, constraint),
-            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => (JoinType::Right, constraint),
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+                (JoinType::Left, constraint)
+            }
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                (JoinType::Right, constraint)
+            }
             JoinOperator::FullOuter(constraint) => (JoinType::Full, constraint),
             _ => return syntax("syntax error at or near \"JOIN\""),
         };
@@ -112,13 +131,19 @@ impl Binder<'_> {
     }
 
     fn cross(&mut self, left: From, right: From) -> Result<From> {
-        let plan = LogicalPlanBuilder::from(left.plan).cross_join(right.plan)?.build()?;
+        let plan = LogicalPlanBuilder::from(left.plan)
+            .cross_join(right.plan)?
+            .build()?;
         check_names(&left.items, &right.items)?;
         let mut items = left.items;
         items.extend(right.items);
         let mut visible = left.visible;
         visible.extend(right.visible);
-        Ok(From { plan, items, visible })
+        Ok(From {
+            plan,
+            items,
+            visible,
+        })
     }
 
     /// A FROM item that may refer to those before it; whether it does.
@@ -158,7 +183,9 @@ impl Binder<'_> {
         bound.plan = match bound.plan {
             LogicalPlan::SubqueryAlias(alias) => {
                 let inner = LogicalPlan::Subquery(subquery(alias.input.as_ref().clone(), outer));
-                LogicalPlanBuilder::from(inner).alias(alias.alias)?.build()?
+                LogicalPlanBuilder::from(inner)
+                    .alias(alias.alias)?
+                    .build()?
             }
             plan => LogicalPlan::Subquery(subquery(plan, outer)),
         };
@@ -188,7 +215,13 @@ impl Binder<'_> {
     fn extend(&mut self, left: From, right: From, exprs: Vec<Expr>) -> Result<From> {
         check_names(&left.items, &right.items)?;
         let qualifier = self.qualifier("computed");
-        let mut all: Vec<Expr> = left.plan.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut all: Vec<Expr> = left
+            .plan
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
         let mut items = left.items;
         let mut visible = left.visible;
         for mut item in right.items {
@@ -201,10 +234,20 @@ impl Binder<'_> {
             items.push(item);
         }
         let plan = LogicalPlanBuilder::from(left.plan).project(all)?.build()?;
-        Ok(From { plan, items, visible })
+        Ok(From {
+            plan,
+            items,
+            visible,
+        })
     }
 
-    fn join_bound(&mut self, left: From, right: From, kind: JoinType, constraint: &JoinConstraint) -> Result<From> {
+    fn join_bound(
+        &mut self,
+        left: From,
+        right: From,
+        kind: JoinType,
+        constraint: &JoinConstraint,
+    ) -> Result<From> {
         check_names(&left.items, &right.items)?;
         let mut items = left.items.clone();
         items.extend(right.items.clone());
@@ -218,7 +261,12 @@ impl Binder<'_> {
                 .iter()
                 .filter(|column| !column.hidden)
                 .map(|column| column.name.clone())
-                .filter(|name| right.visible.iter().any(|other| !other.hidden && other.name == *name))
+                .filter(|name| {
+                    right
+                        .visible
+                        .iter()
+                        .any(|other| !other.hidden && other.name == *name)
+                })
                 .collect(),
             _ => Vec::new(),
         };
@@ -227,7 +275,8 @@ impl Binder<'_> {
         for name in &shared {
             let l = one_named(&left.visible, name, "left")?;
             let r = one_named(&right.visible, name, "right")?;
-            let condition = self.compare(datafusion::logical_expr::Operator::Eq, l.typed(), r.typed())?;
+            let condition =
+                self.compare(datafusion::logical_expr::Operator::Eq, l.typed(), r.typed())?;
             conditions.push(condition.expr);
             merged.push(self.merge_columns(l, r, kind)?);
         }
@@ -239,7 +288,11 @@ impl Binder<'_> {
         }
         let mut condition: Option<Expr> = conditions.into_iter().reduce(Expr::and);
         if let JoinConstraint::On(on) = constraint {
-            self.frames.push(Frame { items: items.clone(), visible: visible.clone(), ..Frame::default() });
+            self.frames.push(Frame {
+                items: items.clone(),
+                visible: visible.clone(),
+                ..Frame::default()
+            });
             let bound = self.within(Clause::JoinOn, |binder| {
                 let typed = binder.expr(on)?;
                 binder.condition(typed, "JOIN/ON")
@@ -258,13 +311,25 @@ impl Binder<'_> {
                 NullEquality::NullEqualsNothing,
             )?,
         };
-        Ok(From { plan: plan.build()?, items, visible })
+        Ok(From {
+            plan: plan.build()?,
+            items,
+            visible,
+        })
     }
 
     /// The one column that USING leaves of two.
-    fn merge_columns(&mut self, left: &OutColumn, right: &OutColumn, kind: JoinType) -> Result<OutColumn> {
+    fn merge_columns(
+        &mut self,
+        left: &OutColumn,
+        right: &OutColumn,
+        kind: JoinType,
+    ) -> Result<OutColumn> {
         Ok(match kind {
-            JoinType::Right => OutColumn { name: left.name.clone(), ..right.clone() },
+            JoinType::Right => OutColumn {
+                name: left.name.clone(),
+                ..right.clone()
+            },
             JoinType::Full => {
                 let typed = self.coalesce(vec![left.typed(), right.typed()])?;
                 OutColumn {
@@ -300,26 +365,40 @@ impl Binder<'_> {
             } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
                 self.table(name, alias.as_ref())
             }
-            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
-                unsupported("TABLESAMPLE", "Use ORDER BY random() LIMIT n.")
+            TableFactor::Table {
+                sample: Some(_), ..
             }
+            | TableFactor::Derived {
+                sample: Some(_), ..
+            } => unsupported("TABLESAMPLE", "Use ORDER BY random() LIMIT n."),
             TableFactor::Table { args: Some(_), .. }
             | TableFactor::Function { .. }
             | TableFactor::UNNEST { .. } => match table_function(relation) {
                 Some(call) => self.function_item(call, left),
                 None => syntax("syntax error in FROM"),
             },
-            TableFactor::Derived { lateral, subquery, alias, .. } => {
+            TableFactor::Derived {
+                lateral,
+                subquery,
+                alias,
+                ..
+            } => {
                 let _ = lateral;
                 let bound = self.derived(subquery)?;
                 let Some(alias) = alias else {
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, "subquery in FROM must have an alias")
-                        .hint("For example, FROM (SELECT ...) [AS] foo."));
+                    return Err(Error::new(
+                        SqlState::SYNTAX_ERROR,
+                        "subquery in FROM must have an alias",
+                    )
+                    .hint("For example, FROM (SELECT ...) [AS] foo."));
                 };
                 let bound = self.rename(bound, alias)?;
                 self.aliased(bound, &fold(&alias.name), Vec::new())
             }
-            TableFactor::NestedJoin { table_with_joins, alias } => {
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias,
+            } => {
                 let from = self.table_with_joins(table_with_joins, None)?;
                 match alias {
                     None => Ok(from),
@@ -336,7 +415,10 @@ impl Binder<'_> {
                     }
                 }
             }
-            other => unsupported(&format!("FROM {other}"), "Use tables, subqueries and joins."),
+            other => unsupported(
+                &format!("FROM {other}"),
+                "Use tables, subqueries and joins.",
+            ),
         }
     }
 
@@ -348,13 +430,20 @@ impl Binder<'_> {
     }
 
     /// A plan under a unique alias, known to the query as `name`.
-    fn aliased(&mut self, bound: Bound, name: &str, key: Vec<String>) -> Result<From> {
+    pub(super) fn aliased(&mut self, bound: Bound, name: &str, key: Vec<String>) -> Result<From> {
         let qualifier = self.qualifier(name);
         let plan = LogicalPlanBuilder::from(bound.plan)
             .alias(datafusion::common::TableReference::bare(qualifier))?
             .build()?;
         let columns = requalify(&plan, &bound.columns);
-        Ok(From::item(plan, Item { name: name.to_owned(), columns, key }))
+        Ok(From::item(
+            plan,
+            Item {
+                name: name.to_owned(),
+                columns,
+                key,
+            },
+        ))
     }
 
     fn table(&mut self, name: &ast::ObjectName, alias: Option<&ast::TableAlias>) -> Result<From> {
@@ -364,7 +453,12 @@ impl Binder<'_> {
             None => qualified.name.clone(),
         };
         if qualified.schema.is_none() {
-            let cte = self.ctes.iter().rev().find(|cte| cte.name == qualified.name).cloned();
+            let cte = self
+                .ctes
+                .iter()
+                .rev()
+                .find(|cte| cte.name == qualified.name)
+                .cloned();
             if let Some(cte) = cte {
                 let bound = match alias {
                     Some(alias) => self.rename(cte.bound, alias)?,
@@ -379,7 +473,11 @@ impl Binder<'_> {
             Some(alias) => self.rename(bound, alias)?,
             None => bound,
         };
-        let item = Item { name: shown, columns: bound.columns, key };
+        let item = Item {
+            name: shown,
+            columns: bound.columns,
+            key,
+        };
         Ok(From::item(bound.plan, item))
     }
 
@@ -444,13 +542,17 @@ impl Binder<'_> {
     fn system_table(&mut self, name: &QualifiedName, alias: &str) -> Result<Option<Bound>> {
         let schema = name.schema.as_deref().unwrap_or("pg_catalog");
         let context = self.context;
-        let Some(provider) = self.system.table(schema, &name.name, context.catalog, context.info) else {
+        let Some(provider) = self
+            .system
+            .table(schema, &name.name, context.catalog, context.info)
+        else {
             return Ok(None);
         };
         let schema = provider.schema();
         let qualifier = self.qualifier(alias);
         let reference = datafusion::common::TableReference::bare(qualifier);
-        let plan = LogicalPlanBuilder::scan(reference, provider_as_source(provider), None)?.build()?;
+        let plan =
+            LogicalPlanBuilder::scan(reference, provider_as_source(provider), None)?.build()?;
         let columns = plan
             .schema()
             .columns()
@@ -480,7 +582,8 @@ impl Binder<'_> {
         );
         let qualifier = self.qualifier(alias);
         let reference = datafusion::common::TableReference::bare(qualifier);
-        let plan = LogicalPlanBuilder::scan(reference, provider_as_source(Arc::new(source)), None)?.build()?;
+        let plan = LogicalPlanBuilder::scan(reference, provider_as_source(Arc::new(source)), None)?
+            .build()?;
         let mut places = plan.schema().columns().into_iter();
         let mut columns = Vec::new();
         for (at, column) in table.live_columns() {
@@ -544,7 +647,10 @@ impl Binder<'_> {
                 ..column
             })
             .collect();
-        Ok(Bound { plan: from.plan, columns })
+        Ok(Bound {
+            plan: from.plan,
+            columns,
+        })
     }
 
     /// `SELECT … FROM sequence`.
@@ -556,12 +662,18 @@ impl Binder<'_> {
             ("log_cnt", "sequence_log_count"),
             ("is_called", "sequence_is_called"),
         ] {
-            items.push((name.to_owned(), self.call_named(function, vec![sequence.clone()])?));
+            items.push((
+                name.to_owned(),
+                self.call_named(function, vec![sequence.clone()])?,
+            ));
         }
         let plan = LogicalPlanBuilder::empty(true).build()?;
         let bound = self.project(plan, items)?;
         let from = self.aliased(bound, alias, Vec::new())?;
-        Ok(Bound { plan: from.plan, columns: from.visible })
+        Ok(Bound {
+            plan: from.plan,
+            columns: from.visible,
+        })
     }
 
     /// A function in FROM, on its own or first.
@@ -587,14 +699,18 @@ impl Binder<'_> {
         let bound = self.within(Clause::From, |binder| binder.table_call(&call));
         self.frames.pop();
         let arrays = bound?;
-        let lateral = arrays.iter().any(|(_, typed, _)| mentions_columns(&typed.expr));
+        let lateral = arrays
+            .iter()
+            .any(|(_, typed, _)| mentions_columns(&typed.expr));
         if !left.visible.is_empty() && !lateral {
             let right = self.function_item(call, None)?;
             return self.join_bound(left, right, kind, constraint);
         }
         let always = match constraint {
             JoinConstraint::None => true,
-            JoinConstraint::On(ast::Expr::Value(value)) => matches!(value.value, ast::Value::Boolean(true)),
+            JoinConstraint::On(ast::Expr::Value(value)) => {
+                matches!(value.value, ast::Value::Boolean(true))
+            }
             _ => false,
         };
         if kind != JoinType::Inner && !left.visible.is_empty() || !always {
@@ -603,9 +719,17 @@ impl Binder<'_> {
                 "Use CROSS JOIN LATERAL and a WHERE condition.",
             );
         }
-        let name = call.alias.map_or_else(|| call.name.clone(), |alias| fold(&alias.name));
+        let name = call
+            .alias
+            .map_or_else(|| call.name.clone(), |alias| fold(&alias.name));
         let qualifier = self.qualifier(&name);
-        let mut exprs: Vec<Expr> = left.plan.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut exprs: Vec<Expr> = left
+            .plan
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
         let mut unnested = Vec::new();
         let mut columns = Vec::new();
         for (at, (column, typed, set)) in arrays.into_iter().enumerate() {
@@ -640,13 +764,21 @@ impl Binder<'_> {
             let options = UnnestOptions::new().with_preserve_nulls(false);
             builder = builder.unnest_columns_with_options(unnested, options)?;
         }
-        let item = Item { name, columns: columns.clone(), key: Vec::new() };
+        let item = Item {
+            name,
+            columns: columns.clone(),
+            key: Vec::new(),
+        };
         check_names(&left.items, std::slice::from_ref(&item))?;
         let mut items = left.items;
         items.push(item);
         let mut visible = left.visible;
         visible.extend(columns);
-        Ok(From { plan: builder.build()?, items, visible })
+        Ok(From {
+            plan: builder.build()?,
+            items,
+            visible,
+        })
     }
 
     /// The columns of a function's result: name, value, and whether the value is a set (an array).
@@ -667,7 +799,11 @@ impl Binder<'_> {
             }
         } else if let Some(parts) = set_columns(&call.name) {
             for (column, function) in parts {
-                let name = if column.is_empty() { call.name.clone() } else { (*column).to_owned() };
+                let name = if column.is_empty() {
+                    call.name.clone()
+                } else {
+                    (*column).to_owned()
+                };
                 columns.push((name, self.call_named(function, args.clone())?, true));
             }
         } else {
@@ -676,7 +812,10 @@ impl Binder<'_> {
         }
         if call.ordinality {
             let Some((_, first, true)) = columns.first().cloned() else {
-                return unsupported("WITH ORDINALITY of a function that returns one row", "Leave it out.");
+                return unsupported(
+                    "WITH ORDINALITY of a function that returns one row",
+                    "Leave it out.",
+                );
             };
             let numbers = self.call_named("array_ordinals", vec![first])?;
             columns.push(("ordinality".to_owned(), numbers, true));
@@ -692,9 +831,15 @@ fn computed(plan: &LogicalPlan) -> Option<Vec<Expr>> {
         LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
         plan => plan,
     };
-    let LogicalPlan::Subquery(inner) = inner else { return None };
-    let LogicalPlan::Projection(projection) = inner.subquery.as_ref() else { return None };
-    let LogicalPlan::EmptyRelation(empty) = projection.input.as_ref() else { return None };
+    let LogicalPlan::Subquery(inner) = inner else {
+        return None;
+    };
+    let LogicalPlan::Projection(projection) = inner.subquery.as_ref() else {
+        return None;
+    };
+    let LogicalPlan::EmptyRelation(empty) = projection.input.as_ref() else {
+        return None;
+    };
     if !empty.produce_one_row {
         return None;
     }
@@ -723,19 +868,37 @@ struct TableCall<'q> {
 
 fn table_function(relation: &TableFactor) -> Option<TableCall<'_>> {
     match relation {
-        TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } => Some(TableCall {
+        TableFactor::Table {
+            name,
+            alias,
+            args: Some(args),
+            with_ordinality,
+            ..
+        } => Some(TableCall {
             name: name.0.last()?.as_ident().map(fold)?,
             args: plain_args(&args.args)?,
             alias: alias.as_ref(),
             ordinality: *with_ordinality,
         }),
-        TableFactor::Function { name, args, alias, with_ordinality, .. } => Some(TableCall {
+        TableFactor::Function {
+            name,
+            args,
+            alias,
+            with_ordinality,
+            ..
+        } => Some(TableCall {
             name: name.0.last()?.as_ident().map(fold)?,
             args: plain_args(args)?,
             alias: alias.as_ref(),
             ordinality: *with_ordinality,
         }),
-        TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => Some(TableCall {
+        TableFactor::UNNEST {
+            alias,
+            array_exprs,
+            with_offset: false,
+            with_ordinality,
+            ..
+        } => Some(TableCall {
             name: "unnest".to_owned(),
             args: array_exprs.iter().collect(),
             alias: alias.as_ref(),
@@ -775,7 +938,10 @@ fn one_named<'c>(columns: &'c [OutColumn], name: &str, side: &str) -> Result<&'c
 
 fn check_names(left: &[Item], right: &[Item]) -> Result<()> {
     for item in right {
-        if left.iter().any(|other| other.name == item.name && !item.name.is_empty()) {
+        if left
+            .iter()
+            .any(|other| other.name == item.name && !item.name.is_empty())
+        {
             return Err(Error::new(
                 SqlState::DUPLICATE_ALIAS,
                 format!("table name \"{}\" specified more than once", item.name),
@@ -786,9 +952,16 @@ fn check_names(left: &[Item], right: &[Item]) -> Result<()> {
 }
 
 pub(super) fn qualified_name(name: &ast::ObjectName) -> Result<QualifiedName> {
-    let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(fold)).collect();
+    let parts: Option<Vec<String>> = name
+        .0
+        .iter()
+        .map(|part| part.as_ident().map(fold))
+        .collect();
     match parts.as_deref() {
-        Some([name]) => Ok(QualifiedName { schema: None, name: name.clone() }),
+        Some([name]) => Ok(QualifiedName {
+            schema: None,
+            name: name.clone(),
+        }),
         Some([schema, name]) | Some([_, schema, name]) => Ok(QualifiedName {
             schema: Some(schema.clone()),
             name: name.clone(),
@@ -814,6 +987,8 @@ fn parse_query(sql: &str) -> Result<ast::Query> {
     let mut parser = Parser::new(&PostgreSqlDialect {})
         .try_with_sql(sql)
         .map_err(|error| broken(&error.to_string()))?;
-    let query = parser.parse_query().map_err(|error| broken(&error.to_string()))?;
+    let query = parser
+        .parse_query()
+        .map_err(|error| broken(&error.to_string()))?;
     Ok(*query)
 }

@@ -27,10 +27,7 @@ impl Binder<'_> {
             Value::Boolean(value) => coerce::literal(&Datum::Bool(*value), PgType::BOOL),
             Value::Null => Ok(unknown(None)),
             Value::Placeholder(id) => self.parameter(id),
-            other => unsupported(
-                &format!("the literal {other}"),
-                "Use a string or a number.",
-            ),
+            other => unsupported(&format!("the literal {other}"), "Use a string or a number."),
         }
     }
 
@@ -48,7 +45,11 @@ impl Binder<'_> {
         if self.parameters.len() < number {
             self.parameters.resize(number, PgType::UNKNOWN);
         }
-        let ty = self.parameters.get(number - 1).copied().unwrap_or(PgType::UNKNOWN);
+        let ty = self
+            .parameters
+            .get(number - 1)
+            .copied()
+            .unwrap_or(PgType::UNKNOWN);
         Ok(placeholder(id, ty))
     }
 
@@ -108,9 +109,14 @@ fn number(digits: &str) -> Result<Typed> {
     }
     let value = text::parse(PgType::NUMERIC, digits, &TextStyle::default())?;
     // What no decimal column holds is at least a float.
-    match (coerce::literal(&value, PgType::NUMERIC), digits.parse::<f64>()) {
+    match (
+        coerce::literal(&value, PgType::NUMERIC),
+        digits.parse::<f64>(),
+    ) {
         (Ok(typed), _) => Ok(typed),
-        (Err(_), Ok(float)) if float.is_finite() => coerce::literal(&Datum::Float8(float), PgType::FLOAT8),
+        (Err(_), Ok(float)) if float.is_finite() => {
+            coerce::literal(&Datum::Float8(float), PgType::FLOAT8)
+        }
         (Err(error), _) => Err(error),
     }
 }

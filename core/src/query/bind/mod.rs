@@ -10,6 +10,7 @@
 //! | `select` | one SELECT: grouping, windows, DISTINCT |
 //! | `from` | tables, views, joins, functions in FROM |
 //! | `expr` | expressions |
+//! | `subquery`, `correlate` | sub-queries in expressions |
 //! | `operator`, `call`, `aggregate`, `window` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
@@ -17,6 +18,7 @@ mod aggregate;
 mod call;
 mod check;
 mod coerce;
+mod correlate;
 mod expr;
 mod from;
 mod literal;
@@ -156,7 +158,13 @@ impl<'a> Binder<'a> {
         let parameters = self
             .parameters
             .into_iter()
-            .map(|ty| if ty.oid == PgType::UNKNOWN.oid { PgType::TEXT } else { ty })
+            .map(|ty| {
+                if ty.oid == PgType::UNKNOWN.oid {
+                    PgType::TEXT
+                } else {
+                    ty
+                }
+            })
             .collect();
         (parameters, self.late)
     }
@@ -192,7 +200,11 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds with another clause in force.
-    fn within<T>(&mut self, clause: Clause, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    fn within<T>(
+        &mut self,
+        clause: Clause,
+        inner: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         let before = std::mem::replace(&mut self.clause, clause);
         let conditional = std::mem::take(&mut self.conditional);
         let result = inner(self);

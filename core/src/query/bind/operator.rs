@@ -63,7 +63,10 @@ fn is_integer(ty: PgType) -> bool {
 }
 
 fn is_text(ty: PgType) -> bool {
-    matches!(ty.oid, oid::TEXT | oid::VARCHAR | oid::NAME | oid::BPCHAR | oid::CHAR)
+    matches!(
+        ty.oid,
+        oid::TEXT | oid::VARCHAR | oid::NAME | oid::BPCHAR | oid::CHAR
+    )
 }
 
 /// The type in which two types are compared.
@@ -88,13 +91,15 @@ fn comparable(left: PgType, right: PgType) -> Option<PgType> {
     }
     if is_text(left) && is_text(right) {
         let fixed = |ty: PgType| ty.oid == oid::BPCHAR;
-        return plain(if fixed(left) && !matches!(right.oid, oid::TEXT | oid::NAME)
-            || fixed(right) && !matches!(left.oid, oid::TEXT | oid::NAME)
-        {
-            oid::BPCHAR
-        } else {
-            oid::TEXT
-        });
+        return plain(
+            if fixed(left) && !matches!(right.oid, oid::TEXT | oid::NAME)
+                || fixed(right) && !matches!(left.oid, oid::TEXT | oid::NAME)
+            {
+                oid::BPCHAR
+            } else {
+                oid::TEXT
+            },
+        );
     }
     let time = |ty: PgType| match ty.oid {
         oid::DATE => Some(1),
@@ -103,12 +108,22 @@ fn comparable(left: PgType, right: PgType) -> Option<PgType> {
         _ => None,
     };
     if let (Some(l), Some(r)) = (time(left), time(right)) {
-        return plain(if l.max(r) == 3 { oid::TIMESTAMPTZ } else { oid::TIMESTAMP });
+        return plain(if l.max(r) == 3 {
+            oid::TIMESTAMPTZ
+        } else {
+            oid::TIMESTAMP
+        });
     }
     let oids = |ty: PgType| {
         matches!(
             ty.oid,
-            oid::OID | oid::REGCLASS | oid::REGTYPE | oid::REGPROC | oid::REGNAMESPACE | oid::REGROLE | oid::XID
+            oid::OID
+                | oid::REGCLASS
+                | oid::REGTYPE
+                | oid::REGPROC
+                | oid::REGNAMESPACE
+                | oid::REGROLE
+                | oid::XID
         )
     };
     if oids(left) && oids(right) {
@@ -125,7 +140,12 @@ fn comparable(left: PgType, right: PgType) -> Option<PgType> {
 }
 
 impl Binder<'_> {
-    pub(super) fn binary(&mut self, left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr) -> Result<Typed> {
+    pub(super) fn binary(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+    ) -> Result<Typed> {
         match op {
             BinaryOperator::And | BinaryOperator::Or => return self.logical(left, op, right),
             _ => {}
@@ -138,7 +158,12 @@ impl Binder<'_> {
         self.operate(op, left, right)
     }
 
-    fn logical(&mut self, left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr) -> Result<Typed> {
+    fn logical(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+    ) -> Result<Typed> {
         let (name, operator) = match op {
             BinaryOperator::And => ("AND", Operator::And),
             _ => ("OR", Operator::Or),
@@ -147,7 +172,11 @@ impl Binder<'_> {
         let left = self.condition(left, name)?;
         let right = self.expr(right)?;
         let right = self.condition(right, name)?;
-        Ok(boolean(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))))
+        Ok(boolean(Expr::BinaryExpr(BinaryExpr::new(
+            Box::new(left),
+            operator,
+            Box::new(right),
+        ))))
     }
 
     fn row<'e>(&self, expr: &'e ast::Expr) -> Option<Vec<&'e ast::Expr>> {
@@ -165,7 +194,9 @@ impl Binder<'_> {
                         .args
                         .iter()
                         .map(|arg| match arg {
-                            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr),
+                            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => {
+                                Some(expr)
+                            }
                             _ => None,
                         })
                         .collect(),
@@ -177,12 +208,20 @@ impl Binder<'_> {
     }
 
     /// `(a, b) < (c, d)`, column by column.
-    fn compare_rows(&mut self, op: &BinaryOperator, lefts: &[&ast::Expr], rights: &[&ast::Expr]) -> Result<Typed> {
+    fn compare_rows(
+        &mut self,
+        op: &BinaryOperator,
+        lefts: &[&ast::Expr],
+        rights: &[&ast::Expr],
+    ) -> Result<Typed> {
         if lefts.len() != rights.len() {
             return super::syntax("unequal number of entries in row expressions");
         }
         let Some(operator) = comparison_of(op) else {
-            return unsupported(&format!("the operator {op} on rows"), "Compare the columns one by one.");
+            return unsupported(
+                &format!("the operator {op} on rows"),
+                "Compare the columns one by one.",
+            );
         };
         let mut pairs = Vec::with_capacity(lefts.len());
         for (left, right) in lefts.iter().zip(rights) {
@@ -190,7 +229,9 @@ impl Binder<'_> {
         }
         let mut result: Option<Expr> = None;
         for (left, right) in pairs.into_iter().rev() {
-            let equal = self.compare(Operator::Eq, left.clone(), right.clone())?.expr;
+            let equal = self
+                .compare(Operator::Eq, left.clone(), right.clone())?
+                .expr;
             result = Some(match operator {
                 Operator::Eq => match result {
                     Some(rest) => equal.and(rest),
@@ -228,10 +269,19 @@ impl Binder<'_> {
     /// A comparison, both sides cast to the type that PostgreSQL compares them in.
     pub(super) fn compare(&mut self, op: Operator, left: Typed, right: Typed) -> Result<Typed> {
         let (left, right) = self.comparands(op, left, right)?;
-        Ok(boolean(Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), op, Box::new(right.expr)))))
+        Ok(boolean(Expr::BinaryExpr(BinaryExpr::new(
+            Box::new(left.expr),
+            op,
+            Box::new(right.expr),
+        ))))
     }
 
-    pub(super) fn comparands(&mut self, op: Operator, left: Typed, right: Typed) -> Result<(Typed, Typed)> {
+    pub(super) fn comparands(
+        &mut self,
+        op: Operator,
+        left: Typed,
+        right: Typed,
+    ) -> Result<(Typed, Typed)> {
         let name = match op {
             Operator::NotEq => "<>".to_owned(),
             Operator::IsDistinctFrom | Operator::IsNotDistinctFrom => "=".to_owned(),
@@ -265,7 +315,11 @@ impl Binder<'_> {
         }
         if ty.oid == oid::INTERVAL {
             // A month is 30 days, and a day 24 hours, when intervals are compared.
-            let span = self.coerce(typed, PgType::INTERVAL, crate::types::cast::Context::Implicit)?;
+            let span = self.coerce(
+                typed,
+                PgType::INTERVAL,
+                crate::types::cast::Context::Implicit,
+            )?;
             return self.call_named("interval_span_op", vec![span]);
         }
         let explicit = typed.ty.oid == oid::XID || ty.oid == oid::INT8;
@@ -277,7 +331,12 @@ impl Binder<'_> {
         self.coerce(typed, ty, context)
     }
 
-    pub(super) fn operate(&mut self, op: &BinaryOperator, left: Typed, right: Typed) -> Result<Typed> {
+    pub(super) fn operate(
+        &mut self,
+        op: &BinaryOperator,
+        left: Typed,
+        right: Typed,
+    ) -> Result<Typed> {
         if let Some(comparison) = comparison_of(op) {
             return self.compare(comparison, left, right);
         }
@@ -295,34 +354,56 @@ impl Binder<'_> {
         match op {
             BinaryOperator::StringConcat => self.concat(left, right),
             BinaryOperator::PGRegexMatch => self.named_operator("~", "textregexeq", left, right),
-            BinaryOperator::PGRegexIMatch => self.named_operator("~*", "texticregexeq", left, right),
-            BinaryOperator::PGRegexNotMatch => self.named_operator("!~", "textregexne", left, right),
-            BinaryOperator::PGRegexNotIMatch => self.named_operator("!~*", "texticregexne", left, right),
+            BinaryOperator::PGRegexIMatch => {
+                self.named_operator("~*", "texticregexeq", left, right)
+            }
+            BinaryOperator::PGRegexNotMatch => {
+                self.named_operator("!~", "textregexne", left, right)
+            }
+            BinaryOperator::PGRegexNotIMatch => {
+                self.named_operator("!~*", "texticregexne", left, right)
+            }
             BinaryOperator::PGLikeMatch => self.like(left, right, None, false, false),
             BinaryOperator::PGILikeMatch => self.like(left, right, None, false, true),
             BinaryOperator::PGNotLikeMatch => self.like(left, right, None, true, false),
             BinaryOperator::PGNotILikeMatch => self.like(left, right, None, true, true),
             BinaryOperator::PGStartsWith => self.named_operator("^@", "starts_with", left, right),
-            BinaryOperator::PGExp | BinaryOperator::BitwiseXor if matches!(op, BinaryOperator::PGExp) => {
+            BinaryOperator::PGExp | BinaryOperator::BitwiseXor
+                if matches!(op, BinaryOperator::PGExp) =>
+            {
                 self.named_operator("^", "power", left, right)
             }
             BinaryOperator::BitwiseXor => self.named_operator("^", "power", left, right),
             BinaryOperator::BitwiseAnd => self.named_operator("&", "bit_and_op", left, right),
             BinaryOperator::BitwiseOr => self.named_operator("|", "bit_or_op", left, right),
             BinaryOperator::PGBitwiseXor => self.named_operator("#", "bit_xor_op", left, right),
-            BinaryOperator::PGBitwiseShiftLeft => self.named_operator("<<", "shift_left_op", left, right),
-            BinaryOperator::PGBitwiseShiftRight => self.named_operator(">>", "shift_right_op", left, right),
+            BinaryOperator::PGBitwiseShiftLeft => {
+                self.named_operator("<<", "shift_left_op", left, right)
+            }
+            BinaryOperator::PGBitwiseShiftRight => {
+                self.named_operator(">>", "shift_right_op", left, right)
+            }
             BinaryOperator::Arrow => self.named_operator("->", "json_get_op", left, right),
-            BinaryOperator::LongArrow => self.named_operator("->>", "json_get_text_op", left, right),
+            BinaryOperator::LongArrow => {
+                self.named_operator("->>", "json_get_text_op", left, right)
+            }
             BinaryOperator::HashArrow => self.named_operator("#>", "json_path_op", left, right),
-            BinaryOperator::HashLongArrow => self.named_operator("#>>", "json_path_text_op", left, right),
-            BinaryOperator::HashMinus => self.named_operator("#-", "jsonb_delete_path", left, right),
+            BinaryOperator::HashLongArrow => {
+                self.named_operator("#>>", "json_path_text_op", left, right)
+            }
+            BinaryOperator::HashMinus => {
+                self.named_operator("#-", "jsonb_delete_path", left, right)
+            }
             BinaryOperator::AtArrow => self.named_operator("@>", "contains_op", left, right),
             BinaryOperator::ArrowAt => self.named_operator("<@", "contains_op", right, left),
             BinaryOperator::PGOverlap => self.named_operator("&&", "overlaps_op", left, right),
             BinaryOperator::Question => self.named_operator("?", "jsonb_exists", left, right),
-            BinaryOperator::QuestionPipe => self.named_operator("?|", "jsonb_exists_any", left, right),
-            BinaryOperator::QuestionAnd => self.named_operator("?&", "jsonb_exists_all", left, right),
+            BinaryOperator::QuestionPipe => {
+                self.named_operator("?|", "jsonb_exists_any", left, right)
+            }
+            BinaryOperator::QuestionAnd => {
+                self.named_operator("?&", "jsonb_exists_all", left, right)
+            }
             BinaryOperator::PGCustomBinaryOperator(parts) => {
                 let plain = parts.last().map(String::as_str).unwrap_or_default();
                 match custom(plain) {
@@ -335,7 +416,13 @@ impl Binder<'_> {
     }
 
     /// An operator that is computed by a function; 42883 names the operator.
-    fn named_operator(&mut self, op: &str, function: &str, left: Typed, right: Typed) -> Result<Typed> {
+    fn named_operator(
+        &mut self,
+        op: &str,
+        function: &str,
+        left: Typed,
+        right: Typed,
+    ) -> Result<Typed> {
         let missing = no_operator(op, Some(left.ty), right.ty);
         match self.call_named(function, vec![left, right]) {
             Err(error) if error.state() == SqlState::UNDEFINED_FUNCTION => Err(missing),
@@ -361,10 +448,21 @@ impl Binder<'_> {
         let left = self.coerce(left, PgType::TEXT, crate::types::cast::Context::Explicit)?;
         let right = self.coerce(right, PgType::TEXT, crate::types::cast::Context::Explicit)?;
         let function = functions::native("text_concat");
-        Ok(self.call(function, vec![left.expr, right.expr], PgType::TEXT, arrow_type(PgType::TEXT)))
+        Ok(self.call(
+            function,
+            vec![left.expr, right.expr],
+            PgType::TEXT,
+            arrow_type(PgType::TEXT),
+        ))
     }
 
-    pub(super) fn arithmetic(&mut self, op: BinaryOp, name: &str, left: Typed, right: Typed) -> Result<Typed> {
+    pub(super) fn arithmetic(
+        &mut self,
+        op: BinaryOp,
+        name: &str,
+        left: Typed,
+        right: Typed,
+    ) -> Result<Typed> {
         let missing = no_operator(name, Some(left.ty), right.ty);
         let (l, r) = open_operands(op, left.ty, right.ty);
         if let Some(function) = span_function(op, l, r) {
@@ -374,9 +472,21 @@ impl Binder<'_> {
                 BinaryOp::Mul => l.oid != oid::INTERVAL,
                 _ => false,
             };
-            let left = self.coerce(left, PgType::new(l.oid), crate::types::cast::Context::Implicit)?;
-            let right = self.coerce(right, PgType::new(r.oid), crate::types::cast::Context::Implicit)?;
-            let args = if swapped { vec![right, left] } else { vec![left, right] };
+            let left = self.coerce(
+                left,
+                PgType::new(l.oid),
+                crate::types::cast::Context::Implicit,
+            )?;
+            let right = self.coerce(
+                right,
+                PgType::new(r.oid),
+                crate::types::cast::Context::Implicit,
+            )?;
+            let args = if swapped {
+                vec![right, left]
+            } else {
+                vec![left, right]
+            };
             return self.call_named(function, args);
         }
         let Some((lt, rt, ty)) = ops::result_type(op, l, r) else {
@@ -385,8 +495,16 @@ impl Binder<'_> {
             }
             return Err(missing);
         };
-        let left = self.coerce(left, PgType::new(lt.oid), crate::types::cast::Context::Implicit)?;
-        let right = self.coerce(right, PgType::new(rt.oid), crate::types::cast::Context::Implicit)?;
+        let left = self.coerce(
+            left,
+            PgType::new(lt.oid),
+            crate::types::cast::Context::Implicit,
+        )?;
+        let right = self.coerce(
+            right,
+            PgType::new(rt.oid),
+            crate::types::cast::Context::Implicit,
+        )?;
         if let (Some(l), Some(r)) = (coerce::constant(&left), coerce::constant(&right)) {
             if !l.is_null() && !r.is_null() && rank(ty).is_some() {
                 // A failing constant may stand where it is never computed.
@@ -403,7 +521,12 @@ impl Binder<'_> {
             right: (right.ty, right.data.clone()),
             result: PgType::new(ty.oid),
         });
-        Ok(self.call(function, vec![left.expr, right.expr], PgType::new(ty.oid), data))
+        Ok(self.call(
+            function,
+            vec![left.expr, right.expr],
+            PgType::new(ty.oid),
+            data,
+        ))
     }
 
     pub(super) fn unary(&mut self, op: &UnaryOperator, operand: &ast::Expr) -> Result<Typed> {
@@ -443,7 +566,12 @@ impl Binder<'_> {
 
     fn negate(&mut self, operand: &ast::Expr) -> Result<Typed> {
         // The sign binds tighter than the power.
-        if let ast::Expr::BinaryOp { left, op: op @ (BinaryOperator::PGExp | BinaryOperator::BitwiseXor), right } = operand {
+        if let ast::Expr::BinaryOp {
+            left,
+            op: op @ (BinaryOperator::PGExp | BinaryOperator::BitwiseXor),
+            right,
+        } = operand
+        {
             let base = self.negate(left)?;
             let exponent = self.expr(right)?;
             return self.operate(op, base, exponent);
@@ -477,7 +605,9 @@ impl Binder<'_> {
 /// Operand types of an arithmetic operator with open ones filled in.
 fn open_operands(op: BinaryOp, left: PgType, right: PgType) -> (PgType, PgType) {
     let fill = |known: PgType| match (op, known.oid) {
-        (BinaryOp::Add | BinaryOp::Sub, oid::TIMESTAMP | oid::TIMESTAMPTZ) if matches!(op, BinaryOp::Add) => {
+        (BinaryOp::Add | BinaryOp::Sub, oid::TIMESTAMP | oid::TIMESTAMPTZ)
+            if matches!(op, BinaryOp::Add) =>
+        {
             PgType::INTERVAL
         }
         (BinaryOp::Add, oid::DATE) => PgType::INT4,
@@ -495,9 +625,8 @@ fn open_operands(op: BinaryOp, left: PgType, right: PgType) -> (PgType, PgType) 
 fn span_function(op: BinaryOp, left: PgType, right: PgType) -> Option<&'static str> {
     let number = |ty: PgType| rank(ty).is_some();
     Some(match (op, left.oid, right.oid) {
-        (BinaryOp::Add, oid::TIMESTAMPTZ, oid::INTERVAL) | (BinaryOp::Add, oid::INTERVAL, oid::TIMESTAMPTZ) => {
-            "timestamptz_add_op"
-        }
+        (BinaryOp::Add, oid::TIMESTAMPTZ, oid::INTERVAL)
+        | (BinaryOp::Add, oid::INTERVAL, oid::TIMESTAMPTZ) => "timestamptz_add_op",
         (BinaryOp::Sub, oid::TIMESTAMPTZ, oid::INTERVAL) => "timestamptz_sub_op",
         (BinaryOp::Mul, oid::INTERVAL, _) if number(right) => "interval_mul_op",
         (BinaryOp::Mul, _, oid::INTERVAL) if number(left) => "interval_mul_op",

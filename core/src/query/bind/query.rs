@@ -49,13 +49,20 @@ impl<'q> Tail<'q> {
         }
         match &query.limit_clause {
             None => {}
-            Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
+            Some(LimitClause::LimitOffset {
+                limit,
+                offset,
+                limit_by,
+            }) if limit_by.is_empty() => {
                 tail.limit = limit.as_ref();
                 tail.offset = offset.as_ref().map(|offset| &offset.value);
             }
             Some(LimitClause::OffsetCommaLimit { .. }) => {
-                return Err(Error::new(SqlState::SYNTAX_ERROR, "LIMIT #,# syntax is not supported")
-                    .hint("Use separate LIMIT and OFFSET clauses."));
+                return Err(Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    "LIMIT #,# syntax is not supported",
+                )
+                .hint("Use separate LIMIT and OFFSET clauses."));
             }
             Some(_) => return syntax("syntax error at or near \"BY\""),
         }
@@ -68,7 +75,10 @@ impl<'q> Tail<'q> {
             }
             tail.limit = fetch.quantity.as_ref();
             if fetch.quantity.is_none() {
-                return Ok(Tail { limit: Some(one()), ..tail });
+                return Ok(Tail {
+                    limit: Some(one()),
+                    ..tail
+                });
             }
         }
         Ok(tail)
@@ -108,12 +118,18 @@ impl Binder<'_> {
         match body {
             SetExpr::Select(select) => self.select(select, tail, place),
             SetExpr::Query(query) => {
-                let bound = self.deeper(|binder| binder.query(query, if tail.is_empty() { place } else { Place::Inner }))?;
+                let bound = self.deeper(|binder| {
+                    binder.query(query, if tail.is_empty() { place } else { Place::Inner })
+                })?;
                 self.tail(bound, tail)
             }
             SetExpr::SetOperation { .. } => {
                 let bound = self.deeper(|binder| binder.set_operation(body))?;
-                let bound = if place == Place::Arm { bound } else { self.settle_all(bound)? };
+                let bound = if place == Place::Arm {
+                    bound
+                } else {
+                    self.settle_all(bound)?
+                };
                 self.tail(bound, tail)
             }
             SetExpr::Values(values) => {
@@ -122,16 +138,21 @@ impl Binder<'_> {
             }
             SetExpr::Table(table) => {
                 let mut name = Vec::new();
-                for part in [&table.schema_name, &table.table_name].into_iter().flatten() {
+                for part in [&table.schema_name, &table.table_name]
+                    .into_iter()
+                    .flatten()
+                {
                     name.push(ast::Ident::new(part.clone()));
                 }
                 let bound = self.whole_table(&ast::ObjectName::from(name))?;
                 self.tail(bound, tail)
             }
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => unsupported(
-                "a data-modifying statement inside a query",
-                "Run it as a statement of its own.",
-            ),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                unsupported(
+                    "a data-modifying statement inside a query",
+                    "Run it as a statement of its own.",
+                )
+            }
         }
     }
 
@@ -147,7 +168,9 @@ impl Binder<'_> {
             key: Vec::new(),
         }]));
         for item in tail.order {
-            keys.push(self.within(Clause::OrderBy, |binder| binder.output_key(item, &bound.columns)));
+            keys.push(self.within(Clause::OrderBy, |binder| {
+                binder.output_key(item, &bound.columns)
+            }));
         }
         self.frames.pop();
         let keys = keys.into_iter().collect::<Result<Vec<_>>>()?;
@@ -156,7 +179,10 @@ impl Binder<'_> {
             plan = LogicalPlanBuilder::from(plan).sort(keys)?.build()?;
         }
         plan = self.limit(plan, tail)?;
-        Ok(Bound { plan, columns: bound.columns })
+        Ok(Bound {
+            plan,
+            columns: bound.columns,
+        })
     }
 
     fn output_key(&mut self, item: &ast::OrderByExpr, columns: &[OutColumn]) -> Result<Sort> {
@@ -180,15 +206,30 @@ impl Binder<'_> {
         if tail.limit.is_none() && tail.offset.is_none() {
             return Ok(plan);
         }
-        let fetch = self.row_count(tail.limit, "LIMIT", SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE)?;
-        let skip = self.row_count(tail.offset, "OFFSET", SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE)?;
+        let fetch = self.row_count(
+            tail.limit,
+            "LIMIT",
+            SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE,
+        )?;
+        let skip = self.row_count(
+            tail.offset,
+            "OFFSET",
+            SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE,
+        )?;
         if fetch.is_none() && skip.is_none() {
             return Ok(plan);
         }
-        Ok(LogicalPlanBuilder::from(plan).limit_by_expr(skip, fetch)?.build()?)
+        Ok(LogicalPlanBuilder::from(plan)
+            .limit_by_expr(skip, fetch)?
+            .build()?)
     }
 
-    fn row_count(&mut self, expr: Option<&ast::Expr>, what: &str, state: SqlState) -> Result<Option<Expr>> {
+    fn row_count(
+        &mut self,
+        expr: Option<&ast::Expr>,
+        what: &str,
+        state: SqlState,
+    ) -> Result<Option<Expr>> {
         let Some(expr) = expr else { return Ok(None) };
         if let ast::Expr::Identifier(name) = expr {
             if fold(name) == "all" {
@@ -216,7 +257,11 @@ impl Binder<'_> {
     }
 
     fn settle_all(&mut self, bound: Bound) -> Result<Bound> {
-        if bound.columns.iter().all(|column| column.ty.oid != PgType::UNKNOWN.oid) {
+        if bound
+            .columns
+            .iter()
+            .all(|column| column.ty.oid != PgType::UNKNOWN.oid)
+        {
             return Ok(bound);
         }
         let mut items = Vec::with_capacity(bound.columns.len());
@@ -228,7 +273,11 @@ impl Binder<'_> {
     }
 
     /// A projection whose columns have unique names in the plan.
-    pub(super) fn project(&mut self, plan: LogicalPlan, items: Vec<(String, Typed)>) -> Result<Bound> {
+    pub(super) fn project(
+        &mut self,
+        plan: LogicalPlan,
+        items: Vec<(String, Typed)>,
+    ) -> Result<Bound> {
         let mut exprs = Vec::with_capacity(items.len());
         let mut columns: Vec<OutColumn> = Vec::with_capacity(items.len());
         let mut used = std::collections::HashSet::new();
@@ -256,7 +305,13 @@ impl Binder<'_> {
     }
 
     fn set_operation(&mut self, body: &SetExpr) -> Result<Bound> {
-        let SetExpr::SetOperation { left, op, set_quantifier, right } = body else {
+        let SetExpr::SetOperation {
+            left,
+            op,
+            set_quantifier,
+            right,
+        } = body
+        else {
             return self.body(body, Tail::default(), Place::Arm);
         };
         let all = match set_quantifier {
@@ -273,12 +328,15 @@ impl Binder<'_> {
         let left = self.deeper(|binder| binder.arm(left))?;
         let right = self.deeper(|binder| binder.arm(right))?;
         if left.columns.len() != right.columns.len() {
-            return syntax(format!("each {name} query must have the same number of columns"));
+            return syntax(format!(
+                "each {name} query must have the same number of columns"
+            ));
         }
         let mut lefts = Vec::with_capacity(left.columns.len());
         let mut rights = Vec::with_capacity(left.columns.len());
         for (l, r) in left.columns.iter().zip(&right.columns) {
-            let (mut pair, _, _) = self.unify(vec![open(l, &left.plan), open(r, &right.plan)], name)?;
+            let (mut pair, _, _) =
+                self.unify(vec![open(l, &left.plan), open(r, &right.plan)], name)?;
             let (Some(second), Some(first)) = (pair.pop(), pair.pop()) else {
                 return Err(Error::internal("a set operation lost a column"));
             };
@@ -289,10 +347,18 @@ impl Binder<'_> {
         let right = self.project(right.plan, rights)?;
         let columns = left.columns.clone();
         let plan = match (op, all) {
-            (SetOperator::Union, true) => LogicalPlanBuilder::from(left.plan).union(right.plan)?.build()?,
-            (SetOperator::Union, false) => LogicalPlanBuilder::from(left.plan).union_distinct(right.plan)?.build()?,
-            (SetOperator::Intersect, false) => LogicalPlanBuilder::intersect(left.plan, right.plan, false)?,
-            (SetOperator::Except, false) => LogicalPlanBuilder::except(left.plan, right.plan, false)?,
+            (SetOperator::Union, true) => LogicalPlanBuilder::from(left.plan)
+                .union(right.plan)?
+                .build()?,
+            (SetOperator::Union, false) => LogicalPlanBuilder::from(left.plan)
+                .union_distinct(right.plan)?
+                .build()?,
+            (SetOperator::Intersect, false) => {
+                LogicalPlanBuilder::intersect(left.plan, right.plan, false)?
+            }
+            (SetOperator::Except, false) => {
+                LogicalPlanBuilder::except(left.plan, right.plan, false)?
+            }
             (other, true) => {
                 // As many rows as the multiset has: number equal rows, and operate on the pairs.
                 let left = numbered(left)?;
@@ -330,7 +396,11 @@ impl Binder<'_> {
         for column in columns {
             let open = column.iter().all(Typed::is_unknown);
             let (column, ty, data) = self.unify(column, "VALUES")?;
-            let ty = if open && place == Place::Arm { PgType::UNKNOWN } else { ty };
+            let ty = if open && place == Place::Arm {
+                PgType::UNKNOWN
+            } else {
+                ty
+            };
             cast.push((column, ty, data));
         }
         let rows: Vec<Vec<Expr>> = (0..values.rows.len())
@@ -366,7 +436,11 @@ impl Binder<'_> {
             return syntax("syntax error at or near \"FROM\"");
         }
         let name = fold(&cte.alias.name);
-        if self.ctes.iter().any(|known| known.name == name && known.level == self.frames.len()) {
+        if self
+            .ctes
+            .iter()
+            .any(|known| known.name == name && known.level == self.frames.len())
+        {
             return Err(Error::new(
                 SqlState::DUPLICATE_ALIAS,
                 format!("WITH query name \"{name}\" specified more than once"),
@@ -381,7 +455,7 @@ impl Binder<'_> {
             self.rename(bound?, &cte.alias)?
         };
         let level = self.frames.len();
-        self.ctes.push(Cte { name, bound, work_table: None, level });
+        self.ctes.push(Cte { name, bound, level });
         Ok(())
     }
 
@@ -406,8 +480,20 @@ impl Binder<'_> {
 
     fn recursive_query(&mut self, cte: &ast::Cte, name: &str) -> Result<Bound> {
         let query = &cte.query;
-        let (SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right }, None, true) =
-            (query.body.as_ref(), &query.with, Tail::of(query)?.is_empty())
+        let (
+            SetExpr::SetOperation {
+                left,
+                op: SetOperator::Union,
+                set_quantifier,
+                right,
+            },
+            None,
+            true,
+        ) = (
+            query.body.as_ref(),
+            &query.with,
+            Tail::of(query)?.is_empty(),
+        )
         else {
             return Err(Error::new(
                 SqlState::INVALID_RECURSION,
@@ -430,17 +516,26 @@ impl Binder<'_> {
         let fields: Vec<arrow::datatypes::Field> = first
             .columns
             .iter()
-            .map(|column| arrow::datatypes::Field::new(column.column.name(), column.data.clone(), true))
+            .map(|column| {
+                arrow::datatypes::Field::new(column.column.name(), column.data.clone(), true)
+            })
             .collect();
         let schema = Arc::new(arrow::datatypes::Schema::new(fields));
         let table = CteWorkTable::new(&work_table, schema);
-        let scan = LogicalPlanBuilder::scan(work_table.as_str(), provider_as_source(Arc::new(table)), None)?.build()?;
+        let scan = LogicalPlanBuilder::scan(
+            work_table.as_str(),
+            provider_as_source(Arc::new(table)),
+            None,
+        )?
+        .build()?;
         let columns = requalify(&scan, &first.columns);
         let level = self.frames.len();
         self.ctes.push(Cte {
             name: name.to_owned(),
-            bound: Bound { plan: scan, columns },
-            work_table: Some(work_table.clone()),
+            bound: Bound {
+                plan: scan,
+                columns,
+            },
             level,
         });
         let second = self.deeper(|binder| binder.body(right, Tail::default(), Place::Arm));
@@ -465,7 +560,10 @@ impl Binder<'_> {
                 .hint("Cast the output of the non-recursive term to the correct type."));
             }
             let typed = self.implicit(r.typed(), l.ty)?;
-            items.push((l.column.name().to_owned(), coerce::with_data(typed, l.ty, &l.data)));
+            items.push((
+                l.column.name().to_owned(),
+                coerce::with_data(typed, l.ty, &l.data),
+            ));
         }
         let second = self.project(second.plan, items)?;
         let plan = LogicalPlanBuilder::from(first.plan)
@@ -482,7 +580,11 @@ pub(super) fn requalify(plan: &LogicalPlan, columns: &[OutColumn]) -> Vec<OutCol
         .columns()
         .into_iter()
         .zip(columns)
-        .map(|(place, column)| OutColumn { column: place, merged: None, ..column.clone() })
+        .map(|(place, column)| OutColumn {
+            column: place,
+            merged: None,
+            ..column.clone()
+        })
         .collect()
 }
 
@@ -502,7 +604,10 @@ fn open(column: &OutColumn, plan: &LogicalPlan) -> Typed {
                     if alias.name == column.column.name() {
                         let expr = alias.expr.as_ref();
                         if matches!(expr, Expr::Literal(..) | Expr::Placeholder(_)) {
-                            return Typed { expr: expr.clone(), ..column.typed() };
+                            return Typed {
+                                expr: expr.clone(),
+                                ..column.typed()
+                            };
                         }
                     }
                 }
@@ -514,12 +619,18 @@ fn open(column: &OutColumn, plan: &LogicalPlan) -> Typed {
 
 /// A plan with the number of each row among the rows equal to it.
 fn numbered(bound: Bound) -> Result<LogicalPlan> {
-    let partition: Vec<Expr> = bound.columns.iter().map(|column| column.typed().expr).collect();
+    let partition: Vec<Expr> = bound
+        .columns
+        .iter()
+        .map(|column| column.typed().expr)
+        .collect();
     let number = Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())))
         .partition_by(partition)
         .build()?
         .alias("__number");
-    Ok(LogicalPlanBuilder::from(bound.plan).window(vec![number])?.build()?)
+    Ok(LogicalPlanBuilder::from(bound.plan)
+        .window(vec![number])?
+        .build()?)
 }
 
 /// Rows of constants. Sub-queries and references to other FROM items need a projection each.
@@ -581,9 +692,10 @@ pub(super) fn sort(expr: Expr, item: &ast::OrderByExpr) -> Sort {
 fn mentions(query: &ast::Query, name: &str) -> bool {
     use std::ops::ControlFlow;
     let found = ast::visit_relations(query, |relation| match relation.0.as_slice() {
-        [part] if part.as_ident().is_some_and(|ident| fold(ident) == name) => ControlFlow::Break(()),
+        [part] if part.as_ident().is_some_and(|ident| fold(ident) == name) => {
+            ControlFlow::Break(())
+        }
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
 }
-

@@ -26,7 +26,10 @@ impl Binder<'_> {
             [_database, _schema, table, name] => self.qualified(table, name),
             _ => Err(Error::new(
                 SqlState::SYNTAX_ERROR,
-                format!("improper qualified name (too many dotted names): {}", names.join(".")),
+                format!(
+                    "improper qualified name (too many dotted names): {}",
+                    names.join(".")
+                ),
             )),
         }
     }

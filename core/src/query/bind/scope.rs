@@ -87,8 +87,6 @@ impl Frame {
 pub(super) struct Cte {
     pub name: String,
     pub bound: Bound,
-    /// Set for the self-reference of a recursive query: the work table's name.
-    pub work_table: Option<String>,
     /// How many frames were open where it was defined.
     pub level: usize,
 }

@@ -7,9 +7,13 @@ use datafusion::common::{Column, UnnestOptions};
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{Sort, WindowFunction};
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, GroupingSet, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{
+    Expr, ExprFunctionExt, GroupingSet, LogicalPlan, LogicalPlanBuilder,
+};
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::{self, Distinct, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind};
+use datafusion::sql::sqlparser::ast::{
+    self, Distinct, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind,
+};
 
 use super::query::{Place, Tail, ordinal, sort};
 use super::resolve::missing_from;
@@ -47,7 +51,12 @@ struct Grouping {
 }
 
 impl Binder<'_> {
-    pub(super) fn select(&mut self, select: &ast::Select, tail: Tail<'_>, place: Place) -> Result<Bound> {
+    pub(super) fn select(
+        &mut self,
+        select: &ast::Select,
+        tail: Tail<'_>,
+        place: Place,
+    ) -> Result<Bound> {
         check::select(select)?;
         let from = self.from(&select.from)?;
         let mut frame = super::scope::Frame {
@@ -79,10 +88,11 @@ impl Binder<'_> {
         place: Place,
     ) -> Result<Bound> {
         if let Some(selection) = &select.selection {
-            let condition = self.within(Clause::Where, |binder| {
+            let mut condition = self.within(Clause::Where, |binder| {
                 let typed = binder.expr(selection)?;
                 binder.condition(typed, "WHERE")
             })?;
+            plan = self.correlate(plan, &mut [&mut condition])?;
             plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
         }
         let mut outputs = self.outputs(&select.projection, place)?;
@@ -102,7 +112,12 @@ impl Binder<'_> {
             Some(Distinct::On(exprs)) => {
                 let mut on = Vec::with_capacity(exprs.len());
                 for expr in exprs {
-                    on.push(self.within(Clause::DistinctOn, |binder| binder.output_or_expr(expr, &outputs, "SELECT DISTINCT ON"))?.expr);
+                    on.push(
+                        self.within(Clause::DistinctOn, |binder| {
+                            binder.output_or_expr(expr, &outputs, "SELECT DISTINCT ON")
+                        })?
+                        .expr,
+                    );
                 }
                 on
             }
@@ -135,6 +150,7 @@ impl Binder<'_> {
             Key::Output(_) => None,
         }));
         after.extend(distinct_on.iter_mut());
+        plan = self.correlate(plan, &mut after)?;
         plan = windows(plan, &mut after)?;
         plan = unnest(plan, &mut after)?;
         drop(after);
@@ -159,29 +175,50 @@ impl Binder<'_> {
                     let output = self.output(expr, fold(alias), place)?;
                     outputs.push(output);
                 }
-                SelectItem::ExprWithAliases { .. } => return syntax("syntax error at or near \"(\""),
+                SelectItem::ExprWithAliases { .. } => {
+                    return syntax("syntax error at or near \"(\"");
+                }
                 SelectItem::Wildcard(options) => {
                     check::wildcard(options)?;
                     let frame = self.frames.last();
                     if frame.is_none_or(|frame| frame.items.is_empty()) {
                         return syntax("SELECT * with no tables specified is not valid");
                     }
-                    let columns: Vec<OutColumn> = frame.map(|frame| frame.visible.clone()).unwrap_or_default();
-                    outputs.extend(columns.iter().filter(|column| !column.hidden).map(from_column));
+                    let columns: Vec<OutColumn> =
+                        frame.map(|frame| frame.visible.clone()).unwrap_or_default();
+                    outputs.extend(
+                        columns
+                            .iter()
+                            .filter(|column| !column.hidden)
+                            .map(from_column),
+                    );
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
                     check::wildcard(options)?;
                     let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
-                        return super::unsupported("the expansion of a composite value", "Select its fields.");
+                        return super::unsupported(
+                            "the expansion of a composite value",
+                            "Select its fields.",
+                        );
                     };
-                    let table = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+                    let table = name
+                        .0
+                        .last()
+                        .and_then(|part| part.as_ident())
+                        .map(fold)
+                        .unwrap_or_default();
                     let columns: Option<Vec<OutColumn>> = self
                         .frames
                         .last()
                         .and_then(|frame| frame.items.iter().find(|item| item.name == table))
                         .map(|item| item.columns.clone());
                     let columns = columns.ok_or_else(|| missing_from(&table))?;
-                    outputs.extend(columns.iter().filter(|column| !column.hidden).map(from_column));
+                    outputs.extend(
+                        columns
+                            .iter()
+                            .filter(|column| !column.hidden)
+                            .map(from_column),
+                    );
                 }
             }
         }
@@ -206,8 +243,17 @@ impl Binder<'_> {
             None => (0, 0),
         };
         let typed = self.within(Clause::Select, |binder| binder.expr(expr))?;
-        let typed = if place == Place::Arm { typed } else { self.settle(typed)? };
-        Ok(Output { name, typed, table, attribute })
+        let typed = if place == Place::Arm {
+            typed
+        } else {
+            self.settle(typed)?
+        };
+        Ok(Output {
+            name,
+            typed,
+            table,
+            attribute,
+        })
     }
 
     fn grouping(&mut self, group_by: &GroupByExpr, outputs: &[Output]) -> Result<Grouping> {
@@ -216,7 +262,10 @@ impl Binder<'_> {
             GroupByExpr::Expressions(..) => return syntax("syntax error at or near \"WITH\""),
             GroupByExpr::All(_) => return syntax("syntax error at or near \"ALL\""),
         };
-        let mut grouping = Grouping { present: !exprs.is_empty(), ..Grouping::default() };
+        let mut grouping = Grouping {
+            present: !exprs.is_empty(),
+            ..Grouping::default()
+        };
         // The cross product of the sets of each element.
         let mut sets: Vec<Vec<Expr>> = vec![Vec::new()];
         let mut plain = true;
@@ -297,21 +346,32 @@ impl Binder<'_> {
         Ok(grouping)
     }
 
-    fn group_parts(&mut self, parts: &[Vec<ast::Expr>], outputs: &[Output]) -> Result<Vec<Vec<Expr>>> {
+    fn group_parts(
+        &mut self,
+        parts: &[Vec<ast::Expr>],
+        outputs: &[Output],
+    ) -> Result<Vec<Vec<Expr>>> {
         parts
             .iter()
-            .map(|part| part.iter().map(|expr| self.group_expr(expr, outputs)).collect())
+            .map(|part| {
+                part.iter()
+                    .map(|expr| self.group_expr(expr, outputs))
+                    .collect()
+            })
             .collect()
     }
 
     fn group_expr(&mut self, expr: &ast::Expr, outputs: &[Output]) -> Result<Expr> {
         if let Some(at) = ordinal(expr) {
-            let output = usize::try_from(at - 1).ok().and_then(|at| outputs.get(at)).ok_or_else(|| {
-                Error::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    format!("GROUP BY position {at} is not in select list"),
-                )
-            })?;
+            let output = usize::try_from(at - 1)
+                .ok()
+                .and_then(|at| outputs.get(at))
+                .ok_or_else(|| {
+                    Error::new(
+                        SqlState::INVALID_COLUMN_REFERENCE,
+                        format!("GROUP BY position {at} is not in select list"),
+                    )
+                })?;
             return self.no_aggregate(output.typed.expr.clone());
         }
         if let ast::Expr::Identifier(name) = expr {
@@ -352,17 +412,23 @@ impl Binder<'_> {
         check::order_by(item)?;
         let placeholder = sort(Expr::Literal(ScalarValue::Null, None), item);
         if let Some(at) = ordinal(&item.expr) {
-            let at = usize::try_from(at - 1).ok().filter(|at| *at < outputs.len()).ok_or_else(|| {
-                Error::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    format!("ORDER BY position {at} is not in select list"),
-                )
-            })?;
+            let at = usize::try_from(at - 1)
+                .ok()
+                .filter(|at| *at < outputs.len())
+                .ok_or_else(|| {
+                    Error::new(
+                        SqlState::INVALID_COLUMN_REFERENCE,
+                        format!("ORDER BY position {at} is not in select list"),
+                    )
+                })?;
             return Ok((Key::Output(at), placeholder));
         }
         if let ast::Expr::Identifier(name) = &item.expr {
             let name = fold(name);
-            let mut named = outputs.iter().enumerate().filter(|(_, output)| output.name == name);
+            let mut named = outputs
+                .iter()
+                .enumerate()
+                .filter(|(_, output)| output.name == name);
             if let Some((at, output)) = named.next() {
                 if named.any(|(_, other)| other.typed.expr != output.typed.expr) {
                     return Err(Error::new(
@@ -381,18 +447,31 @@ impl Binder<'_> {
                 "could not identify an ordering operator for type json",
             ));
         }
-        let known = outputs.iter().position(|output| output.typed.expr == typed.expr);
-        Ok((known.map_or(Key::Other(typed.expr), Key::Output), placeholder))
+        let known = outputs
+            .iter()
+            .position(|output| output.typed.expr == typed.expr);
+        Ok((
+            known.map_or(Key::Other(typed.expr), Key::Output),
+            placeholder,
+        ))
     }
 
-    fn output_or_expr(&mut self, expr: &ast::Expr, outputs: &[Output], clause: &str) -> Result<Typed> {
+    fn output_or_expr(
+        &mut self,
+        expr: &ast::Expr,
+        outputs: &[Output],
+        clause: &str,
+    ) -> Result<Typed> {
         if let Some(at) = ordinal(expr) {
-            let output = usize::try_from(at - 1).ok().and_then(|at| outputs.get(at)).ok_or_else(|| {
-                Error::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    format!("{clause} position {at} is not in select list"),
-                )
-            })?;
+            let output = usize::try_from(at - 1)
+                .ok()
+                .and_then(|at| outputs.get(at))
+                .ok_or_else(|| {
+                    Error::new(
+                        SqlState::INVALID_COLUMN_REFERENCE,
+                        format!("{clause} position {at} is not in select list"),
+                    )
+                })?;
             return Ok(output.typed.clone());
         }
         if let ast::Expr::Identifier(name) = expr {
@@ -410,7 +489,9 @@ impl Binder<'_> {
         if grouping.sets.is_some() {
             return;
         }
-        let Some(frame) = self.frames.last() else { return };
+        let Some(frame) = self.frames.last() else {
+            return;
+        };
         for item in &frame.items {
             if item.key.is_empty() {
                 continue;
@@ -419,7 +500,11 @@ impl Binder<'_> {
                 item.columns
                     .iter()
                     .find(|column| !column.hidden && column.name == *name)
-                    .is_some_and(|column| grouping.exprs.contains(&Expr::Column(column.column.clone())))
+                    .is_some_and(|column| {
+                        grouping
+                            .exprs
+                            .contains(&Expr::Column(column.column.clone()))
+                    })
             };
             if !item.key.iter().all(grouped) {
                 continue;
@@ -444,7 +529,9 @@ impl Binder<'_> {
             .iter()
             .enumerate()
             .map(|(at, expr)| match expr {
-                Expr::AggregateFunction(call) if call.func.name() == "grouping" => expr.schema_name().to_string(),
+                Expr::AggregateFunction(call) if call.func.name() == "grouping" => {
+                    expr.schema_name().to_string()
+                }
                 _ => format!("__aggregate_{at}"),
             })
             .collect();
@@ -460,8 +547,17 @@ impl Binder<'_> {
         let mut computed: Vec<(Expr, Column)> = Vec::new();
         let mut groups = Vec::with_capacity(grouping.exprs.len());
         let mut plan = plan;
-        if grouping.exprs.iter().any(|expr| !matches!(expr, Expr::Column(_))) {
-            let mut exprs: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        if grouping
+            .exprs
+            .iter()
+            .any(|expr| !matches!(expr, Expr::Column(_)))
+        {
+            let mut exprs: Vec<Expr> = plan
+                .schema()
+                .columns()
+                .into_iter()
+                .map(Expr::Column)
+                .collect();
             for (at, expr) in grouping.exprs.iter().enumerate() {
                 if !matches!(expr, Expr::Column(_)) {
                     let name = format!("__group_{}_{at}", self.next_number());
@@ -482,7 +578,10 @@ impl Binder<'_> {
             .into_iter()
             .map(|call| match &call {
                 Expr::AggregateFunction(_) => rewrite(call, &mut |expr| {
-                    computed.iter().find(|(known, _)| known == expr).map(|(_, column)| Expr::Column(column.clone()))
+                    computed
+                        .iter()
+                        .find(|(known, _)| known == expr)
+                        .map(|(_, column)| Expr::Column(column.clone()))
                 }),
                 _ => Ok(call),
             })
@@ -497,12 +596,17 @@ impl Binder<'_> {
             .collect();
         let group_exprs = match &grouping.sets {
             Some(sets) => {
-                let sets = sets.iter().map(|set| set.iter().map(replace).collect()).collect();
+                let sets = sets
+                    .iter()
+                    .map(|set| set.iter().map(replace).collect())
+                    .collect();
                 vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets))]
             }
             None => groups.clone(),
         };
-        let aggregated = LogicalPlanBuilder::from(plan).aggregate(group_exprs, calls)?.build()?;
+        let aggregated = LogicalPlanBuilder::from(plan)
+            .aggregate(group_exprs, calls)?
+            .build()?;
         let allowed: HashSet<Column> = groups
             .iter()
             .filter_map(|expr| match expr {
@@ -515,7 +619,9 @@ impl Binder<'_> {
             let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
             **expr = rewrite(taken, &mut |node| {
                 if let Some(at) = aggregates.iter().position(|known| known == node) {
-                    return names.get(at).map(|name| Expr::Column(Column::new_unqualified(name)));
+                    return names
+                        .get(at)
+                        .map(|name| Expr::Column(Column::new_unqualified(name)));
                 }
                 let at = grouping.exprs.iter().position(|known| known == node)?;
                 groups.get(at).cloned()
@@ -525,7 +631,7 @@ impl Binder<'_> {
         Ok(aggregated)
     }
 
-    fn next_number(&mut self) -> usize {
+    pub(super) fn next_number(&mut self) -> usize {
         self.next += 1;
         self.next
     }
@@ -546,7 +652,9 @@ impl Binder<'_> {
             let shown = shown.unwrap_or_else(|| column.name().to_owned());
             return Err(Error::new(
                 SqlState::GROUPING_ERROR,
-                format!("column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+                format!(
+                    "column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"
+                ),
             ));
         }
         Ok(())
@@ -574,17 +682,25 @@ impl Binder<'_> {
                     "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
                 ));
             }
-            order.push(Sort { expr, ..options.clone() });
+            order.push(Sort {
+                expr,
+                ..options.clone()
+            });
         }
         let name = format!("__first_{}", self.next_number());
-        let mut number = Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())))
-            .partition_by(on.to_vec());
+        let mut number =
+            Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())))
+                .partition_by(on.to_vec());
         if !order.is_empty() {
             number = number.order_by(order);
         }
         let number = number.build()?.alias(&name);
-        let first = Expr::Column(Column::new_unqualified(name)).eq(Expr::Literal(ScalarValue::UInt64(Some(1)), None));
-        Ok(LogicalPlanBuilder::from(plan).window(vec![number])?.filter(first)?.build()?)
+        let first = Expr::Column(Column::new_unqualified(name))
+            .eq(Expr::Literal(ScalarValue::UInt64(Some(1)), None));
+        Ok(LogicalPlanBuilder::from(plan)
+            .window(vec![number])?
+            .filter(first)?
+            .build()?)
     }
 
     fn finish_select(
@@ -596,7 +712,10 @@ impl Binder<'_> {
         distinct: bool,
         place: Place,
     ) -> Result<Bound> {
-        let sources: Vec<(u32, i16)> = outputs.iter().map(|output| (output.table, output.attribute)).collect();
+        let sources: Vec<(u32, i16)> = outputs
+            .iter()
+            .map(|output| (output.table, output.attribute))
+            .collect();
         let count = outputs.len();
         let mut items: Vec<(String, Typed)> = Vec::with_capacity(count);
         let mut shown: Vec<bool> = Vec::with_capacity(count);
@@ -604,15 +723,25 @@ impl Binder<'_> {
         let mut extra: Vec<(String, Typed)> = Vec::new();
         let display = place == Place::Top && !distinct;
         for output in &outputs {
-            let displayed = if display { functions::display(&output.typed) } else { None };
+            let displayed = if display {
+                functions::display(&output.typed)
+            } else {
+                None
+            };
             shown.push(displayed.is_some());
-            items.push((output.name.clone(), displayed.unwrap_or_else(|| output.typed.clone())));
+            items.push((
+                output.name.clone(),
+                displayed.unwrap_or_else(|| output.typed.clone()),
+            ));
         }
         for (key, options) in keys {
             let at = match key {
                 Key::Output(at) if shown.get(at) == Some(&true) => {
                     let typed = outputs.get(at).map(|output| output.typed.clone());
-                    extra.push(("sort".to_owned(), typed.ok_or_else(|| Error::internal("a lost column"))?));
+                    extra.push((
+                        "sort".to_owned(),
+                        typed.ok_or_else(|| Error::internal("a lost column"))?,
+                    ));
                     count + extra.len() - 1
                 }
                 Key::Output(at) => at,
@@ -643,8 +772,14 @@ impl Binder<'_> {
         if !sorted.is_empty() {
             let mut keys = Vec::with_capacity(sorted.len());
             for (at, options) in sorted {
-                let column = bound.columns.get(at).ok_or_else(|| Error::internal("a lost sort key"))?;
-                keys.push(Sort { expr: Expr::Column(column.column.clone()), ..options });
+                let column = bound
+                    .columns
+                    .get(at)
+                    .ok_or_else(|| Error::internal("a lost sort key"))?;
+                keys.push(Sort {
+                    expr: Expr::Column(column.column.clone()),
+                    ..options
+                });
             }
             bound.plan = LogicalPlanBuilder::from(bound.plan).sort(keys)?.build()?;
         }
@@ -656,7 +791,9 @@ impl Binder<'_> {
                 .iter()
                 .map(|column| Expr::Column(column.column.clone()))
                 .collect();
-            bound.plan = LogicalPlanBuilder::from(bound.plan).project(exprs)?.build()?;
+            bound.plan = LogicalPlanBuilder::from(bound.plan)
+                .project(exprs)?
+                .build()?;
         }
         for (column, (table, attribute)) in bound.columns.iter_mut().zip(sources) {
             column.table = table;
@@ -683,7 +820,7 @@ fn from_column(column: &OutColumn) -> Output {
 }
 
 /// Replaces the outermost nodes for which `replace` has something.
-fn rewrite(expr: Expr, replace: &mut dyn FnMut(&Expr) -> Option<Expr>) -> Result<Expr> {
+pub(super) fn rewrite(expr: Expr, replace: &mut dyn FnMut(&Expr) -> Option<Expr>) -> Result<Expr> {
     let rewritten = expr.transform_down(|node| {
         Ok(match replace(&node) {
             Some(new) => Transformed::new(new, true, TreeNodeRecursion::Jump),
@@ -727,7 +864,12 @@ fn unnest(plan: LogicalPlan, after: &mut [&mut Expr]) -> Result<LogicalPlan> {
         return Ok(plan);
     }
     let name = |at: usize| format!("__set_{at}");
-    let mut exprs: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    let mut exprs: Vec<Expr> = plan
+        .schema()
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .collect();
     let mut columns = Vec::with_capacity(sets.len());
     for (at, set) in sets.iter().enumerate() {
         let Expr::Unnest(unnest) = set else { continue };
@@ -737,7 +879,9 @@ fn unnest(plan: LogicalPlan, after: &mut [&mut Expr]) -> Result<LogicalPlan> {
     for expr in after.iter_mut() {
         let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
         **expr = rewrite(taken, &mut |node| {
-            sets.iter().position(|set| set == node).map(|at| Expr::Column(Column::new_unqualified(name(at))))
+            sets.iter()
+                .position(|set| set == node)
+                .map(|at| Expr::Column(Column::new_unqualified(name(at))))
         })?;
     }
     let options = UnnestOptions::new().with_preserve_nulls(false);

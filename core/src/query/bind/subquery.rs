@@ -7,7 +7,9 @@ use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::logical_expr::expr::{
     AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier,
 };
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+};
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator};
 
 use super::coerce::{self, arrow_type};
@@ -59,12 +61,20 @@ impl Binder<'_> {
             if let Expr::OuterReferenceColumn(..) = &node {
                 references.push(node.clone());
             }
-            let Expr::Column(column) = &node else { return Ok(Transformed::no(node)) };
+            let Expr::Column(column) = &node else {
+                return Ok(Transformed::no(node));
+            };
             let known = self.frames.last().and_then(|frame| {
-                let columns = frame.items.iter().flat_map(|item| &item.columns).chain(&frame.visible);
+                let columns = frame
+                    .items
+                    .iter()
+                    .flat_map(|item| &item.columns)
+                    .chain(&frame.visible);
                 columns.into_iter().find(|known| known.column == *column)
             });
-            let Some(known) = known else { return Ok(Transformed::no(node)) };
+            let Some(known) = known else {
+                return Ok(Transformed::no(node));
+            };
             let field = arrow::datatypes::Field::new(column.name(), known.data.clone(), true);
             let reference = Expr::OuterReferenceColumn(Arc::new(field), column.clone());
             if !references.contains(&reference) {
@@ -106,11 +116,18 @@ impl Binder<'_> {
     pub(super) fn exists(&mut self, query: &ast::Query, negated: bool) -> Result<Typed> {
         let (bound, outer) = self.inner_query(query)?;
         if self.filters() {
-            return Ok(boolean(Expr::Exists(Exists::new(subquery(bound.plan, outer), negated))));
+            return Ok(boolean(Expr::Exists(Exists::new(
+                subquery(bound.plan, outer),
+                negated,
+            ))));
         }
         let count = count_rows(bound.plan, outer)?;
         let none = count.eq(int8(0));
-        Ok(boolean(if negated { none } else { Expr::Not(Box::new(none)) }))
+        Ok(boolean(if negated {
+            none
+        } else {
+            Expr::Not(Box::new(none))
+        }))
     }
 
     /// Whether the expression is a condition on rows: sub-queries there become joins.
@@ -119,31 +136,53 @@ impl Binder<'_> {
     }
 
     /// `x IN (SELECT …)` as a value: the matches counted, NULL where SQL says so.
-    fn membership(&mut self, value: Typed, plan: LogicalPlan, column: &OutColumn, outer: Vec<Expr>, negated: bool) -> Result<Typed> {
+    fn membership(
+        &mut self,
+        value: Typed,
+        plan: LogicalPlan,
+        column: &OutColumn,
+        outer: Vec<Expr>,
+        negated: bool,
+    ) -> Result<Typed> {
         let (value, plan) = self.match_column(Operator::Eq, value, plan, column)?;
         let name = plan.schema().columns().into_iter().next();
-        let item = Expr::Column(name.ok_or_else(|| Error::internal("a subquery without a column"))?);
+        let item =
+            Expr::Column(name.ok_or_else(|| Error::internal("a subquery without a column"))?);
         let (outside, mut references) = self.outer_form(value.expr.clone())?;
         for reference in &outer {
             if !references.contains(reference) {
                 references.push(reference.clone());
             }
         }
-        let matches = LogicalPlanBuilder::from(plan.clone()).filter(item.clone().eq(outside))?.build()?;
-        let nulls = LogicalPlanBuilder::from(plan.clone()).filter(item.is_null())?.build()?;
+        let matches = LogicalPlanBuilder::from(plan.clone())
+            .filter(item.clone().eq(outside))?
+            .build()?;
+        let nulls = LogicalPlanBuilder::from(plan.clone())
+            .filter(item.is_null())?
+            .build()?;
         let matches = Expr::Not(Box::new(count_rows(matches, references)?.eq(int8(0))));
         let empty = count_rows(plan, outer.clone())?.eq(int8(0));
-        let unknown = value.expr.is_null().or(Expr::Not(Box::new(count_rows(nulls, outer)?.eq(int8(0)))));
-        let answer = |answer: Option<bool>| Box::new(Expr::Literal(datafusion::scalar::ScalarValue::Boolean(answer), None));
-        Ok(boolean(Expr::Case(datafusion::logical_expr::expr::Case::new(
-            None,
-            vec![
-                (Box::new(matches), answer(Some(!negated))),
-                (Box::new(empty), answer(Some(negated))),
-                (Box::new(unknown), answer(None)),
-            ],
-            Some(answer(Some(negated))),
-        ))))
+        let unknown = value
+            .expr
+            .is_null()
+            .or(Expr::Not(Box::new(count_rows(nulls, outer)?.eq(int8(0)))));
+        let answer = |answer: Option<bool>| {
+            Box::new(Expr::Literal(
+                datafusion::scalar::ScalarValue::Boolean(answer),
+                None,
+            ))
+        };
+        Ok(boolean(Expr::Case(
+            datafusion::logical_expr::expr::Case::new(
+                None,
+                vec![
+                    (Box::new(matches), answer(Some(!negated))),
+                    (Box::new(empty), answer(Some(negated))),
+                    (Box::new(unknown), answer(None)),
+                ],
+                Some(answer(Some(negated))),
+            ),
+        )))
     }
 
     /// `ARRAY(SELECT …)`.
@@ -159,13 +198,21 @@ impl Binder<'_> {
             data: arrow_type(ty),
         };
         let none = self.constant(
-            &Datum::Array(Box::new(crate::types::Array { element, items: Vec::new() })),
+            &Datum::Array(Box::new(crate::types::Array {
+                element,
+                items: Vec::new(),
+            })),
             ty,
         )?;
         self.coalesce(vec![items, none])
     }
 
-    pub(super) fn in_subquery(&mut self, expr: &ast::Expr, query: &ast::Query, negated: bool) -> Result<Typed> {
+    pub(super) fn in_subquery(
+        &mut self,
+        expr: &ast::Expr,
+        query: &ast::Query,
+        negated: bool,
+    ) -> Result<Typed> {
         if let ast::Expr::Tuple(items) = expr {
             return self.row_in_subquery(items, query, negated);
         }
@@ -202,7 +249,12 @@ impl Binder<'_> {
     }
 
     /// `(a, b) IN (SELECT …)`: as EXISTS, which differs only where NULL would be the answer.
-    fn row_in_subquery(&mut self, items: &[ast::Expr], query: &ast::Query, negated: bool) -> Result<Typed> {
+    fn row_in_subquery(
+        &mut self,
+        items: &[ast::Expr],
+        query: &ast::Query,
+        negated: bool,
+    ) -> Result<Typed> {
         if negated {
             return unsupported(
                 "NOT IN with a row and a subquery",
@@ -221,8 +273,9 @@ impl Binder<'_> {
                 "subquery has too many columns"
             });
         }
-        let mut plan = LogicalPlanBuilder::from(bound.plan);
-        let columns = bound.columns.clone();
+        let inner = self.aliased(bound, "subquery", Vec::new())?;
+        let mut plan = LogicalPlanBuilder::from(inner.plan);
+        let columns = inner.visible;
         for (value, column) in values.into_iter().zip(&columns) {
             let (expr, references) = self.outer_form(value.expr.clone())?;
             for reference in references {
@@ -236,9 +289,14 @@ impl Binder<'_> {
         }
         let plan = plan.build()?;
         if !self.filters() {
-            return Ok(boolean(Expr::Not(Box::new(count_rows(plan, outer)?.eq(int8(0))))));
+            return Ok(boolean(Expr::Not(Box::new(
+                count_rows(plan, outer)?.eq(int8(0)),
+            ))));
         }
-        Ok(boolean(Expr::Exists(Exists::new(subquery(plan, outer), false))))
+        Ok(boolean(Expr::Exists(Exists::new(
+            subquery(plan, outer),
+            false,
+        ))))
     }
 
     /// `x op ANY (…)`, `x op ALL (…)` over a sub-query or an array.
@@ -252,14 +310,21 @@ impl Binder<'_> {
         let value = self.expr(left)?;
         if let ast::Expr::Subquery(query) = right {
             let Some(comparison) = comparison_of(op) else {
-                return unsupported(&format!("{op} with ANY or ALL of a subquery"), "Use EXISTS.");
+                return unsupported(
+                    &format!("{op} with ANY or ALL of a subquery"),
+                    "Use EXISTS.",
+                );
             };
             return self.quantified_subquery(value, comparison, query, all);
         }
         let array = self.expr(right)?;
         let comparison = comparison_of(op);
         let array = if array.is_unknown() {
-            let element = if value.is_unknown() { PgType::TEXT } else { PgType::new(value.ty.oid) };
+            let element = if value.is_unknown() {
+                PgType::TEXT
+            } else {
+                PgType::new(value.ty.oid)
+            };
             self.implicit(array, array_type(element)?)?
         } else {
             array
@@ -267,14 +332,23 @@ impl Binder<'_> {
         let Some(element) = element_of(array.ty.oid).map(PgType::new) else {
             return Err(Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
-                format!("op {} (array) requires array on right side", if all { "ALL" } else { "ANY" }),
+                format!(
+                    "op {} (array) requires array on right side",
+                    if all { "ALL" } else { "ANY" }
+                ),
             ));
         };
         let Some(comparison) = comparison else {
             return self.quantified_match(value, op, array, all);
         };
-        if let (Some(Datum::Array(items)), Operator::Eq, false) = (coerce::constant(&array), comparison, all) {
-            let items: Result<Vec<Typed>> = items.items.iter().map(|item| coerce::literal(item, element)).collect();
+        if let (Some(Datum::Array(items)), Operator::Eq, false) =
+            (coerce::constant(&array), comparison, all)
+        {
+            let items: Result<Vec<Typed>> = items
+                .items
+                .iter()
+                .map(|item| coerce::literal(item, element))
+                .collect();
             let items = items?;
             if !items.is_empty() {
                 return self.in_items(value, items, false);
@@ -286,19 +360,39 @@ impl Binder<'_> {
             ty: element,
             data: arrow_type(element),
         };
-        let (value, probe) = self.comparands(comparison, value, Typed { expr: Expr::Column("item".into()), ..probe })?;
+        let (value, probe) = self.comparands(
+            comparison,
+            value,
+            Typed {
+                expr: Expr::Column("item".into()),
+                ..probe
+            },
+        )?;
         let array = match array_of(probe.ty.oid) {
-            Some(wanted) if wanted != array.ty.oid => {
-                self.coerce(array, PgType::new(wanted), crate::types::cast::Context::Explicit)?
-            }
+            Some(wanted) if wanted != array.ty.oid => self.coerce(
+                array,
+                PgType::new(wanted),
+                crate::types::cast::Context::Explicit,
+            )?,
             _ => array,
         };
         let function = functions::quantified(comparison, all, value.ty, PgType::new(probe.ty.oid));
-        Ok(self.call(function, vec![value.expr, array.expr], PgType::BOOL, arrow_type(PgType::BOOL)))
+        Ok(self.call(
+            function,
+            vec![value.expr, array.expr],
+            PgType::BOOL,
+            arrow_type(PgType::BOOL),
+        ))
     }
 
     /// `x LIKE ANY (array)` and its kin, item by item over a constant array.
-    fn quantified_match(&mut self, value: Typed, op: &BinaryOperator, array: Typed, all: bool) -> Result<Typed> {
+    fn quantified_match(
+        &mut self,
+        value: Typed,
+        op: &BinaryOperator,
+        array: Typed,
+        all: bool,
+    ) -> Result<Typed> {
         let Some(Datum::Array(items)) = coerce::constant(&array) else {
             return unsupported(
                 &format!("{op} with ANY or ALL of an array that is not constant"),
@@ -309,22 +403,45 @@ impl Binder<'_> {
         for item in &items.items {
             let item = coerce::literal(item, items.element)?;
             let matched = self.operate(op, value.clone(), item)?.expr;
-            result = if all { result.and(matched) } else { result.or(matched) };
+            result = if all {
+                result.and(matched)
+            } else {
+                result.or(matched)
+            };
         }
         Ok(boolean(result))
     }
 
-    fn quantified_subquery(&mut self, value: Typed, op: Operator, query: &ast::Query, all: bool) -> Result<Typed> {
+    fn quantified_subquery(
+        &mut self,
+        value: Typed,
+        op: Operator,
+        query: &ast::Query,
+        all: bool,
+    ) -> Result<Typed> {
         let (bound, outer) = self.inner_query(query)?;
         let column = self.one_column(&bound)?;
         let (value, plan) = self.match_column(op, value, bound.plan, &column)?;
         let subquery = subquery(plan, outer);
         let expr = match (op, all) {
-            (Operator::Eq, false) => Expr::InSubquery(InSubquery::new(Box::new(value.expr), subquery, false)),
-            (Operator::NotEq, true) => Expr::InSubquery(InSubquery::new(Box::new(value.expr), subquery, true)),
+            (Operator::Eq, false) => {
+                Expr::InSubquery(InSubquery::new(Box::new(value.expr), subquery, false))
+            }
+            (Operator::NotEq, true) => {
+                Expr::InSubquery(InSubquery::new(Box::new(value.expr), subquery, true))
+            }
             _ => {
-                let quantifier = if all { SetQuantifier::All } else { SetQuantifier::Any };
-                Expr::SetComparison(SetComparison::new(Box::new(value.expr), subquery, op, quantifier))
+                let quantifier = if all {
+                    SetQuantifier::All
+                } else {
+                    SetQuantifier::Any
+                };
+                Expr::SetComparison(SetComparison::new(
+                    Box::new(value.expr),
+                    subquery,
+                    op,
+                    quantifier,
+                ))
             }
         };
         Ok(boolean(expr))
@@ -346,7 +463,9 @@ fn count_rows(plan: LogicalPlan, outer: Vec<Expr>) -> Result<Expr> {
         None,
     ));
     let none: Vec<Expr> = Vec::new();
-    let plan = LogicalPlanBuilder::from(plan).aggregate(none, vec![count.alias("count")])?.build()?;
+    let plan = LogicalPlanBuilder::from(plan)
+        .aggregate(none, vec![count.alias("count")])?
+        .build()?;
     Ok(Expr::ScalarSubquery(subquery(plan, outer)))
 }
 
@@ -370,7 +489,11 @@ fn yields_one_row(plan: &LogicalPlan) -> bool {
 }
 
 /// The plan's only column, aggregated over all rows.
-fn aggregate_one(plan: LogicalPlan, function: Arc<AggregateUDF>, column: &OutColumn) -> Result<LogicalPlan> {
+fn aggregate_one(
+    plan: LogicalPlan,
+    function: Arc<AggregateUDF>,
+    column: &OutColumn,
+) -> Result<LogicalPlan> {
     let call = Expr::AggregateFunction(AggregateFunction::new_udf(
         function,
         vec![Expr::Column(column.column.clone())],

@@ -31,10 +31,24 @@ struct Window {
 }
 
 impl Binder<'_> {
-    pub(super) fn window_function(&mut self, name: &str, call: &ast::Function, over: &WindowType) -> Result<Typed> {
+    pub(super) fn window_function(
+        &mut self,
+        name: &str,
+        call: &ast::Function,
+        over: &WindowType,
+    ) -> Result<Typed> {
         if matches!(
             self.clause,
-            Clause::Where | Clause::GroupBy | Clause::Having | Clause::JoinOn | Clause::Values | Clause::Limit | Clause::Aggregate | Clause::Window | Clause::Scalar | Clause::From
+            Clause::Where
+                | Clause::GroupBy
+                | Clause::Having
+                | Clause::JoinOn
+                | Clause::Values
+                | Clause::Limit
+                | Clause::Aggregate
+                | Clause::Window
+                | Clause::Scalar
+                | Clause::From
         ) {
             return Err(Error::new(
                 SqlState::WINDOWING_ERROR,
@@ -48,8 +62,17 @@ impl Binder<'_> {
         };
         let known = matches!(
             name,
-            "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" | "ntile" | "lag" | "lead"
-                | "first_value" | "last_value" | "nth_value"
+            "row_number"
+                | "rank"
+                | "dense_rank"
+                | "percent_rank"
+                | "cume_dist"
+                | "ntile"
+                | "lag"
+                | "lead"
+                | "first_value"
+                | "last_value"
+                | "nth_value"
         );
         if !known {
             return self.window_aggregate(name, call, window, frame);
@@ -58,7 +81,10 @@ impl Binder<'_> {
             return unsupported("RESPECT or IGNORE NULLS", "Use a condition in the query.");
         }
         if call.filter.is_some() {
-            return unsupported("FILTER of a window function that is no aggregate", "Use CASE.");
+            return unsupported(
+                "FILTER of a window function that is no aggregate",
+                "Use CASE.",
+            );
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
@@ -68,7 +94,13 @@ impl Binder<'_> {
         self.ranking(name, bound, window, frame)
     }
 
-    fn ranking(&mut self, name: &str, mut args: Vec<Typed>, window: Window, frame: WindowFrame) -> Result<Typed> {
+    fn ranking(
+        &mut self,
+        name: &str,
+        mut args: Vec<Typed>,
+        window: Window,
+        frame: WindowFrame,
+    ) -> Result<Typed> {
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
         let missing = || super::call::no_function(name, &types);
         let (function, ty) = match (name, args.len()) {
@@ -114,12 +146,20 @@ impl Binder<'_> {
                 args = values.next().into_iter().collect();
                 args.extend(unified);
                 args.extend(values);
-                let function = if name == "lag" { lag_udwf() } else { lead_udwf() };
+                let function = if name == "lag" {
+                    lag_udwf()
+                } else {
+                    lead_udwf()
+                };
                 (function, ty)
             }
             ("first_value" | "last_value", 1) => {
                 let ty = args.first().map_or(PgType::TEXT, |arg| arg.ty);
-                let function = if name == "first_value" { first_value_udwf() } else { last_value_udwf() };
+                let function = if name == "first_value" {
+                    first_value_udwf()
+                } else {
+                    last_value_udwf()
+                };
                 (function, ty)
             }
             ("nth_value", 2) => {
@@ -130,7 +170,10 @@ impl Binder<'_> {
             }
             _ => return Err(missing()),
         };
-        let value = matches!(name, "lag" | "lead" | "first_value" | "last_value" | "nth_value");
+        let value = matches!(
+            name,
+            "lag" | "lead" | "first_value" | "last_value" | "nth_value"
+        );
         let data = match args.first() {
             Some(first) if value => first.data.clone(),
             _ => arrow_type(ty),
@@ -148,14 +191,28 @@ impl Binder<'_> {
             },
         }));
         if value || ty.oid == PgType::FLOAT8.oid {
-            return Ok(Typed { expr: call, ty, data });
+            return Ok(Typed {
+                expr: call,
+                ty,
+                data,
+            });
         }
         // DataFusion counts in unsigned integers.
-        let counted = Typed { expr: call, ty, data: arrow::datatypes::DataType::UInt64 };
+        let counted = Typed {
+            expr: call,
+            ty,
+            data: arrow::datatypes::DataType::UInt64,
+        };
         Ok(native(counted, ty, data))
     }
 
-    fn window_aggregate(&mut self, name: &str, call: &ast::Function, window: Window, frame: WindowFrame) -> Result<Typed> {
+    fn window_aggregate(
+        &mut self,
+        name: &str,
+        call: &ast::Function,
+        window: Window,
+        frame: WindowFrame,
+    ) -> Result<Typed> {
         let typed = self.within(Clause::Window, |binder| binder.aggregate_call(name, call))?;
         // The aggregates inside become window functions over this window.
         let expr = replace_aggregates(typed.expr, &|aggregate| {
@@ -201,8 +258,12 @@ impl Binder<'_> {
             .and_then(|frame| frame.windows.iter().find(|(known, _)| known == name))
             .map(|(_, window)| window.clone());
         match found {
-            Some(NamedWindowExpr::NamedWindow(other)) if fold(&other) != name => self.named_window(&fold(&other)),
-            Some(NamedWindowExpr::WindowSpec(spec)) => self.deeper(|binder| binder.window_spec(&spec)),
+            Some(NamedWindowExpr::NamedWindow(other)) if fold(&other) != name => {
+                self.named_window(&fold(&other))
+            }
+            Some(NamedWindowExpr::WindowSpec(spec)) => {
+                self.deeper(|binder| binder.window_spec(&spec))
+            }
             _ => Err(Error::new(
                 SqlState::UNDEFINED_OBJECT,
                 format!("window \"{name}\" does not exist"),
@@ -239,12 +300,18 @@ impl Binder<'_> {
                 order_by = base.order_by;
             }
         }
-        Ok(Window { partition_by, order_by, frame: spec.window_frame.clone() })
+        Ok(Window {
+            partition_by,
+            order_by,
+            frame: spec.window_frame.clone(),
+        })
     }
 
     fn frame(&mut self, window: &Window) -> Result<WindowFrame> {
         let Some(frame) = &window.frame else {
-            return Ok(WindowFrame::new((!window.order_by.is_empty()).then_some(false)));
+            return Ok(WindowFrame::new(
+                (!window.order_by.is_empty()).then_some(false),
+            ));
         };
         let units = match frame.units {
             ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
@@ -258,7 +325,8 @@ impl Binder<'_> {
         };
         let frame = WindowFrame::new_bounds(units, start, end);
         if window.order_by.is_empty() && units != WindowFrameUnits::Rows {
-            let unbounded = matches!(&frame.start_bound, WindowFrameBound::Preceding(value) if value.is_null());
+            let unbounded =
+                matches!(&frame.start_bound, WindowFrameBound::Preceding(value) if value.is_null());
             if unbounded {
                 return Ok(WindowFrame::new(None));
             }
@@ -270,7 +338,11 @@ impl Binder<'_> {
         Ok(frame)
     }
 
-    fn frame_bound(&mut self, bound: &ast::WindowFrameBound, units: WindowFrameUnits) -> Result<WindowFrameBound> {
+    fn frame_bound(
+        &mut self,
+        bound: &ast::WindowFrameBound,
+        units: WindowFrameUnits,
+    ) -> Result<WindowFrameBound> {
         let unbounded = match units {
             WindowFrameUnits::Rows | WindowFrameUnits::Groups => ScalarValue::UInt64(None),
             WindowFrameUnits::Range => ScalarValue::Null,
@@ -293,7 +365,10 @@ impl Binder<'_> {
         if units == WindowFrameUnits::Range {
             return match typed.expr {
                 Expr::Literal(value, _) if !value.is_null() => Ok(value),
-                _ => unsupported("a frame offset that is not constant", "Write a number or an interval."),
+                _ => unsupported(
+                    "a frame offset that is not constant",
+                    "Write a number or an interval.",
+                ),
             };
         }
         let typed = self.coerce(typed, PgType::INT8, Context::Implicit)?;

@@ -56,7 +56,11 @@ impl ArithmeticFunction {
     fn new(call: Arithmetic) -> Self {
         let (data, columnar) = result(&call);
         let zoned = call.left.0.oid == oid::TIMESTAMPTZ || call.right.0.oid == oid::TIMESTAMPTZ;
-        let volatility = if zoned { Volatility::Stable } else { Volatility::Immutable };
+        let volatility = if zoned {
+            Volatility::Stable
+        } else {
+            Volatility::Immutable
+        };
         ArithmeticFunction {
             call,
             signature: Signature::any(2, volatility),
@@ -89,7 +93,9 @@ impl ArithmeticFunction {
     }
 
     fn kernel(&self, left: &dyn ArrowDatum, right: &dyn ArrowDatum) -> Result<ArrayRef> {
-        if matches!(self.call.op, BinaryOp::Div) && matches!(self.data, DataType::Float32 | DataType::Float64) {
+        if matches!(self.call.op, BinaryOp::Div)
+            && matches!(self.data, DataType::Float32 | DataType::Float64)
+        {
             refuse_zero(right)?;
         }
         let result = match self.call.op {
@@ -122,7 +128,12 @@ impl ArithmeticFunction {
     }
 
     /// An infinite result of finite operands is an overflow.
-    fn check_floats(&self, result: &ArrayRef, left: &dyn ArrowDatum, right: &dyn ArrowDatum) -> Result<()> {
+    fn check_floats(
+        &self,
+        result: &ArrayRef,
+        left: &dyn ArrowDatum,
+        right: &dyn ArrowDatum,
+    ) -> Result<()> {
         if !has_infinite(result) || has_infinite_datum(left) || has_infinite_datum(right) {
             return Ok(());
         }
@@ -150,7 +161,11 @@ impl ArithmeticFunction {
             }
             let value = ops::apply(self.call.op, &l, &r)?;
             if self.as_text {
-                builder.append(&crate::types::Datum::text(text::to_string(&value, self.call.result, &style)))?;
+                builder.append(&crate::types::Datum::text(text::to_string(
+                    &value,
+                    self.call.result,
+                    &style,
+                )))?;
             } else {
                 builder.append(&fit_scale(value, &self.data))?;
             }
@@ -160,9 +175,15 @@ impl ArithmeticFunction {
 }
 
 /// A numeric rounded to what its column keeps.
-pub(super) fn fit_scale(value: crate::types::Datum<'static>, data: &DataType) -> crate::types::Datum<'static> {
+pub(super) fn fit_scale(
+    value: crate::types::Datum<'static>,
+    data: &DataType,
+) -> crate::types::Datum<'static> {
     match (value, data) {
-        (crate::types::Datum::Numeric(value), DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale)) => {
+        (
+            crate::types::Datum::Numeric(value),
+            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale),
+        ) => {
             let scale = i64::from(*scale);
             if value.fractional_digit_count() > scale {
                 crate::types::Datum::Numeric(crate::types::kinds::numeric::round(&value, scale))
@@ -185,18 +206,30 @@ pub(super) fn built_type(ty: PgType, data: &DataType) -> PgType {
 
 /// What an operator yields, and whether Arrow computes it.
 fn result(call: &Arithmetic) -> (DataType, bool) {
-    let number = |ty: PgType| matches!(ty.oid, oid::INT2 | oid::INT4 | oid::INT8 | oid::FLOAT4 | oid::FLOAT8);
+    let number = |ty: PgType| {
+        matches!(
+            ty.oid,
+            oid::INT2 | oid::INT4 | oid::INT8 | oid::FLOAT4 | oid::FLOAT8
+        )
+    };
     match call.result.oid {
-        _ if number(call.left.0) && number(call.right.0) && number(call.result) => (arrow_type(call.result), true),
+        _ if number(call.left.0) && number(call.right.0) && number(call.result) => {
+            (arrow_type(call.result), true)
+        }
         oid::NUMERIC => {
-            let (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) = (&call.left.1, &call.right.1) else {
+            let (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) =
+                (&call.left.1, &call.right.1)
+            else {
                 return (arrow_type(PgType::NUMERIC), false);
             };
             let whole = |p: &u8, s: &i8| i16::from(*p) - i16::from(*s);
             let (precision, scale) = match call.op {
                 BinaryOp::Add | BinaryOp::Sub => {
                     let scale = (*s1).max(*s2);
-                    (whole(p1, s1).max(whole(p2, s2)) + i16::from(scale) + 1, scale)
+                    (
+                        whole(p1, s1).max(whole(p2, s2)) + i16::from(scale) + 1,
+                        scale,
+                    )
                 }
                 BinaryOp::Mul => (i16::from(*p1) + i16::from(*p2) + 1, s1.saturating_add(*s2)),
                 _ => return (arrow_type(PgType::NUMERIC), false),
@@ -216,11 +249,23 @@ fn result(call: &Arithmetic) -> (DataType, bool) {
 fn refuse_zero(right: &dyn ArrowDatum) -> Result<()> {
     let (array, _) = right.get();
     let zero = match array.data_type() {
-        DataType::Float64 => array.as_primitive::<Float64Type>().iter().flatten().any(|value| value == 0.0),
-        DataType::Float32 => array.as_primitive::<Float32Type>().iter().flatten().any(|value| value == 0.0),
+        DataType::Float64 => array
+            .as_primitive::<Float64Type>()
+            .iter()
+            .flatten()
+            .any(|value| value == 0.0),
+        DataType::Float32 => array
+            .as_primitive::<Float32Type>()
+            .iter()
+            .flatten()
+            .any(|value| value == 0.0),
         _ => false,
     };
-    if zero { Err(division_by_zero()) } else { Ok(()) }
+    if zero {
+        Err(division_by_zero())
+    } else {
+        Ok(())
+    }
 }
 
 fn has_infinite_datum(datum: &dyn ArrowDatum) -> bool {
@@ -233,8 +278,16 @@ fn has_infinite(array: &ArrayRef) -> bool {
 
 fn infinite(array: &dyn Array) -> bool {
     match array.data_type() {
-        DataType::Float64 => array.as_primitive::<Float64Type>().iter().flatten().any(f64::is_infinite),
-        DataType::Float32 => array.as_primitive::<Float32Type>().iter().flatten().any(f32::is_infinite),
+        DataType::Float64 => array
+            .as_primitive::<Float64Type>()
+            .iter()
+            .flatten()
+            .any(f64::is_infinite),
+        DataType::Float32 => array
+            .as_primitive::<Float32Type>()
+            .iter()
+            .flatten()
+            .any(f32::is_infinite),
         _ => false,
     }
 }
@@ -260,7 +313,10 @@ impl ScalarUDFImpl for ArithmeticFunction {
         let [left, right] = args.args.as_slice() else {
             return Err(Error::internal("an operator without two operands").into());
         };
-        let constant = matches!((left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+        let constant = matches!(
+            (left, right),
+            (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_))
+        );
         let (l, r) = (one_or_all(left)?, one_or_all(right)?);
         let result = if self.columnar {
             let is_scalar = |value: &ColumnarValue| matches!(value, ColumnarValue::Scalar(_));
@@ -273,7 +329,9 @@ impl ScalarUDFImpl for ArithmeticFunction {
             self.by_value(&l, &r, if constant { 1 } else { args.number_rows })?
         };
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &result, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(result))
     }

@@ -18,13 +18,20 @@ const MAX_SERIES: usize = 50_000_000;
 /// `ARRAY[…]` of expressions.
 pub(in crate::query) fn array_builder(element: PgType, types: Vec<PgType>) -> Arc<ScalarUDF> {
     let result = array_of(element.oid).map_or(PgType::TEXT_ARRAY, PgType::new);
-    RowFunction::new("array", types, result, Volatility::Immutable, false, |c, a| {
-        let element = element_of(c.result.oid).map_or(PgType::TEXT, PgType::new);
-        Ok(Datum::Array(Box::new(Array {
-            element,
-            items: a.iter().map(|item| item.clone().into_owned()).collect(),
-        })))
-    })
+    RowFunction::new(
+        "array",
+        types,
+        result,
+        Volatility::Immutable,
+        false,
+        |c, a| {
+            let element = element_of(c.result.oid).map_or(PgType::TEXT, PgType::new);
+            Ok(Datum::Array(Box::new(Array {
+                element,
+                items: a.iter().map(|item| item.clone().into_owned()).collect(),
+            })))
+        },
+    )
     .into_udf()
 }
 
@@ -42,10 +49,22 @@ pub(in crate::query) fn set_columns(name: &str) -> Option<&'static [(&'static st
         "jsonb_array_elements_text" => &[("value", "jsonb_array_elements_text_op")],
         "json_object_keys" => &[("", "json_object_keys_op")],
         "jsonb_object_keys" => &[("", "jsonb_object_keys_op")],
-        "json_each" => &[("key", "json_object_keys_op"), ("value", "json_object_values_op")],
-        "jsonb_each" => &[("key", "jsonb_object_keys_op"), ("value", "jsonb_object_values_op")],
-        "json_each_text" => &[("key", "json_object_keys_op"), ("value", "json_object_values_text_op")],
-        "jsonb_each_text" => &[("key", "jsonb_object_keys_op"), ("value", "jsonb_object_values_text_op")],
+        "json_each" => &[
+            ("key", "json_object_keys_op"),
+            ("value", "json_object_values_op"),
+        ],
+        "jsonb_each" => &[
+            ("key", "jsonb_object_keys_op"),
+            ("value", "jsonb_object_values_op"),
+        ],
+        "json_each_text" => &[
+            ("key", "json_object_keys_op"),
+            ("value", "json_object_values_text_op"),
+        ],
+        "jsonb_each_text" => &[
+            ("key", "jsonb_object_keys_op"),
+            ("value", "jsonb_object_values_text_op"),
+        ],
         _ => return None,
     })
 }
@@ -83,48 +102,92 @@ pub(super) fn define(all: &mut Definitions) {
         }
     }
     for ty in ["timestamp", "timestamptz"] {
-        all.add("generate_series_op", &format!("{ty},{ty},interval"), &format!("_{ty}"), |c, a| {
-            let step = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
-            series(element(c.result), a, &step)
-        })
+        all.add(
+            "generate_series_op",
+            &format!("{ty},{ty},interval"),
+            &format!("_{ty}"),
+            |c, a| {
+                let step = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
+                series(element(c.result), a, &step)
+            },
+        )
         .stable();
     }
-    all.add("generate_subscripts_op", "anyarray,int4", "_int4", |_, a| {
-        let count = if int_at(a, 1) == 1 { items(a, 0).len() } else { 0 };
-        array(PgType::INT4, (1..=count as i32).map(Datum::Int4).collect())
-    });
+    all.add(
+        "generate_subscripts_op",
+        "anyarray,int4",
+        "_int4",
+        |_, a| {
+            let count = if int_at(a, 1) == 1 {
+                items(a, 0).len()
+            } else {
+                0
+            };
+            array(PgType::INT4, (1..=count as i32).map(Datum::Int4).collect())
+        },
+    );
     all.add("array_ordinals", "anyarray", "_int8", |_, a| {
-        array(PgType::INT8, (1..=items(a, 0).len() as i64).map(Datum::Int8).collect())
+        array(
+            PgType::INT8,
+            (1..=items(a, 0).len() as i64).map(Datum::Int8).collect(),
+        )
     });
     all.add("array_length", "anyarray,int4", "int4", |_, a| {
         let count = items(a, 0).len();
-        Ok(if int_at(a, 1) == 1 && count > 0 { Datum::Int4(count as i32) } else { Datum::Null })
+        Ok(if int_at(a, 1) == 1 && count > 0 {
+            Datum::Int4(count as i32)
+        } else {
+            Datum::Null
+        })
     });
     all.add("array_upper", "anyarray,int4", "int4", |_, a| {
         let count = items(a, 0).len();
-        Ok(if int_at(a, 1) == 1 && count > 0 { Datum::Int4(count as i32) } else { Datum::Null })
+        Ok(if int_at(a, 1) == 1 && count > 0 {
+            Datum::Int4(count as i32)
+        } else {
+            Datum::Null
+        })
     });
     all.add("array_lower", "anyarray,int4", "int4", |_, a| {
-        Ok(if int_at(a, 1) == 1 && !items(a, 0).is_empty() { Datum::Int4(1) } else { Datum::Null })
+        Ok(if int_at(a, 1) == 1 && !items(a, 0).is_empty() {
+            Datum::Int4(1)
+        } else {
+            Datum::Null
+        })
     });
     all.add("array_ndims", "anyarray", "int4", |_, a| {
-        Ok(if items(a, 0).is_empty() { Datum::Null } else { Datum::Int4(1) })
+        Ok(if items(a, 0).is_empty() {
+            Datum::Null
+        } else {
+            Datum::Int4(1)
+        })
     });
     all.add("array_dims", "anyarray", "text", |_, a| {
-        Ok(if items(a, 0).is_empty() { Datum::Null } else { Datum::text(format!("[1:{}]", items(a, 0).len())) })
+        Ok(if items(a, 0).is_empty() {
+            Datum::Null
+        } else {
+            Datum::text(format!("[1:{}]", items(a, 0).len()))
+        })
     });
-    all.add("cardinality", "anyarray", "int4", |_, a| Ok(Datum::Int4(items(a, 0).len() as i32)));
+    all.add("cardinality", "anyarray", "int4", |_, a| {
+        Ok(Datum::Int4(items(a, 0).len() as i32))
+    });
     all.add("array_append", "anyarray,anyelement", "anyarray", |c, a| {
         let mut all = items(a, 0).to_vec();
         all.push(a.get(1).cloned().unwrap_or(Datum::Null).into_owned());
         array(element(c.result), all)
     })
     .takes_null();
-    all.add("array_prepend", "anyelement,anyarray", "anyarray", |c, a| {
-        let mut all = vec![a.first().cloned().unwrap_or(Datum::Null).into_owned()];
-        all.extend(items(a, 1).to_vec());
-        array(element(c.result), all)
-    })
+    all.add(
+        "array_prepend",
+        "anyelement,anyarray",
+        "anyarray",
+        |c, a| {
+            let mut all = vec![a.first().cloned().unwrap_or(Datum::Null).into_owned()];
+            all.extend(items(a, 1).to_vec());
+            array(element(c.result), all)
+        },
+    )
     .takes_null();
     for name in ["array_cat", "array_concat_op"] {
         all.add(name, "anyarray,anyarray", "anyarray", |c, a| {
@@ -135,40 +198,77 @@ pub(super) fn define(all: &mut Definitions) {
         })
         .takes_null();
     }
-    all.add("array_concat_op", "anyarray,anyelement", "anyarray", |c, a| {
-        let mut all = items(a, 0).to_vec();
-        all.push(a.get(1).cloned().unwrap_or(Datum::Null).into_owned());
-        array(element(c.result), all)
-    })
+    all.add(
+        "array_concat_op",
+        "anyarray,anyelement",
+        "anyarray",
+        |c, a| {
+            let mut all = items(a, 0).to_vec();
+            all.push(a.get(1).cloned().unwrap_or(Datum::Null).into_owned());
+            array(element(c.result), all)
+        },
+    )
     .takes_null();
-    all.add("array_concat_op", "anyelement,anyarray", "anyarray", |c, a| {
-        let mut all = vec![a.first().cloned().unwrap_or(Datum::Null).into_owned()];
-        all.extend(items(a, 1).to_vec());
-        array(element(c.result), all)
-    })
+    all.add(
+        "array_concat_op",
+        "anyelement,anyarray",
+        "anyarray",
+        |c, a| {
+            let mut all = vec![a.first().cloned().unwrap_or(Datum::Null).into_owned()];
+            all.extend(items(a, 1).to_vec());
+            array(element(c.result), all)
+        },
+    )
     .takes_null();
     all.add("array_remove", "anyarray,anyelement", "anyarray", |c, a| {
         let gone = a.get(1).cloned().unwrap_or(Datum::Null);
-        let kept = items(a, 0).iter().filter(|item| !same(item, &gone)).cloned().collect();
+        let kept = items(a, 0)
+            .iter()
+            .filter(|item| !same(item, &gone))
+            .cloned()
+            .collect();
         array(element(c.result), kept)
     })
     .takes_null();
-    all.add("array_replace", "anyarray,anyelement,anyelement", "anyarray", |c, a| {
-        let from = a.get(1).cloned().unwrap_or(Datum::Null);
-        let to = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
-        let new = items(a, 0).iter().map(|item| if same(item, &from) { to.clone() } else { item.clone() }).collect();
-        array(element(c.result), new)
-    })
+    all.add(
+        "array_replace",
+        "anyarray,anyelement,anyelement",
+        "anyarray",
+        |c, a| {
+            let from = a.get(1).cloned().unwrap_or(Datum::Null);
+            let to = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
+            let new = items(a, 0)
+                .iter()
+                .map(|item| {
+                    if same(item, &from) {
+                        to.clone()
+                    } else {
+                        item.clone()
+                    }
+                })
+                .collect();
+            array(element(c.result), new)
+        },
+    )
     .takes_null();
     all.add("array_position", "anyarray,anyelement", "int4", |_, a| {
         let wanted = a.get(1).cloned().unwrap_or(Datum::Null);
-        Ok(items(a, 0).iter().position(|item| same(item, &wanted)).map_or(Datum::Null, |at| Datum::Int4(at as i32 + 1)))
+        Ok(items(a, 0)
+            .iter()
+            .position(|item| same(item, &wanted))
+            .map_or(Datum::Null, |at| Datum::Int4(at as i32 + 1)))
     })
     .takes_null();
     all.add("array_positions", "anyarray,anyelement", "_int4", |_, a| {
         let wanted = a.get(1).cloned().unwrap_or(Datum::Null);
-        let found = items(a, 0).iter().enumerate().filter(|(_, item)| same(item, &wanted));
-        array(PgType::INT4, found.map(|(at, _)| Datum::Int4(at as i32 + 1)).collect())
+        let found = items(a, 0)
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| same(item, &wanted));
+        array(
+            PgType::INT4,
+            found.map(|(at, _)| Datum::Int4(at as i32 + 1)).collect(),
+        )
     })
     .takes_null();
     for args in ["anyarray,text", "anyarray,text,text"] {
@@ -180,7 +280,13 @@ pub(super) fn define(all: &mut Definitions) {
             };
             let parts: Vec<String> = items(a, 0)
                 .iter()
-                .filter_map(|item| if item.is_null() { null.clone() } else { Some(shown(c, item, ty)) })
+                .filter_map(|item| {
+                    if item.is_null() {
+                        null.clone()
+                    } else {
+                        Some(shown(c, item, ty))
+                    }
+                })
                 .collect();
             Ok(Datum::text(parts.join(str_at(a, 1))))
         })
@@ -188,18 +294,37 @@ pub(super) fn define(all: &mut Definitions) {
     }
     all.add("array_get_op", "anyarray,int4", "anyelement", |_, a| {
         let at = usize::try_from(int_at(a, 1) - 1).ok();
-        Ok(at.and_then(|at| items(a, 0).get(at)).cloned().unwrap_or(Datum::Null))
+        Ok(at
+            .and_then(|at| items(a, 0).get(at))
+            .cloned()
+            .unwrap_or(Datum::Null))
     });
-    all.add("array_slice_op", "anyarray,int4,int4", "anyarray", |c, a| {
-        let low = (int_at(a, 1).max(1) - 1) as usize;
-        let high = (int_at(a, 2).max(0) as usize).min(items(a, 0).len());
-        array(element(c.result), items(a, 0).get(low..high).unwrap_or_default().to_vec())
-    });
+    all.add(
+        "array_slice_op",
+        "anyarray,int4,int4",
+        "anyarray",
+        |c, a| {
+            let low = (int_at(a, 1).max(1) - 1) as usize;
+            let high = (int_at(a, 2).max(0) as usize).min(items(a, 0).len());
+            array(
+                element(c.result),
+                items(a, 0).get(low..high).unwrap_or_default().to_vec(),
+            )
+        },
+    );
     all.add("contains_op", "anyarray,anyarray", "bool", |_, a| {
-        Ok(Datum::Bool(items(a, 1).iter().all(|item| items(a, 0).iter().any(|known| !known.is_null() && same(known, item)))))
+        Ok(Datum::Bool(items(a, 1).iter().all(|item| {
+            items(a, 0)
+                .iter()
+                .any(|known| !known.is_null() && same(known, item))
+        })))
     });
     all.add("overlaps_op", "anyarray,anyarray", "bool", |_, a| {
-        Ok(Datum::Bool(items(a, 1).iter().any(|item| items(a, 0).iter().any(|known| !known.is_null() && same(known, item)))))
+        Ok(Datum::Bool(items(a, 1).iter().any(|item| {
+            items(a, 0)
+                .iter()
+                .any(|known| !known.is_null() && same(known, item))
+        })))
     });
 }
 
@@ -213,7 +338,9 @@ fn same(left: &Datum<'_>, right: &Datum<'_>) -> bool {
 
 /// `start, start + step, … end`.
 fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<Datum<'static>> {
-    let (Some(start), Some(end)) = (args.first(), args.get(1)) else { return Ok(Datum::Null) };
+    let (Some(start), Some(end)) = (args.first(), args.get(1)) else {
+        return Ok(Datum::Null);
+    };
     let zero = match step {
         Datum::Int4(_) => Datum::Int4(0),
         Datum::Int8(_) => Datum::Int8(0),
@@ -222,7 +349,10 @@ fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
     };
     let direction = ops::compare(step, &zero);
     if direction.is_eq() {
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "step size cannot equal zero",
+        ));
     }
     let mut values = Vec::new();
     let mut value = start.clone().into_owned();
@@ -232,7 +362,10 @@ fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
             break;
         }
         if values.len() >= MAX_SERIES {
-            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a series has too many values"));
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "a series has too many values",
+            ));
         }
         values.push(value.clone());
         match super::dates::add_interval(&value, step) {

@@ -22,10 +22,19 @@ use crate::types::names::{element_of, format_type, from_name, no_such_type};
 use crate::types::{Datum, PgType, oid};
 
 /// A cast with PostgreSQL's rounding and checks.
-pub(in crate::query) fn cast_function(from: PgType, to: PgType, context: Context) -> Arc<ScalarUDF> {
-    let zoned = |ty: PgType| ty.oid == oid::TIMESTAMPTZ || element_of(ty.oid) == Some(oid::TIMESTAMPTZ);
+pub(in crate::query) fn cast_function(
+    from: PgType,
+    to: PgType,
+    context: Context,
+) -> Arc<ScalarUDF> {
+    let zoned =
+        |ty: PgType| ty.oid == oid::TIMESTAMPTZ || element_of(ty.oid) == Some(oid::TIMESTAMPTZ);
     let stable = zoned(from) || zoned(to);
-    let volatility = if stable { Volatility::Stable } else { Volatility::Immutable };
+    let volatility = if stable {
+        Volatility::Stable
+    } else {
+        Volatility::Immutable
+    };
     Arc::new(ScalarUDF::new_from_impl(CastFunction {
         from,
         to,
@@ -55,7 +64,10 @@ impl ScalarUDFImpl for CastFunction {
     }
 
     fn schema_name(&self, args: &[datafusion::logical_expr::Expr]) -> DfResult<String> {
-        let shown: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+        let shown: Vec<String> = args
+            .iter()
+            .map(|arg| arg.schema_name().to_string())
+            .collect();
         Ok(format!("{}::{}", shown.join(","), format_type(self.to)))
     }
 
@@ -94,7 +106,9 @@ impl ScalarUDFImpl for CastFunction {
         }
         let result = builder.finish();
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &result, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(result))
     }
@@ -128,18 +142,32 @@ pub(super) fn oid_of_name(call: &Call<'_>, name: &str, ty: PgType) -> Result<u32
         return Ok(oid);
     }
     match ty.oid {
-        oid::REGTYPE => from_name(trimmed).map(|ty| ty.oid).ok_or_else(|| no_such_type(trimmed)),
+        oid::REGTYPE => from_name(trimmed)
+            .map(|ty| ty.oid)
+            .ok_or_else(|| no_such_type(trimmed)),
         oid::REGNAMESPACE => {
             let name = one_name(trimmed);
-            call.catalog.schema(&name).map(|schema| schema.oid).ok_or_else(|| {
-                Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"))
-            })
+            call.catalog
+                .schema(&name)
+                .map(|schema| schema.oid)
+                .ok_or_else(|| {
+                    Error::new(
+                        SqlState::INVALID_SCHEMA_NAME,
+                        format!("schema \"{name}\" does not exist"),
+                    )
+                })
         }
         oid::REGROLE => {
             let name = one_name(trimmed);
-            call.catalog.role(&name).map(|role| role.oid).ok_or_else(|| {
-                Error::new(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"))
-            })
+            call.catalog
+                .role(&name)
+                .map(|role| role.oid)
+                .ok_or_else(|| {
+                    Error::new(
+                        SqlState::UNDEFINED_OBJECT,
+                        format!("role \"{name}\" does not exist"),
+                    )
+                })
         }
         oid::REGPROC => Err(Error::new(
             SqlState::UNDEFINED_FUNCTION,
@@ -155,48 +183,14 @@ pub(super) fn oid_of_name(call: &Call<'_>, name: &str, ty: PgType) -> Result<u32
     }
 }
 
-/// OIDs of the system tables that clients name most.
+/// OID of a system table.
 fn system_oid(name: &QualifiedName) -> Option<u32> {
-    if name.schema.as_deref().is_some_and(|schema| schema != "pg_catalog") {
-        return None;
-    }
-    Some(match name.name.as_str() {
-        "pg_type" => 1247,
-        "pg_attribute" => 1249,
-        "pg_proc" => 1255,
-        "pg_class" => 1259,
-        "pg_authid" => 1260,
-        "pg_database" => 1262,
-        "pg_am" => 2601,
-        "pg_attrdef" => 2604,
-        "pg_constraint" => 2606,
-        "pg_description" => 2609,
-        "pg_index" => 2610,
-        "pg_namespace" => 2615,
-        "pg_trigger" => 2620,
-        "pg_collation" => 3456,
-        _ => return None,
-    })
+    let schema = name.schema.as_deref().unwrap_or("pg_catalog");
+    crate::catalog::system_relation(schema, &name.name)
 }
 
 fn system_name(oid: u32) -> Option<&'static str> {
-    Some(match oid {
-        1247 => "pg_type",
-        1249 => "pg_attribute",
-        1255 => "pg_proc",
-        1259 => "pg_class",
-        1260 => "pg_authid",
-        1262 => "pg_database",
-        2601 => "pg_am",
-        2604 => "pg_attrdef",
-        2606 => "pg_constraint",
-        2609 => "pg_description",
-        2610 => "pg_index",
-        2615 => "pg_namespace",
-        2620 => "pg_trigger",
-        3456 => "pg_collation",
-        _ => return None,
-    })
+    crate::catalog::system_relation_name(oid)
 }
 
 fn one_name(text: &str) -> String {
@@ -222,7 +216,10 @@ pub(super) fn qualified(text: &str) -> QualifiedName {
         }
     }
     let name = parts.pop().unwrap_or_default();
-    QualifiedName { schema: parts.pop(), name }
+    QualifiedName {
+        schema: parts.pop(),
+        name,
+    }
 }
 
 fn to_name_of(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
@@ -238,7 +235,9 @@ pub(super) fn name_of_oid(call: &Call<'_>, value: u32, ty: PgType) -> String {
         return "-".to_owned();
     }
     let found = match ty.oid {
-        oid::REGTYPE => crate::types::names::is_known(value).then(|| format_type(PgType::new(value))),
+        oid::REGTYPE => {
+            crate::types::names::is_known(value).then(|| format_type(PgType::new(value)))
+        }
         oid::REGNAMESPACE => call.catalog.schema_name(value).map(crate::catalog::quote),
         oid::REGROLE => match call.catalog.object(value) {
             Some(Object::Role(role)) => Some(crate::catalog::quote(&role.name)),

@@ -7,7 +7,9 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use bigdecimal::BigDecimal;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+};
 use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
@@ -21,7 +23,11 @@ use crate::types::{Datum, Interval, PgType, columns};
 type Finish = fn(&[PgType], &[Vec<Datum<'static>>]) -> Result<Datum<'static>>;
 
 /// The aggregate of that name over arguments of these types.
-pub(in crate::query) fn collecting(name: &str, types: Vec<PgType>, result: PgType) -> Option<Arc<AggregateUDF>> {
+pub(in crate::query) fn collecting(
+    name: &str,
+    types: Vec<PgType>,
+    result: PgType,
+) -> Option<Arc<AggregateUDF>> {
     let finish: Finish = match name {
         "json_agg" => |types, rows| json::array(types, rows, false),
         "jsonb_agg" => |types, rows| json::array(types, rows, true),
@@ -102,7 +108,11 @@ impl AggregateUDFImpl for Collect {
             .enumerate()
             .map(|(at, field)| {
                 let item = Field::new_list_field(field.data_type().clone(), true);
-                Arc::new(Field::new(format!("values_{at}"), DataType::List(Arc::new(item)), true))
+                Arc::new(Field::new(
+                    format!("values_{at}"),
+                    DataType::List(Arc::new(item)),
+                    true,
+                ))
             })
             .collect())
     }
@@ -164,7 +174,12 @@ impl Accumulator for Values {
     }
 
     fn size(&self) -> usize {
-        let held: usize = self.arrays.iter().flatten().map(|array| array.get_array_memory_size()).sum();
+        let held: usize = self
+            .arrays
+            .iter()
+            .flatten()
+            .map(|array| array.get_array_memory_size())
+            .sum();
         size_of_val(self) + held
     }
 
@@ -197,13 +212,19 @@ impl Accumulator for Values {
 
 /// The values of the first argument that are not NULL.
 fn values(rows: &[Vec<Datum<'static>>]) -> Vec<Datum<'static>> {
-    rows.iter().filter_map(|row| row.first()).filter(|value| !value.is_null()).cloned().collect()
+    rows.iter()
+        .filter_map(|row| row.first())
+        .filter(|value| !value.is_null())
+        .cloned()
+        .collect()
 }
 
 fn string_agg(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
     let mut joined: Option<String> = None;
     for row in rows {
-        let Some(Datum::Text(text)) = row.first() else { continue };
+        let Some(Datum::Text(text)) = row.first() else {
+            continue;
+        };
         match &mut joined {
             None => joined = Some(text.to_string()),
             Some(joined) => {
@@ -224,7 +245,11 @@ fn mode(rows: &[Vec<Datum<'static>>]) -> Datum<'static> {
     let mut run = 0;
     let mut last: Option<Datum<'static>> = None;
     for value in sorted {
-        run = if last.as_ref() == Some(&value) { run + 1 } else { 1 };
+        run = if last.as_ref() == Some(&value) {
+            run + 1
+        } else {
+            1
+        };
         if run > best.0 {
             best = (run, value.clone());
         }
@@ -246,7 +271,9 @@ fn fraction(rows: &[Vec<Datum<'static>>]) -> Result<Option<f64>> {
 }
 
 fn percentile_disc(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
-    let Some(fraction) = fraction(rows)? else { return Ok(Datum::Null) };
+    let Some(fraction) = fraction(rows)? else {
+        return Ok(Datum::Null);
+    };
     let mut sorted = values(rows);
     sorted.sort_by(ops::compare);
     let at = (fraction * sorted.len() as f64).ceil().max(1.0) as usize - 1;
@@ -254,7 +281,9 @@ fn percentile_disc(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
 }
 
 fn percentile_cont(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
-    let Some(fraction) = fraction(rows)? else { return Ok(Datum::Null) };
+    let Some(fraction) = fraction(rows)? else {
+        return Ok(Datum::Null);
+    };
     let mut sorted = values(rows);
     sorted.sort_by(ops::compare);
     let at = fraction * (sorted.len().max(1) - 1) as f64;
@@ -279,7 +308,9 @@ fn sum_interval(rows: &[Vec<Datum<'static>>], average: bool) -> Result<Datum<'st
     }
     if average {
         return match &total {
-            Datum::Interval(total) => super::dates::times(total, 1.0 / values.len() as f64).map(Datum::Interval),
+            Datum::Interval(total) => {
+                super::dates::times(total, 1.0 / values.len() as f64).map(Datum::Interval)
+            }
             _ => Ok(Datum::Null),
         };
     }
@@ -306,14 +337,20 @@ fn variance(rows: &[Vec<Datum<'static>>], sample: bool, root: bool) -> Result<Da
     if top <= BigDecimal::from(0) {
         return Ok(Datum::Numeric(BigDecimal::from(0)));
     }
-    let bottom = if sample { &count * (&count - BigDecimal::from(1)) } else { &count * &count };
+    let bottom = if sample {
+        &count * (&count - BigDecimal::from(1))
+    } else {
+        &count * &count
+    };
     let quotient = ops::apply(BinaryOp::Div, &Datum::Numeric(top), &Datum::Numeric(bottom))?;
     match (quotient, root) {
         (Datum::Numeric(value), true) => {
             // As many digits as the quotient has.
             let scale = value.fractional_digit_count();
             let root = value.sqrt().unwrap_or_default();
-            Ok(Datum::Numeric(crate::types::kinds::numeric::round(&root, scale)))
+            Ok(Datum::Numeric(crate::types::kinds::numeric::round(
+                &root, scale,
+            )))
         }
         (value, _) => Ok(value),
     }

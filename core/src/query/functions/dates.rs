@@ -6,7 +6,9 @@ use super::registry::Definitions;
 use super::row::Call;
 use super::strings::{int_at, str_at};
 use crate::error::{Error, Result, SqlState};
-use crate::types::kinds::calendar::{Civil, USECS_PER_DAY, USECS_PER_SEC, civil_from_days, days_from_civil, days_in_month};
+use crate::types::kinds::calendar::{
+    Civil, USECS_PER_DAY, USECS_PER_SEC, civil_from_days, days_from_civil, days_in_month,
+};
 use crate::types::ops::{self, BinaryOp};
 use crate::types::text::Zone;
 use crate::types::{Datum, Interval, PgType};
@@ -30,7 +32,10 @@ fn out_of_range() -> Error {
 fn field_error(field: &str, ty: PgType) -> Error {
     Error::new(
         SqlState::INVALID_PARAMETER_VALUE,
-        format!("unit \"{field}\" not recognized for type {}", crate::types::names::format_type(PgType::new(ty.oid))),
+        format!(
+            "unit \"{field}\" not recognized for type {}",
+            crate::types::names::format_type(PgType::new(ty.oid))
+        ),
     )
 }
 
@@ -42,11 +47,17 @@ fn float_at(args: &[Datum<'_>], at: usize) -> f64 {
 }
 
 fn local(call: &Call<'_>, utc: i64) -> Result<i64> {
-    call.style().time_zone.to_local(utc).ok_or_else(out_of_range)
+    call.style()
+        .time_zone
+        .to_local(utc)
+        .ok_or_else(out_of_range)
 }
 
 fn utc(call: &Call<'_>, local: i64) -> Result<i64> {
-    call.style().time_zone.to_utc(local).ok_or_else(out_of_range)
+    call.style()
+        .time_zone
+        .to_utc(local)
+        .ok_or_else(out_of_range)
 }
 
 fn rounded(micros: i64, precision: i64) -> i64 {
@@ -55,29 +66,58 @@ fn rounded(micros: i64, precision: i64) -> i64 {
 
 pub(super) fn define(all: &mut Definitions) {
     for name in ["now", "transaction_timestamp", "current_timestamp"] {
-        all.add(name, "", "timestamptz", |c, _| Ok(Datum::Timestamptz(c.info.transaction_start))).stable();
+        all.add(name, "", "timestamptz", |c, _| {
+            Ok(Datum::Timestamptz(c.info.transaction_start))
+        })
+        .stable();
     }
     all.add("current_timestamp", "int4", "timestamptz", |c, a| {
-        Ok(Datum::Timestamptz(rounded(c.info.transaction_start, int_at(a, 0))))
+        Ok(Datum::Timestamptz(rounded(
+            c.info.transaction_start,
+            int_at(a, 0),
+        )))
     })
     .stable();
-    all.add("statement_timestamp", "", "timestamptz", |c, _| Ok(Datum::Timestamptz(c.info.statement_start))).stable();
-    all.add("clock_timestamp", "", "timestamptz", |c, _| Ok(Datum::Timestamptz(c.info.access.clock()))).volatile();
+    all.add("statement_timestamp", "", "timestamptz", |c, _| {
+        Ok(Datum::Timestamptz(c.info.statement_start))
+    })
+    .stable();
+    all.add("clock_timestamp", "", "timestamptz", |c, _| {
+        Ok(Datum::Timestamptz(c.info.access.clock()))
+    })
+    .volatile();
     all.add("timeofday", "", "text", |c, _| {
         let now = Datum::Timestamptz(c.info.access.clock());
-        Ok(Datum::text(crate::types::text::to_string(&now, PgType::TIMESTAMPTZ, c.style())))
+        Ok(Datum::text(crate::types::text::to_string(
+            &now,
+            PgType::TIMESTAMPTZ,
+            c.style(),
+        )))
     })
     .volatile();
     all.add("current_date", "", "date", |c, _| {
-        Ok(Datum::Date(local(c, c.info.transaction_start)?.div_euclid(USECS_PER_DAY) as i32))
+        Ok(Datum::Date(
+            local(c, c.info.transaction_start)?.div_euclid(USECS_PER_DAY) as i32,
+        ))
     })
     .stable();
     for name in ["current_time", "localtime"] {
-        all.add(name, "", "time", |c, _| Ok(Datum::Time(local(c, c.info.transaction_start)?.rem_euclid(USECS_PER_DAY)))).stable();
+        all.add(name, "", "time", |c, _| {
+            Ok(Datum::Time(
+                local(c, c.info.transaction_start)?.rem_euclid(USECS_PER_DAY),
+            ))
+        })
+        .stable();
     }
-    all.add("localtimestamp", "", "timestamp", |c, _| Ok(Datum::Timestamp(local(c, c.info.transaction_start)?))).stable();
+    all.add("localtimestamp", "", "timestamp", |c, _| {
+        Ok(Datum::Timestamp(local(c, c.info.transaction_start)?))
+    })
+    .stable();
     all.add("localtimestamp", "int4", "timestamp", |c, a| {
-        Ok(Datum::Timestamp(rounded(local(c, c.info.transaction_start)?, int_at(a, 0))))
+        Ok(Datum::Timestamp(rounded(
+            local(c, c.info.transaction_start)?,
+            int_at(a, 0),
+        )))
     })
     .stable();
 
@@ -85,58 +125,106 @@ pub(super) fn define(all: &mut Definitions) {
         for source in ["timestamp", "date", "time", "interval"] {
             all.add(name, &format!("text,{source}"), ty, |c, a| part(c, a));
         }
-        all.add(name, "text,timestamptz", ty, |c, a| part(c, a)).stable();
+        all.add(name, "text,timestamptz", ty, |c, a| part(c, a))
+            .stable();
     }
-    all.add("date_trunc", "text,timestamp", "timestamp", |_, a| match a.get(1) {
-        Some(Datum::Timestamp(value)) => Ok(Datum::Timestamp(truncate(str_at(a, 0), *value, PgType::TIMESTAMP)?)),
-        _ => Ok(Datum::Null),
-    });
-    all.add("date_trunc", "text,timestamptz", "timestamptz", |c, a| match a.get(1) {
-        Some(Datum::Timestamptz(value)) => {
-            let cut = truncate(str_at(a, 0), local(c, *value)?, PgType::TIMESTAMPTZ)?;
-            Ok(Datum::Timestamptz(utc(c, cut)?))
-        }
-        _ => Ok(Datum::Null),
-    })
+    all.add(
+        "date_trunc",
+        "text,timestamp",
+        "timestamp",
+        |_, a| match a.get(1) {
+            Some(Datum::Timestamp(value)) => Ok(Datum::Timestamp(truncate(
+                str_at(a, 0),
+                *value,
+                PgType::TIMESTAMP,
+            )?)),
+            _ => Ok(Datum::Null),
+        },
+    );
+    all.add(
+        "date_trunc",
+        "text,timestamptz",
+        "timestamptz",
+        |c, a| match a.get(1) {
+            Some(Datum::Timestamptz(value)) => {
+                let cut = truncate(str_at(a, 0), local(c, *value)?, PgType::TIMESTAMPTZ)?;
+                Ok(Datum::Timestamptz(utc(c, cut)?))
+            }
+            _ => Ok(Datum::Null),
+        },
+    )
     .stable();
-    all.add("date_trunc", "text,timestamptz,text", "timestamptz", |_, a| match a.get(1) {
-        Some(Datum::Timestamptz(value)) => {
-            let zone = zone(str_at(a, 2))?;
-            let local = zone.to_local(*value).ok_or_else(out_of_range)?;
-            let cut = truncate(str_at(a, 0), local, PgType::TIMESTAMPTZ)?;
-            Ok(Datum::Timestamptz(zone.to_utc(cut).ok_or_else(out_of_range)?))
-        }
-        _ => Ok(Datum::Null),
-    })
+    all.add(
+        "date_trunc",
+        "text,timestamptz,text",
+        "timestamptz",
+        |_, a| match a.get(1) {
+            Some(Datum::Timestamptz(value)) => {
+                let zone = zone(str_at(a, 2))?;
+                let local = zone.to_local(*value).ok_or_else(out_of_range)?;
+                let cut = truncate(str_at(a, 0), local, PgType::TIMESTAMPTZ)?;
+                Ok(Datum::Timestamptz(
+                    zone.to_utc(cut).ok_or_else(out_of_range)?,
+                ))
+            }
+            _ => Ok(Datum::Null),
+        },
+    )
     .stable();
-    all.add("date_trunc", "text,interval", "interval", |_, a| match a.get(1) {
-        Some(Datum::Interval(value)) => truncate_interval(str_at(a, 0), *value).map(Datum::Interval),
-        _ => Ok(Datum::Null),
-    });
-    all.add("date_bin", "interval,timestamp,timestamp", "timestamp", |_, a| match a {
-        [Datum::Interval(step), Datum::Timestamp(value), Datum::Timestamp(origin)] => {
-            Ok(Datum::Timestamp(bin(step, *value, *origin)?))
+    all.add("date_trunc", "text,interval", "interval", |_, a| {
+        match a.get(1) {
+            Some(Datum::Interval(value)) => {
+                truncate_interval(str_at(a, 0), *value).map(Datum::Interval)
+            }
+            _ => Ok(Datum::Null),
         }
-        _ => Ok(Datum::Null),
     });
-    all.add("date_bin", "interval,timestamptz,timestamptz", "timestamptz", |_, a| match a {
-        [Datum::Interval(step), Datum::Timestamptz(value), Datum::Timestamptz(origin)] => {
-            Ok(Datum::Timestamptz(bin(step, *value, *origin)?))
-        }
-        _ => Ok(Datum::Null),
-    });
+    all.add(
+        "date_bin",
+        "interval,timestamp,timestamp",
+        "timestamp",
+        |_, a| match a {
+            [
+                Datum::Interval(step),
+                Datum::Timestamp(value),
+                Datum::Timestamp(origin),
+            ] => Ok(Datum::Timestamp(bin(step, *value, *origin)?)),
+            _ => Ok(Datum::Null),
+        },
+    );
+    all.add(
+        "date_bin",
+        "interval,timestamptz,timestamptz",
+        "timestamptz",
+        |_, a| match a {
+            [
+                Datum::Interval(step),
+                Datum::Timestamptz(value),
+                Datum::Timestamptz(origin),
+            ] => Ok(Datum::Timestamptz(bin(step, *value, *origin)?)),
+            _ => Ok(Datum::Null),
+        },
+    );
     all.add("age", "timestamp,timestamp", "interval", |_, a| match a {
         [Datum::Timestamp(end), Datum::Timestamp(start)] => Ok(Datum::Interval(age(*end, *start))),
         _ => Ok(Datum::Null),
     });
-    all.add("age", "timestamptz,timestamptz", "interval", |c, a| match a {
-        [Datum::Timestamptz(end), Datum::Timestamptz(start)] => Ok(Datum::Interval(age(local(c, *end)?, local(c, *start)?))),
-        _ => Ok(Datum::Null),
-    })
+    all.add(
+        "age",
+        "timestamptz,timestamptz",
+        "interval",
+        |c, a| match a {
+            [Datum::Timestamptz(end), Datum::Timestamptz(start)] => {
+                Ok(Datum::Interval(age(local(c, *end)?, local(c, *start)?)))
+            }
+            _ => Ok(Datum::Null),
+        },
+    )
     .stable();
     all.add("age", "timestamp", "interval", |c, a| match a {
         [Datum::Timestamp(start)] => {
-            let today = local(c, c.info.transaction_start)?.div_euclid(USECS_PER_DAY) * USECS_PER_DAY;
+            let today =
+                local(c, c.info.transaction_start)?.div_euclid(USECS_PER_DAY) * USECS_PER_DAY;
             Ok(Datum::Interval(age(today, *start)))
         }
         _ => Ok(Datum::Null),
@@ -144,41 +232,74 @@ pub(super) fn define(all: &mut Definitions) {
     .stable();
     all.add("age", "timestamptz", "interval", |c, a| match a {
         [Datum::Timestamptz(start)] => {
-            let today = local(c, c.info.transaction_start)?.div_euclid(USECS_PER_DAY) * USECS_PER_DAY;
+            let today =
+                local(c, c.info.transaction_start)?.div_euclid(USECS_PER_DAY) * USECS_PER_DAY;
             Ok(Datum::Interval(age(today, local(c, *start)?)))
         }
         _ => Ok(Datum::Null),
     })
     .stable();
-    all.add("timezone", "text,timestamptz", "timestamp", |_, a| match a.get(1) {
-        Some(Datum::Timestamptz(value)) => {
-            Ok(Datum::Timestamp(zone(str_at(a, 0))?.to_local(*value).ok_or_else(out_of_range)?))
-        }
-        _ => Ok(Datum::Null),
-    })
+    all.add(
+        "timezone",
+        "text,timestamptz",
+        "timestamp",
+        |_, a| match a.get(1) {
+            Some(Datum::Timestamptz(value)) => Ok(Datum::Timestamp(
+                zone(str_at(a, 0))?
+                    .to_local(*value)
+                    .ok_or_else(out_of_range)?,
+            )),
+            _ => Ok(Datum::Null),
+        },
+    )
     .stable();
-    all.add("timezone", "text,timestamp", "timestamptz", |_, a| match a.get(1) {
-        Some(Datum::Timestamp(value)) => {
-            Ok(Datum::Timestamptz(zone(str_at(a, 0))?.to_utc(*value).ok_or_else(out_of_range)?))
-        }
-        _ => Ok(Datum::Null),
-    })
+    all.add(
+        "timezone",
+        "text,timestamp",
+        "timestamptz",
+        |_, a| match a.get(1) {
+            Some(Datum::Timestamp(value)) => Ok(Datum::Timestamptz(
+                zone(str_at(a, 0))?
+                    .to_utc(*value)
+                    .ok_or_else(out_of_range)?,
+            )),
+            _ => Ok(Datum::Null),
+        },
+    )
     .stable();
     all.add("make_date", "int4,int4,int4", "date", |_, a| {
-        Ok(Datum::Date(civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))? as i32))
+        Ok(Datum::Date(
+            civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))? as i32,
+        ))
     });
     all.add("make_time", "int4,int4,float8", "time", |_, a| {
-        Ok(Datum::Time(clock(int_at(a, 0), int_at(a, 1), float_at(a, 2))?))
+        Ok(Datum::Time(clock(
+            int_at(a, 0),
+            int_at(a, 1),
+            float_at(a, 2),
+        )?))
     });
-    all.add("make_timestamp", "int4,int4,int4,int4,int4,float8", "timestamp", |_, a| {
-        let days = civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))?;
-        Ok(Datum::Timestamp(days * USECS_PER_DAY + clock(int_at(a, 3), int_at(a, 4), float_at(a, 5))?))
-    });
-    all.add("make_timestamptz", "int4,int4,int4,int4,int4,float8", "timestamptz", |c, a| {
-        let days = civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))?;
-        let at = days * USECS_PER_DAY + clock(int_at(a, 3), int_at(a, 4), float_at(a, 5))?;
-        Ok(Datum::Timestamptz(utc(c, at)?))
-    })
+    all.add(
+        "make_timestamp",
+        "int4,int4,int4,int4,int4,float8",
+        "timestamp",
+        |_, a| {
+            let days = civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))?;
+            Ok(Datum::Timestamp(
+                days * USECS_PER_DAY + clock(int_at(a, 3), int_at(a, 4), float_at(a, 5))?,
+            ))
+        },
+    );
+    all.add(
+        "make_timestamptz",
+        "int4,int4,int4,int4,int4,float8",
+        "timestamptz",
+        |c, a| {
+            let days = civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))?;
+            let at = days * USECS_PER_DAY + clock(int_at(a, 3), int_at(a, 4), float_at(a, 5))?;
+            Ok(Datum::Timestamptz(utc(c, at)?))
+        },
+    )
     .stable();
     for count in 0..=7 {
         let args = ["int4", "int4", "int4", "int4", "int4", "int4", "float8"];
@@ -186,30 +307,64 @@ pub(super) fn define(all: &mut Definitions) {
         all.add("make_interval", &args, "interval", |_, a| {
             let months = int_at(a, 0) * 12 + int_at(a, 1);
             let days = int_at(a, 2) * 7 + int_at(a, 3);
-            let micros = int_at(a, 4) * HOUR + int_at(a, 5) * MINUTE + (float_at(a, 6) * 1e6).round() as i64;
-            Ok(Datum::Interval(Interval { months: months as i32, days: days as i32, micros }))
+            let micros =
+                int_at(a, 4) * HOUR + int_at(a, 5) * MINUTE + (float_at(a, 6) * 1e6).round() as i64;
+            Ok(Datum::Interval(Interval {
+                months: months as i32,
+                days: days as i32,
+                micros,
+            }))
         });
     }
-    all.add("justify_days", "interval", "interval", |_, a| interval(a, |it| justify(it, true, false)));
-    all.add("justify_hours", "interval", "interval", |_, a| interval(a, |it| justify(it, false, true)));
-    all.add("justify_interval", "interval", "interval", |_, a| interval(a, |it| justify(it, true, true)));
-    all.add("isfinite", "date", "bool", |_, a| Ok(Datum::Bool(!matches!(a, [Datum::Date(i32::MIN | i32::MAX)]))));
-    all.add("isfinite", "timestamp", "bool", |_, a| Ok(Datum::Bool(!matches!(a, [Datum::Timestamp(i64::MIN | i64::MAX)]))));
-    all.add("isfinite", "timestamptz", "bool", |_, a| Ok(Datum::Bool(!matches!(a, [Datum::Timestamptz(i64::MIN | i64::MAX)]))));
+    all.add("justify_days", "interval", "interval", |_, a| {
+        interval(a, |it| justify(it, true, false))
+    });
+    all.add("justify_hours", "interval", "interval", |_, a| {
+        interval(a, |it| justify(it, false, true))
+    });
+    all.add("justify_interval", "interval", "interval", |_, a| {
+        interval(a, |it| justify(it, true, true))
+    });
+    all.add("isfinite", "date", "bool", |_, a| {
+        Ok(Datum::Bool(!matches!(
+            a,
+            [Datum::Date(i32::MIN | i32::MAX)]
+        )))
+    });
+    all.add("isfinite", "timestamp", "bool", |_, a| {
+        Ok(Datum::Bool(!matches!(
+            a,
+            [Datum::Timestamp(i64::MIN | i64::MAX)]
+        )))
+    });
+    all.add("isfinite", "timestamptz", "bool", |_, a| {
+        Ok(Datum::Bool(!matches!(
+            a,
+            [Datum::Timestamptz(i64::MIN | i64::MAX)]
+        )))
+    });
     all.add("isfinite", "interval", "bool", |_, _| Ok(Datum::Bool(true)));
     all.add("to_timestamp", "float8", "timestamptz", |_, a| {
         Ok(Datum::Timestamptz((float_at(a, 0) * 1e6).round() as i64))
     });
-    all.add("to_char", "timestamp,text", "text", |_, a| match a.first() {
-        Some(Datum::Timestamp(value)) => Ok(Datum::text(to_char(*value, str_at(a, 1), None))),
-        _ => Ok(Datum::Null),
-    });
-    all.add("to_char", "timestamptz,text", "text", |c, a| match a.first() {
-        Some(Datum::Timestamptz(value)) => {
-            let zone = c.style().time_zone;
-            Ok(Datum::text(to_char(local(c, *value)?, str_at(a, 1), Some((zone, *value)))))
+    all.add("to_char", "timestamp,text", "text", |_, a| {
+        match a.first() {
+            Some(Datum::Timestamp(value)) => Ok(Datum::text(to_char(*value, str_at(a, 1), None))),
+            _ => Ok(Datum::Null),
         }
-        _ => Ok(Datum::Null),
+    });
+    all.add("to_char", "timestamptz,text", "text", |c, a| {
+        match a.first() {
+            Some(Datum::Timestamptz(value)) => {
+                let zone = c.style().time_zone;
+                Ok(Datum::text(to_char(
+                    local(c, *value)?,
+                    str_at(a, 1),
+                    Some((zone, *value)),
+                )))
+            }
+            _ => Ok(Datum::Null),
+        }
     })
     .stable();
     all.add("to_char", "interval,text", "text", |_, a| match a.first() {
@@ -218,59 +373,100 @@ pub(super) fn define(all: &mut Definitions) {
     });
     for ty in ["int4", "int8", "numeric", "float8"] {
         all.add("to_char", &format!("{ty},text"), "text", |c, a| {
-            let Some(value) = a.first() else { return Ok(Datum::Null) };
+            let Some(value) = a.first() else {
+                return Ok(Datum::Null);
+            };
             let ty = c.types.first().copied().unwrap_or(PgType::NUMERIC);
             let plain = crate::types::text::to_string(value, ty, c.style());
             Ok(Datum::text(number_to_char(&plain, str_at(a, 1))))
         });
     }
     all.add("to_date", "text,text", "date", |_, a| {
-        Ok(Datum::Date(from_format(str_at(a, 0), str_at(a, 1))?.div_euclid(USECS_PER_DAY) as i32))
+        Ok(Datum::Date(
+            from_format(str_at(a, 0), str_at(a, 1))?.div_euclid(USECS_PER_DAY) as i32,
+        ))
     });
     all.add("to_timestamp", "text,text", "timestamptz", |c, a| {
-        Ok(Datum::Timestamptz(utc(c, from_format(str_at(a, 0), str_at(a, 1))?)?))
+        Ok(Datum::Timestamptz(utc(
+            c,
+            from_format(str_at(a, 0), str_at(a, 1))?,
+        )?))
     })
     .stable();
     all.add("to_number", "text,text", "numeric", |c, a| {
-        let digits: String = str_at(a, 0).chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | '-')).collect();
+        let digits: String = str_at(a, 0)
+            .chars()
+            .filter(|c| c.is_ascii_digit() || matches!(c, '.' | '-'))
+            .collect();
         crate::types::text::parse(PgType::NUMERIC, &digits, c.style())
     });
     for ty in ["timestamp", "timestamptz", "date", "time"] {
-        all.add("overlaps", &format!("{ty},{ty},{ty},{ty}"), "bool", |_, a| match a {
-            [s1, e1, s2, e2] => Ok(Datum::Bool(ops::compare(s1, e2).is_lt() && ops::compare(s2, e1).is_lt())),
-            _ => Ok(Datum::Null),
-        });
+        all.add(
+            "overlaps",
+            &format!("{ty},{ty},{ty},{ty}"),
+            "bool",
+            |_, a| match a {
+                [s1, e1, s2, e2] => Ok(Datum::Bool(
+                    ops::compare(s1, e2).is_lt() && ops::compare(s2, e1).is_lt(),
+                )),
+                _ => Ok(Datum::Null),
+            },
+        );
     }
     // The engine waits before it evaluates this.
-    all.add("pg_sleep", "float8", "void", |_, _| Ok(Datum::text(""))).stable();
-    all.add("timestamptz_add_op", "timestamptz,interval", "timestamptz", |c, a| shifted(c, a, 1)).stable();
-    all.add("timestamptz_sub_op", "timestamptz,interval", "timestamptz", |c, a| shifted(c, a, -1)).stable();
-    all.add("interval_mul_op", "interval,float8", "interval", |_, a| interval_times(a, float_at(a, 1)));
+    all.add("pg_sleep", "float8", "void", |_, _| Ok(Datum::text("")))
+        .stable();
+    all.add(
+        "timestamptz_add_op",
+        "timestamptz,interval",
+        "timestamptz",
+        |c, a| shifted(c, a, 1),
+    )
+    .stable();
+    all.add(
+        "timestamptz_sub_op",
+        "timestamptz,interval",
+        "timestamptz",
+        |c, a| shifted(c, a, -1),
+    )
+    .stable();
+    all.add("interval_mul_op", "interval,float8", "interval", |_, a| {
+        interval_times(a, float_at(a, 1))
+    });
     all.add("interval_div_op", "interval,float8", "interval", |_, a| {
         if float_at(a, 1) == 0.0 {
             return Err(crate::query::errors::division_by_zero());
         }
         interval_times(a, 1.0 / float_at(a, 1))
     });
-    all.add("interval_span_op", "interval", "int8", |_, a| match a.first() {
-        Some(Datum::Interval(it)) => {
-            let days = i64::from(it.months) * 30 + i64::from(it.days);
-            Ok(Datum::Int8(days.saturating_mul(USECS_PER_DAY).saturating_add(it.micros)))
+    all.add("interval_span_op", "interval", "int8", |_, a| {
+        match a.first() {
+            Some(Datum::Interval(it)) => {
+                let days = i64::from(it.months) * 30 + i64::from(it.days);
+                Ok(Datum::Int8(
+                    days.saturating_mul(USECS_PER_DAY).saturating_add(it.micros),
+                ))
+            }
+            _ => Ok(Datum::Null),
         }
-        _ => Ok(Datum::Null),
     });
 }
 
 /// A moment moved by an interval on the session's clocks.
 fn shifted(call: &Call<'_>, args: &[Datum<'_>], sign: i32) -> Result<Datum<'static>> {
-    let (Some(Datum::Timestamptz(at)), Some(Datum::Interval(by))) = (args.first(), args.get(1)) else {
+    let (Some(Datum::Timestamptz(at)), Some(Datum::Interval(by))) = (args.first(), args.get(1))
+    else {
         return Ok(Datum::Null);
     };
     if matches!(*at, i64::MIN | i64::MAX) {
         return Ok(Datum::Timestamptz(*at));
     }
     let calendar = Datum::Interval(Interval { micros: 0, ..*by });
-    let op = if sign > 0 { BinaryOp::Add } else { BinaryOp::Sub };
+    let op = if sign > 0 {
+        BinaryOp::Add
+    } else {
+        BinaryOp::Sub
+    };
     let mut moment = *at;
     if by.months != 0 || by.days != 0 {
         let shown = Datum::Timestamp(local(call, *at)?);
@@ -279,13 +475,20 @@ fn shifted(call: &Call<'_>, args: &[Datum<'_>], sign: i32) -> Result<Datum<'stat
             _ => return Err(out_of_range()),
         }
     }
-    let micros = by.micros.checked_mul(i64::from(sign)).ok_or_else(out_of_range)?;
-    Ok(Datum::Timestamptz(moment.checked_add(micros).ok_or_else(out_of_range)?))
+    let micros = by
+        .micros
+        .checked_mul(i64::from(sign))
+        .ok_or_else(out_of_range)?;
+    Ok(Datum::Timestamptz(
+        moment.checked_add(micros).ok_or_else(out_of_range)?,
+    ))
 }
 
 /// PostgreSQL's `interval_mul`: fractions of months become days, of days time.
 fn interval_times(args: &[Datum<'_>], factor: f64) -> Result<Datum<'static>> {
-    let Some(Datum::Interval(it)) = args.first() else { return Ok(Datum::Null) };
+    let Some(Datum::Interval(it)) = args.first() else {
+        return Ok(Datum::Null);
+    };
     times(it, factor).map(Datum::Interval)
 }
 
@@ -294,7 +497,11 @@ pub(super) fn times(it: &Interval, factor: f64) -> Result<Interval> {
     let bad = || Error::new(SqlState::INTERVAL_FIELD_OVERFLOW, "interval out of range");
     let months = f64::from(it.months) * factor;
     let days = f64::from(it.days) * factor;
-    if !months.is_finite() || !days.is_finite() || months.abs() > f64::from(i32::MAX) || days.abs() > f64::from(i32::MAX) {
+    if !months.is_finite()
+        || !days.is_finite()
+        || months.abs() > f64::from(i32::MAX)
+        || days.abs() > f64::from(i32::MAX)
+    {
         return Err(bad());
     }
     let round = |value: f64| (value * 1e6).round() / 1e6;
@@ -309,7 +516,11 @@ pub(super) fn times(it: &Interval, factor: f64) -> Result<Interval> {
     if micros.abs() > i64::MAX as f64 {
         return Err(bad());
     }
-    Ok(Interval { months: months.trunc() as i32, days: whole_days as i32, micros: micros as i64 })
+    Ok(Interval {
+        months: months.trunc() as i32,
+        days: whole_days as i32,
+        micros: micros as i64,
+    })
 }
 
 fn interval(args: &[Datum<'_>], run: impl Fn(Interval) -> Interval) -> Result<Datum<'static>> {
@@ -349,7 +560,11 @@ fn civil_days(year: i64, month: i64, day: i64) -> Result<i64> {
             format!("date field value out of range: {year}-{month:02}-{day:02}"),
         )
     };
-    let (Ok(year), Ok(month), Ok(day)) = (i32::try_from(year), i32::try_from(month), i32::try_from(day)) else {
+    let (Ok(year), Ok(month), Ok(day)) = (
+        i32::try_from(year),
+        i32::try_from(month),
+        i32::try_from(day),
+    ) else {
         return Err(bad());
     };
     let year = if year < 0 { year + 1 } else { year };
@@ -373,28 +588,45 @@ fn clock(hour: i64, minute: i64, second: f64) -> Result<i64> {
 fn part(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let ty = call.types.get(1).copied().unwrap_or(PgType::TIMESTAMP);
     let field = str_at(args, 0).to_lowercase();
-    if matches!(args.get(1), Some(Datum::Date(i32::MIN | i32::MAX) | Datum::Timestamp(i64::MIN | i64::MAX) | Datum::Timestamptz(i64::MIN | i64::MAX))) {
+    if matches!(
+        args.get(1),
+        Some(
+            Datum::Date(i32::MIN | i32::MAX)
+                | Datum::Timestamp(i64::MIN | i64::MAX)
+                | Datum::Timestamptz(i64::MIN | i64::MAX)
+        )
+    ) {
         return Ok(Datum::Null);
     }
     let (value, scale) = match args.get(1) {
-        Some(Datum::Interval(value)) => interval_part(&field, value).ok_or_else(|| field_error(&field, ty))?,
-        Some(Datum::Time(value)) => time_part(&field, *value).ok_or_else(|| field_error(&field, ty))?,
+        Some(Datum::Interval(value)) => {
+            interval_part(&field, value).ok_or_else(|| field_error(&field, ty))?
+        }
+        Some(Datum::Time(value)) => {
+            time_part(&field, *value).ok_or_else(|| field_error(&field, ty))?
+        }
         Some(Datum::Date(days)) => {
             let micros = i64::from(*days).saturating_mul(USECS_PER_DAY);
             date_part(&field, micros, None).ok_or_else(|| field_error(&field, ty))?
         }
-        Some(Datum::Timestamp(micros)) => date_part(&field, *micros, None).ok_or_else(|| field_error(&field, ty))?,
+        Some(Datum::Timestamp(micros)) => {
+            date_part(&field, *micros, None).ok_or_else(|| field_error(&field, ty))?
+        }
         Some(Datum::Timestamptz(micros)) => {
             let shown = local(call, *micros)?;
             let offset = call.style().time_zone.offset_at(*micros);
-            date_part(&field, shown, Some((offset, *micros))).ok_or_else(|| field_error(&field, ty))?
+            date_part(&field, shown, Some((offset, *micros)))
+                .ok_or_else(|| field_error(&field, ty))?
         }
         _ => return Ok(Datum::Null),
     };
     if call.result.oid == PgType::FLOAT8.oid {
         return Ok(Datum::Float8(value as f64 / 10_f64.powi(scale)));
     }
-    Ok(Datum::Numeric(BigDecimal::new(value.into(), i64::from(scale))))
+    Ok(Datum::Numeric(BigDecimal::new(
+        value.into(),
+        i64::from(scale),
+    )))
 }
 
 /// A field as an integer and its scale.
@@ -411,8 +643,16 @@ fn date_part(field: &str, micros: i64, zone: Option<(i32, i64)>) -> Option<(i128
         "day" | "days" => whole(civil.day.into()),
         "quarter" => whole(i64::from((civil.month - 1) / 3 + 1)),
         "decade" => whole(year.div_euclid(10)),
-        "century" => whole(if year > 0 { (year + 99) / 100 } else { -((100 - year) / 100) }),
-        "millennium" | "millenium" => whole(if year > 0 { (year + 999) / 1000 } else { -((1000 - year) / 1000) }),
+        "century" => whole(if year > 0 {
+            (year + 99) / 100
+        } else {
+            -((100 - year) / 100)
+        }),
+        "millennium" | "millenium" => whole(if year > 0 {
+            (year + 999) / 1000
+        } else {
+            -((1000 - year) / 1000)
+        }),
         "dow" => whole(weekday),
         "isodow" => whole(if weekday == 0 { 7 } else { weekday }),
         "doy" => whole(days - days_from_civil(civil.year, 1, 1) + 1),
@@ -454,7 +694,13 @@ fn interval_part(field: &str, it: &Interval) -> Option<(i128, i32)> {
         "epoch" => {
             let years = i128::from(months / 12) * 31_557_600_000_000;
             let rest = i128::from(months % 12) * 30 * i128::from(USECS_PER_DAY);
-            Some((years + rest + i128::from(it.days) * i128::from(USECS_PER_DAY) + i128::from(it.micros), 6))
+            Some((
+                years
+                    + rest
+                    + i128::from(it.days) * i128::from(USECS_PER_DAY)
+                    + i128::from(it.micros),
+                6,
+            ))
         }
         other => time_part(other, it.micros),
     }
@@ -492,8 +738,15 @@ fn truncate(field: &str, micros: i64, ty: PgType) -> Result<i64> {
 }
 
 fn truncate_interval(field: &str, it: Interval) -> Result<Interval> {
-    let cut = |unit: i64| Interval { micros: it.micros - it.micros % unit, ..it };
-    let months = |unit: i32| Interval { months: it.months - it.months % unit, days: 0, micros: 0 };
+    let cut = |unit: i64| Interval {
+        micros: it.micros - it.micros % unit,
+        ..it
+    };
+    let months = |unit: i32| Interval {
+        months: it.months - it.months % unit,
+        days: 0,
+        micros: 0,
+    };
     Ok(match field.to_lowercase().as_str() {
         "microsecond" | "microseconds" => it,
         "millisecond" | "milliseconds" => cut(1000),
@@ -520,7 +773,10 @@ fn bin(step: &Interval, value: i64, origin: i64) -> Result<i64> {
         ));
     }
     if step_micros <= 0 {
-        return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"));
+        return Err(Error::new(
+            SqlState::DATETIME_FIELD_OVERFLOW,
+            "stride must be greater than zero",
+        ));
     }
     let past = value.checked_sub(origin).ok_or_else(out_of_range)?;
     Ok(origin + past.div_euclid(step_micros) * step_micros)
@@ -544,21 +800,43 @@ fn age(end: i64, start: i64) -> Interval {
         months -= 1;
     }
     let sign = if negative { -1 } else { 1 };
-    Interval { months: months * sign, days: days * sign, micros: micros * i64::from(sign) }
+    Interval {
+        months: months * sign,
+        days: days * sign,
+        micros: micros * i64::from(sign),
+    }
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const DAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 
 /// Template patterns, longest first; upper case, as they are compared.
 const PATTERNS: &[&str] = &[
-    "HH24", "HH12", "YYYY", "Y,YYY", "MONTH", "IYYY", "SSSSS", "SSSS", "A.D.", "B.C.", "A.M.", "P.M.", "DDD",
-    "DAY", "MON", "YYY", "IYY", "TZH", "TZM", "AD", "BC", "AM", "PM", "CC", "DD", "DY", "FF1", "FF2", "FF3", "FF4",
-    "FF5", "FF6", "HH", "ID", "IW", "IY", "MI", "MM", "MS", "OF", "RM", "SS", "TZ", "US", "WW", "YY", "D", "I",
-    "J", "Q", "W", "Y",
+    "HH24", "HH12", "YYYY", "Y,YYY", "MONTH", "IYYY", "SSSSS", "SSSS", "A.D.", "B.C.", "A.M.",
+    "P.M.", "DDD", "DAY", "MON", "YYY", "IYY", "TZH", "TZM", "AD", "BC", "AM", "PM", "CC", "DD",
+    "DY", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "HH", "ID", "IW", "IY", "MI", "MM", "MS", "OF",
+    "RM", "SS", "TZ", "US", "WW", "YY", "D", "I", "J", "Q", "W", "Y",
 ];
 
 fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
@@ -567,8 +845,16 @@ fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
     let weekday = (days + 4).rem_euclid(7) as usize;
     let doy = days - days_from_civil(civil.year, 1, 1) + 1;
     let (iso_year, week) = iso_week(days);
-    let year = if civil.year > 0 { civil.year } else { 1 - civil.year };
-    let hour12 = if civil.hour % 12 == 0 { 12 } else { civil.hour % 12 };
+    let year = if civil.year > 0 {
+        civil.year
+    } else {
+        1 - civil.year
+    };
+    let hour12 = if civil.hour % 12 == 0 {
+        12
+    } else {
+        civil.hour % 12
+    };
     let month = (civil.month - 1).max(0) as usize;
     let mut out = String::new();
     let mut rest = template;
@@ -585,7 +871,9 @@ fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
             rest = after;
         }
         let upper = rest.get(..rest.len().min(8)).map(str::to_uppercase);
-        let pattern = upper.as_deref().and_then(|upper| PATTERNS.iter().find(|pattern| upper.starts_with(**pattern)));
+        let pattern = upper
+            .as_deref()
+            .and_then(|upper| PATTERNS.iter().find(|pattern| upper.starts_with(**pattern)));
         let Some(pattern) = pattern else {
             let mut chars = rest.chars();
             if let Some(c) = chars.next() {
@@ -597,7 +885,11 @@ fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
         let written = rest.get(..pattern.len()).unwrap_or_default();
         rest = rest.get(pattern.len()..).unwrap_or_default();
         let number = |value: i64, width: usize| {
-            if fill { format!("{value:0width$}") } else { value.to_string() }
+            if fill {
+                format!("{value:0width$}")
+            } else {
+                value.to_string()
+            }
         };
         let cased = |name: &str, width: usize| {
             let name = if written.chars().all(char::is_uppercase) {
@@ -607,11 +899,19 @@ fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
             } else {
                 name.to_lowercase()
             };
-            if fill { format!("{name:<width$}") } else { name }
+            if fill {
+                format!("{name:<width$}")
+            } else {
+                name
+            }
         };
         let half = |am: &str, pm: &str| {
             let shown = if civil.hour < 12 { am } else { pm };
-            if written.chars().next().is_some_and(char::is_uppercase) { shown.to_uppercase() } else { shown.to_lowercase() }
+            if written.chars().next().is_some_and(char::is_uppercase) {
+                shown.to_uppercase()
+            } else {
+                shown.to_lowercase()
+            }
         };
         let offset = zone.map_or(0, |(zone, utc)| zone.offset_at(utc));
         let text = match *pattern {
@@ -623,7 +923,10 @@ fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
             "US" => number(civil.micros.into(), 6),
             "FF1" | "FF2" | "FF3" | "FF4" | "FF5" | "FF6" => {
                 let digits = usize::from(pattern.as_bytes().last().copied().unwrap_or(b'6') - b'0');
-                format!("{:06}", civil.micros).get(..digits).unwrap_or_default().to_owned()
+                format!("{:06}", civil.micros)
+                    .get(..digits)
+                    .unwrap_or_default()
+                    .to_owned()
             }
             "SSSS" | "SSSSS" => number(civil.time_of_day() / USECS_PER_SEC, 1),
             "YYYY" => number(year.into(), 4),
@@ -637,9 +940,20 @@ fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
             "I" => number(iso_year % 10, 1),
             "MM" => number(civil.month.into(), 2),
             "MONTH" => cased(MONTHS.get(month).copied().unwrap_or_default(), 9),
-            "MON" => cased(MONTHS.get(month).and_then(|name| name.get(..3)).unwrap_or_default(), 3),
+            "MON" => cased(
+                MONTHS
+                    .get(month)
+                    .and_then(|name| name.get(..3))
+                    .unwrap_or_default(),
+                3,
+            ),
             "DAY" => cased(DAYS.get(weekday).copied().unwrap_or_default(), 9),
-            "DY" => cased(DAYS.get(weekday).and_then(|name| name.get(..3)).unwrap_or_default(), 3),
+            "DY" => cased(
+                DAYS.get(weekday)
+                    .and_then(|name| name.get(..3))
+                    .unwrap_or_default(),
+                3,
+            ),
             "DDD" => number(doy, 3),
             "DD" => number(civil.day.into(), 2),
             "D" => number(weekday as i64 + 1, 1),
@@ -652,22 +966,54 @@ fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
             "J" => number(days + 2_440_588, 1),
             "AM" | "PM" => half("am", "pm"),
             "A.M." | "P.M." => half("a.m.", "p.m."),
-            "AD" | "BC" => if civil.year > 0 { "AD".to_owned() } else { "BC".to_owned() },
-            "A.D." | "B.C." => if civil.year > 0 { "A.D.".to_owned() } else { "B.C.".to_owned() },
+            "AD" | "BC" => {
+                if civil.year > 0 {
+                    "AD".to_owned()
+                } else {
+                    "BC".to_owned()
+                }
+            }
+            "A.D." | "B.C." => {
+                if civil.year > 0 {
+                    "A.D.".to_owned()
+                } else {
+                    "B.C.".to_owned()
+                }
+            }
             "RM" => {
-                let roman = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
+                let roman = [
+                    "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII",
+                ];
                 cased(roman.get(month).copied().unwrap_or_default(), 4)
             }
-            "TZ" => zone.map(|(zone, _)| {
-                let name = zone.name();
-                if written == "tz" { name.to_lowercase() } else { name }
-            }).unwrap_or_default(),
-            "TZH" => format!("{}{:02}", if offset < 0 { '-' } else { '+' }, offset.abs() / 3600),
+            "TZ" => zone
+                .map(|(zone, _)| {
+                    let name = zone.name();
+                    if written == "tz" {
+                        name.to_lowercase()
+                    } else {
+                        name
+                    }
+                })
+                .unwrap_or_default(),
+            "TZH" => format!(
+                "{}{:02}",
+                if offset < 0 { '-' } else { '+' },
+                offset.abs() / 3600
+            ),
             "TZM" => format!("{:02}", offset.abs() / 60 % 60),
             "OF" => {
                 let minutes = offset.abs() / 60 % 60;
-                let hours = format!("{}{:02}", if offset < 0 { '-' } else { '+' }, offset.abs() / 3600);
-                if minutes == 0 { hours } else { format!("{hours}:{minutes:02}") }
+                let hours = format!(
+                    "{}{:02}",
+                    if offset < 0 { '-' } else { '+' },
+                    offset.abs() / 3600
+                );
+                if minutes == 0 {
+                    hours
+                } else {
+                    format!("{hours}:{minutes:02}")
+                }
             }
             _ => String::new(),
         };
@@ -684,7 +1030,11 @@ fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
                         (_, 3) => "rd",
                         _ => "th",
                     };
-                    out.push_str(&if suffix == "TH" { ending.to_uppercase() } else { ending.to_owned() });
+                    out.push_str(&if suffix == "TH" {
+                        ending.to_uppercase()
+                    } else {
+                        ending.to_owned()
+                    });
                     rest = after;
                 }
                 break;
@@ -705,7 +1055,10 @@ fn from_format(text: &str, template: &str) -> Result<i64> {
     let bad = |pattern: &str, input: &str| {
         Error::new(
             SqlState::INVALID_DATETIME_FORMAT,
-            format!("invalid value \"{}\" for \"{pattern}\"", input.chars().take(pattern.len()).collect::<String>()),
+            format!(
+                "invalid value \"{}\" for \"{pattern}\"",
+                input.chars().take(pattern.len()).collect::<String>()
+            ),
         )
     };
     while !rest.is_empty() {
@@ -713,13 +1066,18 @@ fn from_format(text: &str, template: &str) -> Result<i64> {
             rest = after;
         }
         let upper = rest.get(..rest.len().min(8)).map(str::to_uppercase);
-        let pattern = upper.as_deref().and_then(|upper| PATTERNS.iter().find(|pattern| upper.starts_with(**pattern)));
+        let pattern = upper
+            .as_deref()
+            .and_then(|upper| PATTERNS.iter().find(|pattern| upper.starts_with(**pattern)));
         let Some(pattern) = pattern else {
             let mut chars = rest.chars();
             let expected = chars.next();
             rest = chars.as_str();
             let mut given = input.chars();
-            if given.next().is_some_and(|c| !c.is_alphanumeric() || Some(c) == expected) {
+            if given
+                .next()
+                .is_some_and(|c| !c.is_alphanumeric() || Some(c) == expected)
+            {
                 input = given.as_str();
             }
             continue;
@@ -728,17 +1086,31 @@ fn from_format(text: &str, template: &str) -> Result<i64> {
         input = input.trim_start();
         if matches!(*pattern, "MONTH" | "MON") {
             let found = MONTHS.iter().position(|name| {
-                let name = if *pattern == "MON" { name.get(..3).unwrap_or(name) } else { name };
-                input.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+                let name = if *pattern == "MON" {
+                    name.get(..3).unwrap_or(name)
+                } else {
+                    name
+                };
+                input
+                    .get(..name.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(name))
             });
-            let Some(found) = found else { return Err(bad(pattern, input)) };
+            let Some(found) = found else {
+                return Err(bad(pattern, input));
+            };
             month = found as i64 + 1;
-            let length = if *pattern == "MON" { 3 } else { MONTHS.get(found).map_or(3, |name| name.len()) };
+            let length = if *pattern == "MON" {
+                3
+            } else {
+                MONTHS.get(found).map_or(3, |name| name.len())
+            };
             input = input.get(length..).unwrap_or_default();
             continue;
         }
         if matches!(*pattern, "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M.") {
-            let length = input.find(|c: char| !c.is_alphabetic() && c != '.').unwrap_or(input.len());
+            let length = input
+                .find(|c: char| !c.is_alphabetic() && c != '.')
+                .unwrap_or(input.len());
             if matches!(*pattern, "AM" | "PM" | "A.M." | "P.M.") {
                 afternoon = Some(input.to_lowercase().starts_with('p'));
             }
@@ -746,20 +1118,34 @@ fn from_format(text: &str, template: &str) -> Result<i64> {
             continue;
         }
         let width = match *pattern {
-            "YYYY" | "IYYY" | "HH24" | "HH12" if pattern.starts_with('Y') || pattern.starts_with('I') => 4,
+            "YYYY" | "IYYY" | "HH24" | "HH12"
+                if pattern.starts_with('Y') || pattern.starts_with('I') =>
+            {
+                4
+            }
             "HH24" | "HH12" => 2,
             "US" => 6,
             "MS" => 3,
             "DDD" => 3,
             other => other.len(),
         };
-        let length = input.chars().take(width).take_while(char::is_ascii_digit).count();
+        let length = input
+            .chars()
+            .take(width)
+            .take_while(char::is_ascii_digit)
+            .count();
         let digits = input.get(..length).unwrap_or_default();
         let value: i64 = digits.parse().map_err(|_| bad(pattern, input))?;
         input = input.get(length..).unwrap_or_default();
         match *pattern {
             "YYYY" | "IYYY" => year = value,
-            "YY" => year = if value < 70 { 2000 + value } else { 1900 + value },
+            "YY" => {
+                year = if value < 70 {
+                    2000 + value
+                } else {
+                    1900 + value
+                }
+            }
             "MM" => month = value,
             "DD" => day = value,
             "DDD" => doy = Some(value),
@@ -794,7 +1180,10 @@ fn number_to_char(plain: &str, template: &str) -> String {
     let fill = !template.to_uppercase().contains("FM");
     let template: String = template.to_uppercase().replace("FM", "");
     let (pattern, decimals) = match template.split_once(['.', 'D']) {
-        Some((whole, fraction)) => (whole.to_owned(), fraction.chars().filter(|c| matches!(c, '9' | '0')).count()),
+        Some((whole, fraction)) => (
+            whole.to_owned(),
+            fraction.chars().filter(|c| matches!(c, '9' | '0')).count(),
+        ),
         None => (template.clone(), 0),
     };
     let negative = plain.starts_with('-');
@@ -803,7 +1192,11 @@ fn number_to_char(plain: &str, template: &str) -> String {
     let rounded = match exact {
         Ok(Datum::Numeric(value)) => {
             let value = crate::types::kinds::numeric::round(&value, decimals as i64);
-            crate::types::text::to_string(&Datum::Numeric(value), PgType::NUMERIC, &Default::default())
+            crate::types::text::to_string(
+                &Datum::Numeric(value),
+                PgType::NUMERIC,
+                &Default::default(),
+            )
         }
         _ => format!("{value:.decimals$}"),
     };
@@ -814,8 +1207,21 @@ fn number_to_char(plain: &str, template: &str) -> String {
     if whole.len() > slots && whole != "0" {
         return "#".repeat(template.len() + 1);
     }
-    let first_zero = places.iter().filter(|c| matches!(c, '9' | '0')).position(|c| *c == '0').unwrap_or(slots);
-    let digits: Vec<char> = format!("{:>slots$}", if whole == "0" && decimals > 0 { "" } else { whole }).chars().collect();
+    let first_zero = places
+        .iter()
+        .filter(|c| matches!(c, '9' | '0'))
+        .position(|c| *c == '0')
+        .unwrap_or(slots);
+    let digits: Vec<char> = format!(
+        "{:>slots$}",
+        if whole == "0" && decimals > 0 {
+            ""
+        } else {
+            whole
+        }
+    )
+    .chars()
+    .collect();
     let mut out = String::new();
     let mut slot = 0;
     let mut started = false;
@@ -846,13 +1252,22 @@ fn number_to_char(plain: &str, template: &str) -> String {
     };
     let mut shown = format!("{sign}{body}");
     if decimals > 0 {
-        let optional = template.split_once(['.', 'D']).is_some_and(|(_, places)| places.contains('9'));
-        let fraction = if !fill && optional { fraction.trim_end_matches('0') } else { fraction };
+        let optional = template
+            .split_once(['.', 'D'])
+            .is_some_and(|(_, places)| places.contains('9'));
+        let fraction = if !fill && optional {
+            fraction.trim_end_matches('0')
+        } else {
+            fraction
+        };
         shown.push('.');
         shown.push_str(fraction);
     }
     if fill {
-        let width = slots + template.matches([',', 'G']).count() + if decimals > 0 { decimals + 1 } else { 0 } + 1;
+        let width = slots
+            + template.matches([',', 'G']).count()
+            + if decimals > 0 { decimals + 1 } else { 0 }
+            + 1;
         format!("{shown:>width$}")
     } else {
         shown

@@ -25,7 +25,11 @@ pub(in crate::query) fn display(typed: &Typed) -> Option<Typed> {
         oid::NUMERIC if typed.ty.typmod < 0 => text_form(&typed.expr)?,
         _ => return None,
     };
-    Some(Typed { expr, ty: typed.ty, data: DataType::Utf8View })
+    Some(Typed {
+        expr,
+        ty: typed.ty,
+        data: DataType::Utf8View,
+    })
 }
 
 /// The name that an OID stands for.
@@ -43,7 +47,9 @@ fn text_form(expr: &Expr) -> Option<Expr> {
             if call.func.name() == "coalesce" {
                 let changed = call.args.iter().any(|arg| text_form(arg).is_some());
                 let args = call.args.iter().map(as_text).collect();
-                return changed.then(|| Expr::ScalarFunction(ScalarFunction::new_udf(call.func.clone(), args)));
+                return changed.then(|| {
+                    Expr::ScalarFunction(ScalarFunction::new_udf(call.func.clone(), args))
+                });
             }
             let function = if let Some(arithmetic) = any.downcast_ref::<ArithmeticFunction>() {
                 arithmetic.with_text()?
@@ -51,13 +57,23 @@ fn text_form(expr: &Expr) -> Option<Expr> {
                 if row.result.oid != oid::NUMERIC || row.built.typmod >= 0 {
                     return None;
                 }
-                ScalarUDF::new_from_impl(RowFunction { as_text: true, ..row.clone() })
+                ScalarUDF::new_from_impl(RowFunction {
+                    as_text: true,
+                    ..row.clone()
+                })
             } else {
                 return None;
             };
             // Numeric operands that are computed the same way keep their digits too.
-            let args = call.args.iter().map(|arg| text_form(arg).unwrap_or_else(|| arg.clone())).collect();
-            Some(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), args)))
+            let args = call
+                .args
+                .iter()
+                .map(|arg| text_form(arg).unwrap_or_else(|| arg.clone()))
+                .collect();
+            Some(Expr::ScalarFunction(ScalarFunction::new_udf(
+                Arc::new(function),
+                args,
+            )))
         }
         // A value that was only widened to fit its neighbours.
         Expr::Cast(cast) if is_decimal(cast.field.data_type()) => match cast.expr.as_ref() {
@@ -67,7 +83,9 @@ fn text_form(expr: &Expr) -> Option<Expr> {
         },
         Expr::Case(case) => {
             let branches = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
-            let changed = branches.chain(case.else_expr.as_deref()).any(|branch| text_form(branch).is_some());
+            let changed = branches
+                .chain(case.else_expr.as_deref())
+                .any(|branch| text_form(branch).is_some());
             if !changed {
                 return None;
             }
@@ -76,7 +94,10 @@ fn text_form(expr: &Expr) -> Option<Expr> {
                 .iter()
                 .map(|(when, then)| (when.clone(), Box::new(as_text(then))))
                 .collect();
-            let otherwise = case.else_expr.as_ref().map(|otherwise| Box::new(as_text(otherwise)));
+            let otherwise = case
+                .else_expr
+                .as_ref()
+                .map(|otherwise| Box::new(as_text(otherwise)));
             Some(Expr::Case(Case::new(case.expr.clone(), pairs, otherwise)))
         }
         _ => None,

@@ -12,7 +12,10 @@ use crate::types::{Array, Datum, PgType, oid, text};
 
 fn parsed(text: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|_| {
-        Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json")
+        Error::new(
+            SqlState::INVALID_TEXT_REPRESENTATION,
+            "invalid input syntax for type json",
+        )
     })
 }
 
@@ -80,10 +83,15 @@ pub(super) fn define(all: &mut Definitions) {
             let value = parsed(str_at(a, 0))?;
             path(&value, steps(a, 1)).map_or(Ok(Datum::Null), |value| out(c, value))
         });
-        all.add("json_path_text_op", &format!("{ty},_text"), "text", |_, a| {
-            let value = parsed(str_at(a, 0))?;
-            path(&value, steps(a, 1)).map_or(Ok(Datum::Null), as_text)
-        });
+        all.add(
+            "json_path_text_op",
+            &format!("{ty},_text"),
+            "text",
+            |_, a| {
+                let value = parsed(str_at(a, 0))?;
+                path(&value, steps(a, 1)).map_or(Ok(Datum::Null), as_text)
+            },
+        );
     }
     for (prefix, ty) in [("json", "json"), ("jsonb", "jsonb")] {
         let name = |suffix: &str| -> &'static str {
@@ -124,24 +132,48 @@ pub(super) fn define(all: &mut Definitions) {
                 Value::Object(_) => "object",
             }))
         });
-        all.add(name("array_length"), ty, "int4", |_, a| match parsed(str_at(a, 0))? {
-            Value::Array(items) => Ok(Datum::Int4(items.len() as i32)),
-            Value::Object(_) => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot get array length of a non-array")),
-            _ => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot get array length of a scalar")),
-        });
-        let list = if ty == "json" { "_json" } else { "_jsonb" };
-        all.add(name("elements"), ty, list, |c, a| items(c, str_at(a, 0), false));
-        all.add(name("elements_text"), ty, "_text", |c, a| items(c, str_at(a, 0), true));
-        all.add(name("keys"), ty, "_text", |_, a| {
-            let value = parsed(&normalized(str_at(a, 0))?)?;
-            let keys = value.as_object().map(|map| map.keys().map(|key| Datum::text(key.clone())).collect());
-            match keys {
-                Some(items) => Ok(Datum::Array(Box::new(Array { element: PgType::TEXT, items }))),
-                None => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot call jsonb_object_keys on a scalar")),
+        all.add(name("array_length"), ty, "int4", |_, a| {
+            match parsed(str_at(a, 0))? {
+                Value::Array(items) => Ok(Datum::Int4(items.len() as i32)),
+                Value::Object(_) => Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "cannot get array length of a non-array",
+                )),
+                _ => Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "cannot get array length of a scalar",
+                )),
             }
         });
-        all.add(name("values"), ty, list, |c, a| members(c, str_at(a, 0), false));
-        all.add(name("values_text"), ty, "_text", |c, a| members(c, str_at(a, 0), true));
+        let list = if ty == "json" { "_json" } else { "_jsonb" };
+        all.add(name("elements"), ty, list, |c, a| {
+            items(c, str_at(a, 0), false)
+        });
+        all.add(name("elements_text"), ty, "_text", |c, a| {
+            items(c, str_at(a, 0), true)
+        });
+        all.add(name("keys"), ty, "_text", |_, a| {
+            let value = parsed(&normalized(str_at(a, 0))?)?;
+            let keys = value
+                .as_object()
+                .map(|map| map.keys().map(|key| Datum::text(key.clone())).collect());
+            match keys {
+                Some(items) => Ok(Datum::Array(Box::new(Array {
+                    element: PgType::TEXT,
+                    items,
+                }))),
+                None => Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "cannot call jsonb_object_keys on a scalar",
+                )),
+            }
+        });
+        all.add(name("values"), ty, list, |c, a| {
+            members(c, str_at(a, 0), false)
+        });
+        all.add(name("values_text"), ty, "_text", |c, a| {
+            members(c, str_at(a, 0), true)
+        });
         all.add(name("strip"), ty, ty, |c, a| {
             let mut value = parsed(str_at(a, 0))?;
             strip(&mut value);
@@ -149,35 +181,59 @@ pub(super) fn define(all: &mut Definitions) {
         });
         all.add(name("extract"), &format!("{ty},...text"), ty, |c, a| {
             let value = parsed(str_at(a, 0))?;
-            path(&value, a.get(1..).unwrap_or_default()).map_or(Ok(Datum::Null), |value| out(c, value))
+            path(&value, a.get(1..).unwrap_or_default())
+                .map_or(Ok(Datum::Null), |value| out(c, value))
         });
-        all.add(name("extract_text"), &format!("{ty},...text"), "text", |_, a| {
-            let value = parsed(str_at(a, 0))?;
-            path(&value, a.get(1..).unwrap_or_default()).map_or(Ok(Datum::Null), as_text)
-        });
-        all.add(name("build_object"), "...any", ty, |c, a| build_object(c, a)).takes_null().stable();
-        all.add(name("build_array"), "...any", ty, |c, a| build_array(c, a)).takes_null().stable();
+        all.add(
+            name("extract_text"),
+            &format!("{ty},...text"),
+            "text",
+            |_, a| {
+                let value = parsed(str_at(a, 0))?;
+                path(&value, a.get(1..).unwrap_or_default()).map_or(Ok(Datum::Null), as_text)
+            },
+        );
+        all.add(name("build_object"), "...any", ty, |c, a| {
+            build_object(c, a)
+        })
+        .takes_null()
+        .stable();
+        all.add(name("build_array"), "...any", ty, |c, a| build_array(c, a))
+            .takes_null()
+            .stable();
     }
-    all.add("to_json", "any", "json", |c, a| to_json(c, a)).stable();
-    all.add("to_jsonb", "any", "jsonb", |c, a| to_json(c, a)).stable();
-    all.add("array_to_json", "anyarray", "json", |c, a| to_json(c, a)).stable();
+    all.add("to_json", "any", "json", |c, a| to_json(c, a))
+        .stable();
+    all.add("to_jsonb", "any", "jsonb", |c, a| to_json(c, a))
+        .stable();
+    all.add("array_to_json", "anyarray", "json", |c, a| to_json(c, a))
+        .stable();
     all.add("jsonb_pretty", "jsonb", "text", |_, a| {
         let value = parsed(str_at(a, 0))?;
         let mut out = String::new();
         pretty(&value, 0, &mut out);
         Ok(Datum::text(out))
     });
-    all.add("jsonb_exists", "jsonb,text", "bool", |_, a| Ok(Datum::Bool(exists(&parsed(str_at(a, 0))?, str_at(a, 1)))));
+    all.add("jsonb_exists", "jsonb,text", "bool", |_, a| {
+        Ok(Datum::Bool(exists(&parsed(str_at(a, 0))?, str_at(a, 1))))
+    });
     all.add("jsonb_exists_any", "jsonb,_text", "bool", |_, a| {
         let value = parsed(str_at(a, 0))?;
-        Ok(Datum::Bool(steps(a, 1).iter().any(|key| matches!(key, Datum::Text(key) if exists(&value, key)))))
+        Ok(Datum::Bool(steps(a, 1).iter().any(
+            |key| matches!(key, Datum::Text(key) if exists(&value, key)),
+        )))
     });
     all.add("jsonb_exists_all", "jsonb,_text", "bool", |_, a| {
         let value = parsed(str_at(a, 0))?;
-        Ok(Datum::Bool(steps(a, 1).iter().all(|key| matches!(key, Datum::Text(key) if exists(&value, key)))))
+        Ok(Datum::Bool(steps(a, 1).iter().all(
+            |key| matches!(key, Datum::Text(key) if exists(&value, key)),
+        )))
     });
     all.add("contains_op", "jsonb,jsonb", "bool", |_, a| {
-        Ok(Datum::Bool(contains(&parsed(str_at(a, 0))?, &parsed(str_at(a, 1))?)))
+        Ok(Datum::Bool(contains(
+            &parsed(str_at(a, 0))?,
+            &parsed(str_at(a, 1))?,
+        )))
     });
     all.add("concat_op", "jsonb,jsonb", "jsonb", |c, a| {
         let joined = match (parsed(str_at(a, 0))?, parsed(str_at(a, 1))?) {
@@ -202,7 +258,12 @@ pub(super) fn define(all: &mut Definitions) {
                 map.shift_remove(str_at(a, 1));
             }
             Value::Array(items) => items.retain(|item| item.as_str() != Some(str_at(a, 1))),
-            _ => return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot delete from scalar")),
+            _ => {
+                return Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "cannot delete from scalar",
+                ));
+            }
         }
         out(c, &value)
     });
@@ -239,19 +300,29 @@ fn normalized(text: &str) -> Result<String> {
 
 fn items(call: &Call<'_>, text: &str, plain: bool) -> Result<Datum<'static>> {
     let Value::Array(values) = parsed(text)? else {
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot extract elements from an object"));
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "cannot extract elements from an object",
+        ));
     };
     list(call, values.iter(), plain)
 }
 
 fn members(call: &Call<'_>, text: &str, plain: bool) -> Result<Datum<'static>> {
     let Value::Object(map) = parsed(&normalize(text)?)? else {
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "cannot call jsonb_each on a non-object"));
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "cannot call jsonb_each on a non-object",
+        ));
     };
     list(call, map.values(), plain)
 }
 
-fn list<'v>(call: &Call<'_>, values: impl Iterator<Item = &'v Value>, plain: bool) -> Result<Datum<'static>> {
+fn list<'v>(
+    call: &Call<'_>,
+    values: impl Iterator<Item = &'v Value>,
+    plain: bool,
+) -> Result<Datum<'static>> {
     let element = element_of(call.result.oid).map_or(PgType::TEXT, PgType::new);
     let items = values
         .map(|value| {
@@ -259,7 +330,11 @@ fn list<'v>(call: &Call<'_>, values: impl Iterator<Item = &'v Value>, plain: boo
                 return as_text(value);
             }
             let shown = value.to_string();
-            if element.oid == oid::JSONB { normalize(&shown).map(Datum::text) } else { Ok(Datum::text(shown)) }
+            if element.oid == oid::JSONB {
+                normalize(&shown).map(Datum::text)
+            } else {
+                Ok(Datum::text(shown))
+            }
         })
         .collect::<Result<_>>()?;
     Ok(Datum::Array(Box::new(Array { element, items })))
@@ -290,14 +365,18 @@ fn contains(left: &Value, right: &Value) -> bool {
         (Value::Object(left), Value::Object(right)) => right
             .iter()
             .all(|(key, value)| left.get(key).is_some_and(|known| contains(known, value))),
-        (Value::Array(left), Value::Array(right)) => right.iter().all(|value| left.iter().any(|known| contains(known, value))),
+        (Value::Array(left), Value::Array(right)) => right
+            .iter()
+            .all(|value| left.iter().any(|known| contains(known, value))),
         (Value::Array(left), scalar) if !scalar.is_object() => left.contains(scalar),
         (left, right) => left == right,
     }
 }
 
 fn change(value: &mut Value, steps: &[Datum<'_>], new: Option<Value>, create: bool) {
-    let Some((Datum::Text(step), rest)) = steps.split_first() else { return };
+    let Some((Datum::Text(step), rest)) = steps.split_first() else {
+        return;
+    };
     match value {
         Value::Object(map) => {
             if rest.is_empty() {
@@ -318,7 +397,9 @@ fn change(value: &mut Value, steps: &[Datum<'_>], new: Option<Value>, create: bo
             let Ok(at) = step.parse::<i64>() else { return };
             let length = items.len() as i64;
             let place = if at < 0 { length + at } else { at };
-            let found = usize::try_from(place).ok().filter(|place| *place < items.len());
+            let found = usize::try_from(place)
+                .ok()
+                .filter(|place| *place < items.len());
             match (found, rest.is_empty(), new) {
                 (Some(place), true, Some(new)) => {
                     if let Some(slot) = items.get_mut(place) {
@@ -334,7 +415,11 @@ fn change(value: &mut Value, steps: &[Datum<'_>], new: Option<Value>, create: bo
                     }
                 }
                 (None, true, Some(new)) if create => {
-                    if at < 0 { items.insert(0, new) } else { items.push(new) }
+                    if at < 0 {
+                        items.insert(0, new)
+                    } else {
+                        items.push(new)
+                    }
                 }
                 _ => {}
             }
@@ -380,7 +465,12 @@ fn write(value: &Datum<'_>, ty: PgType, style: &text::TextStyle, out: &mut Strin
         Datum::Null => out.push_str("null"),
         Datum::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Datum::Text(text) if matches!(ty.oid, oid::JSON | oid::JSONB) => out.push_str(text),
-        Datum::Int2(_) | Datum::Int4(_) | Datum::Int8(_) | Datum::Numeric(_) | Datum::Float4(_) | Datum::Float8(_) => {
+        Datum::Int2(_)
+        | Datum::Int4(_)
+        | Datum::Int8(_)
+        | Datum::Numeric(_)
+        | Datum::Float4(_)
+        | Datum::Float8(_) => {
             let shown = text::to_string(value, ty, style);
             if shown.chars().any(char::is_alphabetic) && !shown.contains('e') {
                 write_string(&shown, out);
@@ -399,7 +489,10 @@ fn write(value: &Datum<'_>, ty: PgType, style: &text::TextStyle, out: &mut Strin
             out.push(']');
         }
         Datum::Timestamp(_) | Datum::Timestamptz(_) => {
-            write_string(&text::to_string(value, ty, style).replacen(' ', "T", 1), out);
+            write_string(
+                &text::to_string(value, ty, style).replacen(' ', "T", 1),
+                out,
+            );
         }
         other => write_string(&text::to_string(other, ty, style), out),
     }
@@ -413,7 +506,9 @@ fn json_of(call: &Call<'_>, text: String) -> Result<Datum<'static>> {
 }
 
 fn to_json(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    let (Some(value), Some(ty)) = (args.first(), call.types.first()) else { return Ok(Datum::Null) };
+    let (Some(value), Some(ty)) = (args.first(), call.types.first()) else {
+        return Ok(Datum::Null);
+    };
     let mut out = String::new();
     write(value, *ty, call.style(), &mut out);
     json_of(call, out)
@@ -433,8 +528,13 @@ fn build_array(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 
 fn build_object(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     if args.len() % 2 == 1 {
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "argument list must have even number of elements")
-            .hint("The arguments of json_build_object() must consist of alternating keys and values."));
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "argument list must have even number of elements",
+        )
+        .hint(
+            "The arguments of json_build_object() must consist of alternating keys and values.",
+        ));
     }
     let mut out = String::from("{");
     for (at, (pair, types)) in args.chunks(2).zip(call.types.chunks(2)).enumerate() {
@@ -447,10 +547,20 @@ fn build_object(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     json_of(call, out)
 }
 
-fn pair_of(pair: &[Datum<'_>], types: &[PgType], style: &text::TextStyle, out: &mut String) -> Result<()> {
-    let ([key, value], [key_type, value_type]) = (pair, types) else { return Ok(()) };
+fn pair_of(
+    pair: &[Datum<'_>],
+    types: &[PgType],
+    style: &text::TextStyle,
+    out: &mut String,
+) -> Result<()> {
+    let ([key, value], [key_type, value_type]) = (pair, types) else {
+        return Ok(());
+    };
     if key.is_null() {
-        return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "field name must not be null"));
+        return Err(Error::new(
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            "field name must not be null",
+        ));
     }
     let key = match key {
         Datum::Text(text) => text.to_string(),
@@ -463,7 +573,11 @@ fn pair_of(pair: &[Datum<'_>], types: &[PgType], style: &text::TextStyle, out: &
 }
 
 /// `json_agg`, `jsonb_agg`.
-pub(super) fn array(types: &[PgType], rows: &[Vec<Datum<'static>>], binary: bool) -> Result<Datum<'static>> {
+pub(super) fn array(
+    types: &[PgType],
+    rows: &[Vec<Datum<'static>>],
+    binary: bool,
+) -> Result<Datum<'static>> {
     if rows.is_empty() {
         return Ok(Datum::Null);
     }
@@ -477,11 +591,19 @@ pub(super) fn array(types: &[PgType], rows: &[Vec<Datum<'static>>], binary: bool
         write(row.first().unwrap_or(&Datum::Null), ty, &style, &mut out);
     }
     out.push(']');
-    if binary { normalize(&out).map(Datum::text) } else { Ok(Datum::text(out)) }
+    if binary {
+        normalize(&out).map(Datum::text)
+    } else {
+        Ok(Datum::text(out))
+    }
 }
 
 /// `json_object_agg`, `jsonb_object_agg`.
-pub(super) fn object(types: &[PgType], rows: &[Vec<Datum<'static>>], binary: bool) -> Result<Datum<'static>> {
+pub(super) fn object(
+    types: &[PgType],
+    rows: &[Vec<Datum<'static>>],
+    binary: bool,
+) -> Result<Datum<'static>> {
     if rows.is_empty() {
         return Ok(Datum::Null);
     }
@@ -494,5 +616,9 @@ pub(super) fn object(types: &[PgType], rows: &[Vec<Datum<'static>>], binary: boo
         pair_of(row, types, &style, &mut out)?;
     }
     out.push_str(" }");
-    if binary { normalize(&out).map(Datum::text) } else { Ok(Datum::text(out)) }
+    if binary {
+        normalize(&out).map(Datum::text)
+    } else {
+        Ok(Datum::text(out))
+    }
 }

@@ -20,7 +20,9 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         Expr::Identifier(name) => Some((fold(name), true)),
         Expr::CompoundIdentifier(names) => names.last().map(|name| (fold(name), true)),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure(inner),
-        Expr::Cast { expr, data_type, .. } => match figure(expr) {
+        Expr::Cast {
+            expr, data_type, ..
+        } => match figure(expr) {
             Some((name, true)) => Some((name, true)),
             _ => type_name(data_type),
         },
@@ -30,7 +32,11 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
             if matches!(call.args, ast::FunctionArguments::Subquery(_)) {
                 return good("array");
             }
-            call.name.0.last().and_then(|part| part.as_ident()).map(|name| (fold(name), true))
+            call.name
+                .0
+                .last()
+                .and_then(|part| part.as_ident())
+                .map(|name| (fold(name), true))
         }
         Expr::Case { else_result, .. } => match else_result.as_deref().and_then(figure) {
             Some((name, true)) => Some((name, true)),

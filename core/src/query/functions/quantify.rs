@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanBuilder};
+use arrow::array::BooleanBuilder;
 use arrow::datatypes::DataType;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -17,7 +18,12 @@ use crate::types::names::array_of;
 use crate::types::{Datum, PgType, columns, ops};
 
 /// The function that compares a value with every item of an array.
-pub(in crate::query) fn quantified(op: Operator, all: bool, value: PgType, element: PgType) -> Arc<ScalarUDF> {
+pub(in crate::query) fn quantified(
+    op: Operator,
+    all: bool,
+    value: PgType,
+    element: PgType,
+) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Quantified {
         op,
         all,
@@ -53,7 +59,9 @@ impl Quantified {
     }
 
     fn row(&self, value: &Datum<'_>, array: &Datum<'_>) -> Result<Option<bool>> {
-        let Datum::Array(array) = array else { return Ok(None) };
+        let Datum::Array(array) = array else {
+            return Ok(None);
+        };
         let mut unknown = false;
         for item in &array.items {
             match self.holds(value, item) {
@@ -72,7 +80,10 @@ impl ScalarUDFImpl for Quantified {
     }
 
     fn schema_name(&self, args: &[Expr]) -> DfResult<String> {
-        let shown: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+        let shown: Vec<String> = args
+            .iter()
+            .map(|arg| arg.schema_name().to_string())
+            .collect();
         Ok(format!("{} {}({})", self.op, self.name(), shown.join(",")))
     }
 
@@ -89,7 +100,10 @@ impl ScalarUDFImpl for Quantified {
         let [value, array] = args.args.as_slice() else {
             return Err(Error::internal("a quantified comparison takes two values").into());
         };
-        let constant = matches!((value, array), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+        let constant = matches!(
+            (value, array),
+            (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_))
+        );
         let rows = if constant { 1 } else { args.number_rows };
         let one = |value: &ColumnarValue| match value {
             ColumnarValue::Array(array) => Ok((array.clone(), true)),
@@ -113,14 +127,17 @@ impl ScalarUDFImpl for Quantified {
         }
         let result = builder.finish();
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &result, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(Arc::new(result)))
     }
 
     /// `x = ANY (constant array)` is `x IN (…)`, which scans know how to use.
     fn simplify(&self, args: Vec<Expr>, _info: &SimplifyContext) -> DfResult<ExprSimplifyResult> {
-        let (Operator::Eq, false, [value, Expr::Literal(ScalarValue::List(list), _)]) = (self.op, self.all, args.as_slice())
+        let (Operator::Eq, false, [value, Expr::Literal(ScalarValue::List(list), _)]) =
+            (self.op, self.all, args.as_slice())
         else {
             return Ok(ExprSimplifyResult::Original(args));
         };
@@ -131,7 +148,10 @@ impl ScalarUDFImpl for Quantified {
         let items = array.value(0);
         let mut list = Vec::with_capacity(items.len());
         for at in 0..items.len() {
-            list.push(Expr::Literal(ScalarValue::try_from_array(&items, at)?, None));
+            list.push(Expr::Literal(
+                ScalarValue::try_from_array(&items, at)?,
+                None,
+            ));
         }
         Ok(ExprSimplifyResult::Simplified(Expr::InList(InList::new(
             Box::new(value.clone()),

@@ -51,7 +51,13 @@ pub(super) struct Definitions(Vec<Function>);
 impl Definitions {
     /// A strict, immutable function: `("upper", "text", "text", …)`. `...` before the last
     /// argument's type lets it repeat.
-    pub fn add(&mut self, name: &'static str, args: &str, result: &str, run: RowFn) -> &mut Function {
+    pub fn add(
+        &mut self,
+        name: &'static str,
+        args: &str,
+        result: &str,
+        run: RowFn,
+    ) -> &mut Function {
         let mut variadic = false;
         let args = args
             .split(',')
@@ -96,7 +102,14 @@ impl Function {
 
     /// The function for these types of arguments, ready to be called.
     pub fn row_function(&self, types: Vec<PgType>, result: PgType) -> RowFunction {
-        RowFunction::new(self.name, types, result, self.volatility, self.strict, self.run)
+        RowFunction::new(
+            self.name,
+            types,
+            result,
+            self.volatility,
+            self.strict,
+            self.run,
+        )
     }
 }
 
@@ -128,10 +141,6 @@ impl Functions {
             .map(|function| (function.name().to_owned(), Arc::new(function)))
             .collect();
         Functions { by_name, system }
-    }
-
-    pub fn knows(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
     }
 
     /// The function that a call means (PostgreSQL's rules for overloads); `None` when there is none.
@@ -198,7 +207,11 @@ fn matches(function: &Function, types: &[PgType]) -> Option<(i32, Output)> {
     for (at, ty) in types.iter().enumerate() {
         let wanted = match declared(at)? {
             ANY => {
-                args.push(if ty.oid == oid::UNKNOWN { PgType::TEXT } else { *ty });
+                args.push(if ty.oid == oid::UNKNOWN {
+                    PgType::TEXT
+                } else {
+                    *ty
+                });
                 continue;
             }
             ANYELEMENT => element.unwrap_or(PgType::TEXT),
@@ -216,7 +229,11 @@ fn matches(function: &Function, types: &[PgType]) -> Option<(i32, Output)> {
             score += 100;
         } else if cast::allowed(*ty, wanted, Context::Implicit) {
             score += if preferred(wanted) { 2 } else { 0 };
-            score += if category(*ty) == category(wanted) { 3 } else { 0 };
+            score += if category(*ty) == category(wanted) {
+                3
+            } else {
+                0
+            };
         } else {
             return None;
         }
@@ -230,7 +247,14 @@ fn matches(function: &Function, types: &[PgType]) -> Option<(i32, Output)> {
     if function.variadic {
         score -= 1;
     }
-    Some((score, Output { function: function.clone(), args, result }))
+    Some((
+        score,
+        Output {
+            function: function.clone(),
+            args,
+            result,
+        },
+    ))
 }
 
 fn category(ty: PgType) -> char {

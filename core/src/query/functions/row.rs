@@ -55,7 +55,14 @@ pub(in crate::query) struct RowFunction {
 }
 
 impl RowFunction {
-    pub fn new(name: &str, types: Vec<PgType>, result: PgType, volatility: Volatility, strict: bool, run: RowFn) -> Self {
+    pub fn new(
+        name: &str,
+        types: Vec<PgType>,
+        result: PgType,
+        volatility: Volatility,
+        strict: bool,
+        run: RowFn,
+    ) -> Self {
         let signature = match types.len() {
             0 => Signature::nullary(volatility),
             count => Signature::any(count, volatility),
@@ -84,20 +91,34 @@ impl RowFunction {
         }
     }
 
-    fn column(&self, context: &RunContext, args: &[ArrayRef], wide: &[bool], rows: usize) -> Result<ArrayRef> {
+    fn column(
+        &self,
+        context: &RunContext,
+        args: &[ArrayRef],
+        wide: &[bool],
+        rows: usize,
+    ) -> Result<ArrayRef> {
         let call = Call {
             info: &context.info,
             catalog: &context.catalog,
             types: &self.types,
             result: self.result,
         };
-        let built = if self.as_text { PgType::TEXT } else { self.built };
+        let built = if self.as_text {
+            PgType::TEXT
+        } else {
+            self.built
+        };
         let mut builder = ColumnBuilder::new(built, ZONE, rows);
         let mut values: Vec<Datum<'_>> = Vec::with_capacity(args.len());
         // Constant arguments are read once.
         let mut fixed: Vec<Option<Datum<'_>>> = Vec::with_capacity(args.len());
         for ((array, ty), wide) in args.iter().zip(&self.types).zip(wide) {
-            fixed.push(if *wide { None } else { Some(columns::get(array.as_ref(), 0, *ty)?) });
+            fixed.push(if *wide {
+                None
+            } else {
+                Some(columns::get(array.as_ref(), 0, *ty)?)
+            });
         }
         'rows: for row in 0..rows {
             values.clear();
@@ -167,7 +188,10 @@ impl ScalarUDFImpl for RowFunction {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
         let context = RunContext::of(&args.config_options)?;
         let constant = self.signature.volatility != Volatility::Volatile
-            && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+            && args
+                .args
+                .iter()
+                .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let mut arrays = Vec::with_capacity(args.args.len());
         let mut wide = Vec::with_capacity(args.args.len());
@@ -185,7 +209,9 @@ impl ScalarUDFImpl for RowFunction {
         }
         let array = self.column(context, &arrays, &wide, rows)?;
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &array, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(array))
     }

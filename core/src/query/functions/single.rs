@@ -7,8 +7,8 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -23,7 +23,9 @@ pub(in crate::query) fn single_value() -> Arc<AggregateUDF> {
 
 /// The same value, of which nothing says that it is not NULL.
 pub(in crate::query) fn nullable(args: Vec<Expr>) -> Expr {
-    let function = ScalarUDF::new_from_impl(Nullable { signature: Signature::any(1, Volatility::Volatile) });
+    let function = ScalarUDF::new_from_impl(Nullable {
+        signature: Signature::any(1, Volatility::Volatile),
+    });
     function.call(args)
 }
 
@@ -81,7 +83,11 @@ impl AggregateUDFImpl for SingleValue {
 
     fn state_fields(&self, args: StateFieldsArgs) -> DfResult<Vec<FieldRef>> {
         Ok(vec![
-            Arc::new(Field::new("value", args.return_field.data_type().clone(), true)),
+            Arc::new(Field::new(
+                "value",
+                args.return_field.data_type().clone(),
+                true,
+            )),
             Arc::new(Field::new("found", DataType::Boolean, false)),
         ])
     }
@@ -130,7 +136,10 @@ impl Accumulator for Value {
     }
 
     fn state(&mut self) -> DfResult<Vec<ScalarValue>> {
-        Ok(vec![self.value.clone(), ScalarValue::Boolean(Some(self.found))])
+        Ok(vec![
+            self.value.clone(),
+            ScalarValue::Boolean(Some(self.found)),
+        ])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> DfResult<()> {

@@ -67,31 +67,55 @@ fn int4(value: usize) -> Result<Datum<'static>> {
 }
 
 fn too_long() -> Error {
-    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large")
+    Error::new(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        "requested length too large",
+    )
 }
 
 fn negative_length() -> Error {
-    Error::new(SqlState::SUBSTRING_ERROR, "negative substring length not allowed")
+    Error::new(
+        SqlState::SUBSTRING_ERROR,
+        "negative substring length not allowed",
+    )
 }
 
 pub(super) fn define(all: &mut Definitions) {
-    all.add("upper", "text", "text", |_, a| t(str_at(a, 0).to_uppercase()));
-    all.add("lower", "text", "text", |_, a| t(str_at(a, 0).to_lowercase()));
+    all.add("upper", "text", "text", |_, a| {
+        t(str_at(a, 0).to_uppercase())
+    });
+    all.add("lower", "text", "text", |_, a| {
+        t(str_at(a, 0).to_lowercase())
+    });
     all.add("initcap", "text", "text", |_, a| t(initcap(str_at(a, 0))));
     for name in ["length", "char_length", "character_length"] {
-        all.add(name, "text", "int4", |_, a| int4(str_at(a, 0).chars().count()));
-        all.add(name, "bpchar", "int4", |_, a| int4(str_at(a, 0).trim_end_matches(' ').chars().count()));
+        all.add(name, "text", "int4", |_, a| {
+            int4(str_at(a, 0).chars().count())
+        });
+        all.add(name, "bpchar", "int4", |_, a| {
+            int4(str_at(a, 0).trim_end_matches(' ').chars().count())
+        });
     }
     all.add("length", "bytea", "int4", |_, a| int4(bytes_at(a, 0).len()));
-    all.add("octet_length", "text", "int4", |_, a| int4(str_at(a, 0).len()));
-    all.add("octet_length", "bytea", "int4", |_, a| int4(bytes_at(a, 0).len()));
-    all.add("bit_length", "text", "int4", |_, a| int4(str_at(a, 0).len() * 8));
+    all.add("octet_length", "text", "int4", |_, a| {
+        int4(str_at(a, 0).len())
+    });
+    all.add("octet_length", "bytea", "int4", |_, a| {
+        int4(bytes_at(a, 0).len())
+    });
+    all.add("bit_length", "text", "int4", |_, a| {
+        int4(str_at(a, 0).len() * 8)
+    });
     for name in ["substring", "substr"] {
-        all.add(name, "text,int4", "text", |_, a| t(substring(str_at(a, 0), int_at(a, 1), None)?));
+        all.add(name, "text,int4", "text", |_, a| {
+            t(substring(str_at(a, 0), int_at(a, 1), None)?)
+        });
         all.add(name, "text,int4,int4", "text", |_, a| {
             t(substring(str_at(a, 0), int_at(a, 1), Some(int_at(a, 2)))?)
         });
-        all.add(name, "bytea,int4", "bytea", |_, a| bytea(sub_bytes(bytes_at(a, 0), int_at(a, 1), None)?));
+        all.add(name, "bytea,int4", "bytea", |_, a| {
+            bytea(sub_bytes(bytes_at(a, 0), int_at(a, 1), None)?)
+        });
         all.add(name, "bytea,int4,int4", "bytea", |_, a| {
             bytea(sub_bytes(bytes_at(a, 0), int_at(a, 1), Some(int_at(a, 2)))?)
         });
@@ -106,40 +130,71 @@ pub(super) fn define(all: &mut Definitions) {
             None => Datum::Null,
         })
     });
-    all.add("position", "text,text", "int4", |_, a| int4(position(str_at(a, 0), str_at(a, 1))));
-    all.add("strpos", "text,text", "int4", |_, a| int4(position(str_at(a, 0), str_at(a, 1))));
+    all.add("position", "text,text", "int4", |_, a| {
+        int4(position(str_at(a, 0), str_at(a, 1)))
+    });
+    all.add("strpos", "text,text", "int4", |_, a| {
+        int4(position(str_at(a, 0), str_at(a, 1)))
+    });
     all.add("overlay", "text,text,int4", "text", |_, a| {
         let length = str_at(a, 1).chars().count() as i64;
         t(overlay(str_at(a, 0), str_at(a, 1), int_at(a, 2), length)?)
     });
     all.add("overlay", "text,text,int4,int4", "text", |_, a| {
-        t(overlay(str_at(a, 0), str_at(a, 1), int_at(a, 2), int_at(a, 3))?)
+        t(overlay(
+            str_at(a, 0),
+            str_at(a, 1),
+            int_at(a, 2),
+            int_at(a, 3),
+        )?)
     });
-    all.add("btrim", "text", "text", |_, a| t(str_at(a, 0).trim_matches(' ')));
-    all.add("ltrim", "text", "text", |_, a| t(str_at(a, 0).trim_start_matches(' ')));
-    all.add("rtrim", "text", "text", |_, a| t(str_at(a, 0).trim_end_matches(' ')));
-    all.add("btrim", "text,text", "text", |_, a| t(str_at(a, 0).trim_matches(|c| str_at(a, 1).contains(c))));
+    all.add("btrim", "text", "text", |_, a| {
+        t(str_at(a, 0).trim_matches(' '))
+    });
+    all.add("ltrim", "text", "text", |_, a| {
+        t(str_at(a, 0).trim_start_matches(' '))
+    });
+    all.add("rtrim", "text", "text", |_, a| {
+        t(str_at(a, 0).trim_end_matches(' '))
+    });
+    all.add("btrim", "text,text", "text", |_, a| {
+        t(str_at(a, 0).trim_matches(|c| str_at(a, 1).contains(c)))
+    });
     all.add("ltrim", "text,text", "text", |_, a| {
         t(str_at(a, 0).trim_start_matches(|c| str_at(a, 1).contains(c)))
     });
     all.add("rtrim", "text,text", "text", |_, a| {
         t(str_at(a, 0).trim_end_matches(|c| str_at(a, 1).contains(c)))
     });
-    all.add("lpad", "text,int4", "text", |_, a| t(pad(str_at(a, 0), int_at(a, 1), " ", true)?));
-    all.add("rpad", "text,int4", "text", |_, a| t(pad(str_at(a, 0), int_at(a, 1), " ", false)?));
-    all.add("lpad", "text,int4,text", "text", |_, a| t(pad(str_at(a, 0), int_at(a, 1), str_at(a, 2), true)?));
-    all.add("rpad", "text,int4,text", "text", |_, a| t(pad(str_at(a, 0), int_at(a, 1), str_at(a, 2), false)?));
+    all.add("lpad", "text,int4", "text", |_, a| {
+        t(pad(str_at(a, 0), int_at(a, 1), " ", true)?)
+    });
+    all.add("rpad", "text,int4", "text", |_, a| {
+        t(pad(str_at(a, 0), int_at(a, 1), " ", false)?)
+    });
+    all.add("lpad", "text,int4,text", "text", |_, a| {
+        t(pad(str_at(a, 0), int_at(a, 1), str_at(a, 2), true)?)
+    });
+    all.add("rpad", "text,int4,text", "text", |_, a| {
+        t(pad(str_at(a, 0), int_at(a, 1), str_at(a, 2), false)?)
+    });
     all.add("left", "text,int4", "text", |_, a| {
         let count = int_at(a, 1);
         let length = str_at(a, 0).chars().count() as i64;
         let keep = if count < 0 { length + count } else { count };
-        t(str_at(a, 0).chars().take(keep.max(0) as usize).collect::<String>())
+        t(str_at(a, 0)
+            .chars()
+            .take(keep.max(0) as usize)
+            .collect::<String>())
     });
     all.add("right", "text,int4", "text", |_, a| {
         let count = int_at(a, 1);
         let length = str_at(a, 0).chars().count() as i64;
         let skip = if count < 0 { -count } else { length - count };
-        t(str_at(a, 0).chars().skip(skip.max(0) as usize).collect::<String>())
+        t(str_at(a, 0)
+            .chars()
+            .skip(skip.max(0) as usize)
+            .collect::<String>())
     });
     all.add("repeat", "text,int4", "text", |_, a| {
         let count = int_at(a, 1).max(0) as usize;
@@ -148,7 +203,9 @@ pub(super) fn define(all: &mut Definitions) {
         }
         t(str_at(a, 0).repeat(count))
     });
-    all.add("reverse", "text", "text", |_, a| t(str_at(a, 0).chars().rev().collect::<String>()));
+    all.add("reverse", "text", "text", |_, a| {
+        t(str_at(a, 0).chars().rev().collect::<String>())
+    });
     all.add("replace", "text,text,text", "text", |_, a| {
         if str_at(a, 1).is_empty() {
             return t(str_at(a, 0));
@@ -165,17 +222,31 @@ pub(super) fn define(all: &mut Definitions) {
             })
             .collect::<String>())
     });
-    all.add("split_part", "text,text,int4", "text", |_, a| split_part(str_at(a, 0), str_at(a, 1), int_at(a, 2)));
-    all.add("starts_with", "text,text", "bool", |_, a| Ok(Datum::Bool(str_at(a, 0).starts_with(str_at(a, 1)))));
-    all.add("ascii", "text", "int4", |_, a| {
-        Ok(Datum::Int4(str_at(a, 0).chars().next().map_or(0, |c| c as i32)))
+    all.add("split_part", "text,text,int4", "text", |_, a| {
+        split_part(str_at(a, 0), str_at(a, 1), int_at(a, 2))
     });
-    all.add("chr", "int4", "text", |_, a| match u32::try_from(int_at(a, 0)).ok() {
-        Some(0) => Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "null character not permitted")),
-        code => match code.and_then(char::from_u32) {
-            Some(c) => t(c.to_string()),
-            None => Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested character not valid for encoding: UTF8")),
-        },
+    all.add("starts_with", "text,text", "bool", |_, a| {
+        Ok(Datum::Bool(str_at(a, 0).starts_with(str_at(a, 1))))
+    });
+    all.add("ascii", "text", "int4", |_, a| {
+        Ok(Datum::Int4(
+            str_at(a, 0).chars().next().map_or(0, |c| c as i32),
+        ))
+    });
+    all.add("chr", "int4", "text", |_, a| {
+        match u32::try_from(int_at(a, 0)).ok() {
+            Some(0) => Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "null character not permitted",
+            )),
+            code => match code.and_then(char::from_u32) {
+                Some(c) => t(c.to_string()),
+                None => Err(Error::new(
+                    SqlState::PROGRAM_LIMIT_EXCEEDED,
+                    "requested character not valid for encoding: UTF8",
+                )),
+            },
+        }
     });
     all.add("concat", "...any", "text", |c, a| {
         let mut out = String::new();
@@ -203,49 +274,106 @@ pub(super) fn define(all: &mut Definitions) {
     })
     .takes_null()
     .stable();
-    all.add("format", "text,...any", "text", |c, a| format(c, a)).takes_null().stable();
-    all.add("format", "text", "text", |c, a| format(c, a)).takes_null().stable();
-    all.add("quote_ident", "text", "text", |_, a| t(crate::catalog::quote(str_at(a, 0))));
-    all.add("quote_literal", "text", "text", |_, a| t(quote_literal(str_at(a, 0))));
+    all.add("format", "text,...any", "text", |c, a| format(c, a))
+        .takes_null()
+        .stable();
+    all.add("format", "text", "text", |c, a| format(c, a))
+        .takes_null()
+        .stable();
+    all.add("quote_ident", "text", "text", |_, a| {
+        t(crate::catalog::quote(str_at(a, 0)))
+    });
+    all.add("quote_literal", "text", "text", |_, a| {
+        t(quote_literal(str_at(a, 0)))
+    });
     all.add("quote_nullable", "text", "text", |_, a| match a.first() {
         Some(Datum::Text(text)) => t(quote_literal(text)),
         _ => t("NULL"),
     })
     .takes_null();
-    all.add("md5", "text", "text", |_, a| t(md5_hex(str_at(a, 0).as_bytes())));
-    all.add("md5", "bytea", "text", |_, a| t(md5_hex(bytes_at(a, 0))));
-    all.add("sha224", "bytea", "bytea", |_, a| bytea(sha2::Sha224::digest(bytes_at(a, 0)).to_vec()));
-    all.add("sha256", "bytea", "bytea", |_, a| bytea(sha2::Sha256::digest(bytes_at(a, 0)).to_vec()));
-    all.add("sha384", "bytea", "bytea", |_, a| bytea(sha2::Sha384::digest(bytes_at(a, 0)).to_vec()));
-    all.add("sha512", "bytea", "bytea", |_, a| bytea(sha2::Sha512::digest(bytes_at(a, 0)).to_vec()));
-    all.add("encode", "bytea,text", "text", |_, a| encode(bytes_at(a, 0), str_at(a, 1)));
-    all.add("decode", "text,text", "bytea", |_, a| decode(str_at(a, 0), str_at(a, 1)));
-    all.add("convert_from", "bytea,text", "text", |_, a| match std::str::from_utf8(bytes_at(a, 0)) {
-        Ok(text) => t(text),
-        Err(_) => Err(Error::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\"")),
+    all.add("md5", "text", "text", |_, a| {
+        t(md5_hex(str_at(a, 0).as_bytes()))
     });
-    all.add("convert_to", "text,text", "bytea", |_, a| bytea(str_at(a, 0).as_bytes().to_vec()));
-    all.add("to_hex", "int4", "text", |_, a| t(format!("{:x}", int_at(a, 0) as i32)));
-    all.add("to_hex", "int8", "text", |_, a| t(format!("{:x}", int_at(a, 0))));
-    all.add("concat_op", "bytea,bytea", "bytea", |_, a| bytea([bytes_at(a, 0), bytes_at(a, 1)].concat()));
-    all.add("like_escape", "text,text", "text", |_, a| t(like_escape(str_at(a, 0), str_at(a, 1))?));
-    all.add("similar_to_escape", "text", "text", |_, a| t(similar(str_at(a, 0), Some('\\'))));
+    all.add("md5", "bytea", "text", |_, a| t(md5_hex(bytes_at(a, 0))));
+    all.add("sha224", "bytea", "bytea", |_, a| {
+        bytea(sha2::Sha224::digest(bytes_at(a, 0)).to_vec())
+    });
+    all.add("sha256", "bytea", "bytea", |_, a| {
+        bytea(sha2::Sha256::digest(bytes_at(a, 0)).to_vec())
+    });
+    all.add("sha384", "bytea", "bytea", |_, a| {
+        bytea(sha2::Sha384::digest(bytes_at(a, 0)).to_vec())
+    });
+    all.add("sha512", "bytea", "bytea", |_, a| {
+        bytea(sha2::Sha512::digest(bytes_at(a, 0)).to_vec())
+    });
+    all.add("encode", "bytea,text", "text", |_, a| {
+        encode(bytes_at(a, 0), str_at(a, 1))
+    });
+    all.add("decode", "text,text", "bytea", |_, a| {
+        decode(str_at(a, 0), str_at(a, 1))
+    });
+    all.add(
+        "convert_from",
+        "bytea,text",
+        "text",
+        |_, a| match std::str::from_utf8(bytes_at(a, 0)) {
+            Ok(text) => t(text),
+            Err(_) => Err(Error::new(
+                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+                "invalid byte sequence for encoding \"UTF8\"",
+            )),
+        },
+    );
+    all.add("convert_to", "text,text", "bytea", |_, a| {
+        bytea(str_at(a, 0).as_bytes().to_vec())
+    });
+    all.add("to_hex", "int4", "text", |_, a| {
+        t(format!("{:x}", int_at(a, 0) as i32))
+    });
+    all.add("to_hex", "int8", "text", |_, a| {
+        t(format!("{:x}", int_at(a, 0)))
+    });
+    all.add("concat_op", "bytea,bytea", "bytea", |_, a| {
+        bytea([bytes_at(a, 0), bytes_at(a, 1)].concat())
+    });
+    all.add("like_escape", "text,text", "text", |_, a| {
+        t(like_escape(str_at(a, 0), str_at(a, 1))?)
+    });
+    all.add("similar_to_escape", "text", "text", |_, a| {
+        t(similar(str_at(a, 0), Some('\\')))
+    });
     all.add("similar_to_escape", "text,text", "text", |_, a| {
         t(similar(str_at(a, 0), str_at(a, 1).chars().next()))
     });
-    all.add("textregexeq", "text,text", "bool", |_, a| Ok(Datum::Bool(regex(str_at(a, 1), "")?.is_match(str_at(a, 0)))));
+    all.add("textregexeq", "text,text", "bool", |_, a| {
+        Ok(Datum::Bool(regex(str_at(a, 1), "")?.is_match(str_at(a, 0))))
+    });
     all.add("texticregexeq", "text,text", "bool", |_, a| {
-        Ok(Datum::Bool(regex(str_at(a, 1), "i")?.is_match(str_at(a, 0))))
+        Ok(Datum::Bool(
+            regex(str_at(a, 1), "i")?.is_match(str_at(a, 0)),
+        ))
     });
     all.add("textregexne", "text,text", "bool", |_, a| {
-        Ok(Datum::Bool(!regex(str_at(a, 1), "")?.is_match(str_at(a, 0))))
+        Ok(Datum::Bool(
+            !regex(str_at(a, 1), "")?.is_match(str_at(a, 0)),
+        ))
     });
     all.add("texticregexne", "text,text", "bool", |_, a| {
-        Ok(Datum::Bool(!regex(str_at(a, 1), "i")?.is_match(str_at(a, 0))))
+        Ok(Datum::Bool(
+            !regex(str_at(a, 1), "i")?.is_match(str_at(a, 0)),
+        ))
     });
-    all.add("regexp_replace", "text,text,text", "text", |_, a| regexp_replace(a, ""));
-    all.add("regexp_replace", "text,text,text,text", "text", |_, a| regexp_replace(a, str_at(a, 3)));
-    for (name, args) in [("regexp_match", "text,text"), ("regexp_match", "text,text,text")] {
+    all.add("regexp_replace", "text,text,text", "text", |_, a| {
+        regexp_replace(a, "")
+    });
+    all.add("regexp_replace", "text,text,text,text", "text", |_, a| {
+        regexp_replace(a, str_at(a, 3))
+    });
+    for (name, args) in [
+        ("regexp_match", "text,text"),
+        ("regexp_match", "text,text,text"),
+    ] {
         all.add(name, args, "_text", |_, a| {
             let regex = regex(str_at(a, 1), str_at(a, 2))?;
             Ok(match regex.captures(str_at(a, 0)) {
@@ -260,16 +388,30 @@ pub(super) fn define(all: &mut Definitions) {
             texts(regex.split(str_at(a, 0)))
         });
         all.add("regexp_like", args, "bool", |_, a| {
-            Ok(Datum::Bool(regex(str_at(a, 1), str_at(a, 2))?.is_match(str_at(a, 0))))
+            Ok(Datum::Bool(
+                regex(str_at(a, 1), str_at(a, 2))?.is_match(str_at(a, 0)),
+            ))
         });
         all.add("regexp_count", args, "int4", |_, a| {
-            int4(regex(str_at(a, 1), str_at(a, 2))?.find_iter(str_at(a, 0)).count())
+            int4(
+                regex(str_at(a, 1), str_at(a, 2))?
+                    .find_iter(str_at(a, 0))
+                    .count(),
+            )
         });
     }
-    all.add("string_to_array", "text,text", "_text", |_, a| string_to_array(a)).takes_null();
-    all.add("string_to_array", "text,text,text", "_text", |_, a| string_to_array(a)).takes_null();
+    all.add("string_to_array", "text,text", "_text", |_, a| {
+        string_to_array(a)
+    })
+    .takes_null();
+    all.add("string_to_array", "text,text,text", "_text", |_, a| {
+        string_to_array(a)
+    })
+    .takes_null();
     all.add("unistr", "text", "text", |_, a| t(str_at(a, 0)));
-    all.add("char_length_op", "text", "int4", |_, a| int4(str_at(a, 0).chars().count()));
+    all.add("char_length_op", "text", "int4", |_, a| {
+        int4(str_at(a, 0).chars().count())
+    });
 }
 
 /// The text form of any value.
@@ -292,7 +434,11 @@ fn groups(found: &regex::Captures<'_>) -> Array {
     Array {
         element: PgType::TEXT,
         items: (from..found.len())
-            .map(|at| found.get(at).map_or(Datum::Null, |part| Datum::text(part.as_str())))
+            .map(|at| {
+                found
+                    .get(at)
+                    .map_or(Datum::Null, |part| Datum::text(part.as_str()))
+            })
             .collect(),
     }
 }
@@ -301,7 +447,11 @@ fn initcap(text: &str) -> String {
     let mut inside = false;
     text.chars()
         .flat_map(|c| {
-            let mapped: Vec<char> = if inside { c.to_lowercase().collect() } else { c.to_uppercase().collect() };
+            let mapped: Vec<char> = if inside {
+                c.to_lowercase().collect()
+            } else {
+                c.to_uppercase().collect()
+            };
             inside = c.is_alphanumeric();
             mapped
         })
@@ -354,20 +504,38 @@ fn pad(text: &str, length: i64, fill: &str, left: bool) -> Result<String> {
     if count >= length {
         return Ok(text.chars().take(length).collect());
     }
-    let filling: String = fill.chars().cycle().take(if fill.is_empty() { 0 } else { length - count }).collect();
-    Ok(if left { format!("{filling}{text}") } else { format!("{text}{filling}") })
+    let filling: String = fill
+        .chars()
+        .cycle()
+        .take(if fill.is_empty() { 0 } else { length - count })
+        .collect();
+    Ok(if left {
+        format!("{filling}{text}")
+    } else {
+        format!("{text}{filling}")
+    })
 }
 
 fn split_part(text: &str, delimiter: &str, at: i64) -> Result<Datum<'static>> {
     if at == 0 {
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"));
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "field position must not be zero",
+        ));
     }
     if delimiter.is_empty() {
         return t(if at == 1 || at == -1 { text } else { "" });
     }
     let parts: Vec<&str> = text.split(delimiter).collect();
-    let index = if at > 0 { at - 1 } else { parts.len() as i64 + at };
-    t(usize::try_from(index).ok().and_then(|at| parts.get(at).copied()).unwrap_or(""))
+    let index = if at > 0 {
+        at - 1
+    } else {
+        parts.len() as i64 + at
+    };
+    t(usize::try_from(index)
+        .ok()
+        .and_then(|at| parts.get(at).copied())
+        .unwrap_or(""))
 }
 
 fn quote_literal(text: &str) -> String {
@@ -415,7 +583,7 @@ fn encode(bytes: &[u8], format: &str) -> Result<Datum<'static>> {
 
 fn decode(text: &str, format: &str) -> Result<Datum<'static>> {
     match format {
-        "hex" => match crate::types::text::parse(PgType::BYTEA, &format!("\\x{text}"), &Default::default())? {
+        "hex" => match text::parse(PgType::BYTEA, &format!("\\x{text}"), &Default::default())? {
             Datum::Bytea(bytes) => bytea(bytes.into_owned()),
             _ => Ok(Datum::Null),
         },
@@ -423,10 +591,13 @@ fn decode(text: &str, format: &str) -> Result<Datum<'static>> {
             let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
             match base64::engine::general_purpose::STANDARD.decode(plain) {
                 Ok(bytes) => bytea(bytes),
-                Err(_) => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "invalid base64 end sequence")),
+                Err(_) => Err(Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "invalid base64 end sequence",
+                )),
             }
         }
-        "escape" => match crate::types::text::parse(PgType::BYTEA, text, &Default::default())? {
+        "escape" => match text::parse(PgType::BYTEA, text, &Default::default())? {
             Datum::Bytea(bytes) => bytea(bytes.into_owned()),
             _ => Ok(Datum::Null),
         },
@@ -444,8 +615,10 @@ fn like_escape(pattern: &str, escape: &str) -> Result<String> {
         (None, _) => None,
         (Some(c), None) => Some(c),
         _ => {
-            return Err(Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
-                .hint("Escape string must be empty or one character."));
+            return Err(
+                Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
+                    .hint("Escape string must be empty or one character."),
+            );
         }
     };
     let mut out = String::with_capacity(pattern.len());
@@ -534,7 +707,13 @@ fn translate_regex(pattern: &str) -> Cow<'_, str> {
         return Cow::Owned(regex::escape(plain));
     }
     let pattern = pattern.strip_prefix("***:").unwrap_or(pattern);
-    if !pattern.contains("\\m") && !pattern.contains("\\M") && !pattern.contains("\\y") && !pattern.contains("\\Y") && !pattern.contains("\\Z") && !pattern.contains("[[:") {
+    if !pattern.contains("\\m")
+        && !pattern.contains("\\M")
+        && !pattern.contains("\\y")
+        && !pattern.contains("\\Y")
+        && !pattern.contains("\\Z")
+        && !pattern.contains("[[:")
+    {
         return Cow::Borrowed(pattern);
     }
     Cow::Owned(
@@ -578,7 +757,9 @@ fn regexp_replace(args: &[Datum<'_>], flags: &str) -> Result<Datum<'static>> {
 }
 
 fn string_to_array(args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    let Some(Datum::Text(text)) = args.first() else { return Ok(Datum::Null) };
+    let Some(Datum::Text(text)) = args.first() else {
+        return Ok(Datum::Null);
+    };
     let null = match args.get(2) {
         Some(Datum::Text(null)) => Some(null.as_ref()),
         _ => None,
@@ -593,14 +774,22 @@ fn string_to_array(args: &[Datum<'_>]) -> Result<Datum<'static>> {
         element: PgType::TEXT,
         items: parts
             .into_iter()
-            .map(|part| if Some(part.as_str()) == null { Datum::Null } else { Datum::text(part) })
+            .map(|part| {
+                if Some(part.as_str()) == null {
+                    Datum::Null
+                } else {
+                    Datum::text(part)
+                }
+            })
             .collect(),
     })))
 }
 
 /// `format()`: `%s`, `%I`, `%L`, `%%`, with positions and widths.
 fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
-    let Some(Datum::Text(template)) = args.first() else { return Ok(Datum::Null) };
+    let Some(Datum::Text(template)) = args.first() else {
+        return Ok(Datum::Null);
+    };
     let wrong = |message: String| Error::new(SqlState::INVALID_PARAMETER_VALUE, message);
     let mut out = String::new();
     let mut chars = template.chars().peekable();
@@ -619,7 +808,9 @@ fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
         }
         if chars.peek() == Some(&'$') {
             chars.next();
-            next = number.parse().map_err(|_| wrong("format specifies argument 0, but arguments are numbered from 1".to_owned()))?;
+            next = number.parse().map_err(|_| {
+                wrong("format specifies argument 0, but arguments are numbered from 1".to_owned())
+            })?;
         } else {
             width = number;
         }
@@ -631,7 +822,9 @@ fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
             width.push(digit);
             chars.next();
         }
-        let kind = chars.next().ok_or_else(|| wrong("unterminated format() type specifier".to_owned()))?;
+        let kind = chars
+            .next()
+            .ok_or_else(|| wrong("unterminated format() type specifier".to_owned()))?;
         if kind == '%' {
             out.push('%');
             continue;
@@ -643,17 +836,28 @@ fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
         let text = match (kind, value) {
             ('s', Datum::Null) => String::new(),
             ('s', value) => shown(call, value, *ty),
-            ('I', Datum::Null) => return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "null values cannot be formatted as an SQL identifier")),
+            ('I', Datum::Null) => {
+                return Err(Error::new(
+                    SqlState::NULL_VALUE_NOT_ALLOWED,
+                    "null values cannot be formatted as an SQL identifier",
+                ));
+            }
             ('I', value) => crate::catalog::quote(&shown(call, value, *ty)),
             ('L', Datum::Null) => "NULL".to_owned(),
             ('L', value) => quote_literal(&shown(call, value, *ty)),
             (other, _) => {
-                return Err(wrong(format!("unrecognized format() type specifier \"{other}\"")));
+                return Err(wrong(format!(
+                    "unrecognized format() type specifier \"{other}\""
+                )));
             }
         };
         let width = width.parse::<i64>().unwrap_or(0);
         let length = text.chars().count() as i64;
-        out.push_str(&if length >= width { text } else { pad(&text, width, " ", !minus)? });
+        out.push_str(&if length >= width {
+            text
+        } else {
+            pad(&text, width, " ", !minus)?
+        });
     }
     t(out)
 }

@@ -49,7 +49,10 @@ struct Slot {
 
 impl ColumnCache {
     pub fn new(limit: usize) -> Self {
-        ColumnCache { limit, inner: Mutex::default() }
+        ColumnCache {
+            limit,
+            inner: Mutex::default(),
+        }
     }
 
     pub fn limit(&self) -> usize {
@@ -66,7 +69,10 @@ impl ColumnCache {
     }
 
     pub(super) fn put(&self, key: ColumnKey, pieces: Vec<ArrayRef>) {
-        let bytes: usize = pieces.iter().map(|piece| piece.get_array_memory_size()).sum();
+        let bytes: usize = pieces
+            .iter()
+            .map(|piece| piece.get_array_memory_size())
+            .sum();
         if bytes > self.limit {
             return;
         }
@@ -82,7 +88,11 @@ impl ColumnCache {
             inner.remove(&old);
         }
         while inner.bytes + bytes > self.limit {
-            let oldest = inner.columns.iter().min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone());
+            let oldest = inner
+                .columns
+                .iter()
+                .min_by_key(|(_, slot)| slot.used)
+                .map(|(key, _)| key.clone());
             match oldest {
                 Some(oldest) => inner.remove(&oldest),
                 None => return,
@@ -92,7 +102,14 @@ impl ColumnCache {
         let used = inner.clock;
         inner.remove(&key);
         inner.bytes += bytes;
-        inner.columns.insert(key, Slot { pieces: Arc::new(pieces), bytes, used });
+        inner.columns.insert(
+            key,
+            Slot {
+                pieces: Arc::new(pieces),
+                bytes,
+                used,
+            },
+        );
     }
 }
 

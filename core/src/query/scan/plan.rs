@@ -13,7 +13,9 @@ use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_expr::{
+    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr,
+};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -69,7 +71,10 @@ impl ScanPlan {
         let mut fields = Vec::with_capacity(projection.len());
         let mut positions = Vec::with_capacity(projection.len());
         for at in projection {
-            let field = full.fields().get(at).ok_or_else(|| Error::internal("a scan of a column that is not there"))?;
+            let field = full
+                .fields()
+                .get(at)
+                .ok_or_else(|| Error::internal("a scan of a column that is not there"))?;
             fields.push(field.clone());
             positions.push(source.positions.get(at).copied());
         }
@@ -82,7 +87,9 @@ impl ScanPlan {
             _ => None,
         };
         let partitions = match (&access, rows) {
-            (Access::Full, Some(rows)) if limit.is_none() && parallelism > 1 && rows >= MIN_PARTITION_ROWS => {
+            (Access::Full, Some(rows))
+                if limit.is_none() && parallelism > 1 && rows >= MIN_PARTITION_ROWS =>
+            {
                 split(&source.table, &read, parallelism)?
             }
             _ => vec![(Bound::Unbounded, Bound::Unbounded)],
@@ -137,21 +144,35 @@ impl ScanPlan {
                 column,
             })
             .collect();
-        Some(CacheUse { cache: cache.clone(), keys })
+        Some(CacheUse {
+            cache: cache.clone(),
+            keys,
+        })
     }
 
     fn walk(&self, partition: usize) -> Result<Walk> {
         let full = || (Bound::Unbounded, Bound::Unbounded);
         let (index, ranges) = match &self.access {
-            Access::Full => (None, vec![self.partitions.get(partition).cloned().unwrap_or_else(full)]),
+            Access::Full => (
+                None,
+                vec![self.partitions.get(partition).cloned().unwrap_or_else(full)],
+            ),
             Access::Ranges(ranges) => (None, ranges.clone()),
             Access::Index(index, ranges) => (Some(index.clone()), ranges.clone()),
             Access::Nothing => (None, Vec::new()),
             Access::Keys(keys) => {
-                return Ok(Walk::Keys { keys: keys.clone(), at: 0 });
+                return Ok(Walk::Keys {
+                    keys: keys.clone(),
+                    at: 0,
+                });
             }
         };
-        Ok(Walk::Ranges { index, ranges, next: 0, iter: None })
+        Ok(Walk::Ranges {
+            index,
+            ranges,
+            next: 0,
+            iter: None,
+        })
     }
 }
 
@@ -166,7 +187,10 @@ impl CacheUse {
         let pieces: Option<Vec<Pieces>> = self.keys.iter().map(|key| self.cache.get(key)).collect();
         let pieces = pieces?;
         let length = pieces.first()?.len();
-        pieces.iter().all(|column| column.len() == length).then_some(pieces)
+        pieces
+            .iter()
+            .all(|column| column.len() == length)
+            .then_some(pieces)
     }
 }
 
@@ -213,12 +237,21 @@ impl Run {
                         builders.append(key, row.as_ref())?;
                     }
                 }
-                Walk::Ranges { index, ranges, next, iter } => {
+                Walk::Ranges {
+                    index,
+                    ranges,
+                    next,
+                    iter,
+                } => {
                     let Some(entries) = iter else {
-                        let Some((from, to)) = ranges.get(*next) else { break };
+                        let Some((from, to)) = ranges.get(*next) else {
+                            break;
+                        };
                         *next += 1;
                         let table = match index {
-                            Some(index) => index.storage.ok_or_else(|| Error::internal("an index without entries"))?,
+                            Some(index) => index
+                                .storage
+                                .ok_or_else(|| Error::internal("an index without entries"))?,
                             None => self.storage,
                         };
                         *iter = Some(self.read.view.range(table, as_slice(from), as_slice(to))?);
@@ -231,13 +264,17 @@ impl Run {
                             match index {
                                 None => builders.append(key.as_ref(), value.as_ref())?,
                                 Some(index) => {
-                                    let row_key = keys::row_key_of(index, &self.table, key.as_ref())?;
-                                    let row = self.read.view.get(self.storage, row_key)?.ok_or_else(|| {
-                                        Error::corrupted(format!(
-                                            "index \"{}\" has an entry without a row",
-                                            index.name
-                                        ))
-                                    })?;
+                                    let row_key =
+                                        keys::row_key_of(index, &self.table, key.as_ref())?;
+                                    let row =
+                                        self.read.view.get(self.storage, row_key)?.ok_or_else(
+                                            || {
+                                                Error::corrupted(format!(
+                                                    "index \"{}\" has an entry without a row",
+                                                    index.name
+                                                ))
+                                            },
+                                        )?;
                                     builders.append(row_key, row.as_ref())?;
                                 }
                             }
@@ -257,7 +294,9 @@ impl Run {
     }
 
     fn remember(&mut self, batch: &RecordBatch) {
-        let Some((use_, columns, bytes)) = &mut self.fill else { return };
+        let Some((use_, columns, bytes)) = &mut self.fill else {
+            return;
+        };
         *bytes += batch.get_array_memory_size();
         if *bytes > use_.cache.limit() {
             self.fill = None;
@@ -287,7 +326,12 @@ fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 }
 
 /// Rows come in the order of their key, as far as the scan has its columns.
-fn ordering(table: &Table, access: &Access, positions: &[Option<usize>], schema: &SchemaRef) -> EquivalenceProperties {
+fn ordering(
+    table: &Table,
+    access: &Access,
+    positions: &[Option<usize>],
+    schema: &SchemaRef,
+) -> EquivalenceProperties {
     let mut properties = EquivalenceProperties::new(schema.clone());
     let columns: &[usize] = match access {
         Access::Full | Access::Ranges(_) | Access::Keys(_) | Access::Nothing => &table.primary_key,
@@ -295,12 +339,29 @@ fn ordering(table: &Table, access: &Access, positions: &[Option<usize>], schema:
     };
     let mut sort: Vec<PhysicalSortExpr> = Vec::new();
     for at in columns {
-        let ordered = table.columns.get(*at).is_some_and(|column| same_order(column.ty));
-        let Some(place) = positions.iter().position(|known| *known == Some(*at)).filter(|_| ordered) else { break };
-        let Some(field) = schema.fields().get(place) else { break };
+        let ordered = table
+            .columns
+            .get(*at)
+            .is_some_and(|column| same_order(column.ty));
+        let Some(place) = positions
+            .iter()
+            .position(|known| *known == Some(*at))
+            .filter(|_| ordered)
+        else {
+            break;
+        };
+        let Some(field) = schema.fields().get(place) else {
+            break;
+        };
         let expr: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
         // PostgreSQL's default order; a key has no NULLs, so both places of them are right.
-        sort.push(PhysicalSortExpr::new(expr, SortOptions { descending: false, nulls_first: false }));
+        sort.push(PhysicalSortExpr::new(
+            expr,
+            SortOptions {
+                descending: false,
+                nulls_first: false,
+            },
+        ));
     }
     if !sort.is_empty() {
         properties.add_ordering(sort);
@@ -340,8 +401,12 @@ fn split(table: &Table, read: &ReadContext, count: usize) -> Result<Vec<KeyRange
             _ => return Ok(whole()),
         },
     };
-    let mut entries = read.view.range(table.storage, Bound::Unbounded, Bound::Unbounded)?;
-    let (Some(first), Some(last)) = (entries.next(), entries.next_back()) else { return Ok(whole()) };
+    let mut entries = read
+        .view
+        .range(table.storage, Bound::Unbounded, Bound::Unbounded)?;
+    let (Some(first), Some(last)) = (entries.next(), entries.next_back()) else {
+        return Ok(whole());
+    };
     let number = |bytes: &[u8]| -> Result<Option<i64>> {
         let mut rest = bytes;
         Ok(match key::decode(&mut rest, ty)? {
@@ -408,11 +473,18 @@ impl ExecutionPlan for ScanPlan {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
-    fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        _context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let schema = self.layout.schema.clone();
         let range = self
@@ -427,12 +499,18 @@ impl ExecutionPlan for ScanPlan {
             let count = pieces.first().map_or(0, |column| column.len());
             let batches = (0..count).map(move |at| {
                 read.interrupt.check()?;
-                let columns: Vec<ArrayRef> = pieces.iter().filter_map(|column| column.get(at).cloned()).collect();
+                let columns: Vec<ArrayRef> = pieces
+                    .iter()
+                    .filter_map(|column| column.get(at).cloned())
+                    .collect();
                 let rows = columns.first().map_or(0, |column| column.len());
                 metrics.record_output(rows);
                 Ok(layout.batch(columns, rows)?)
             });
-            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches))));
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(
+                schema,
+                stream::iter(batches),
+            )));
         }
         let width = self.positions.len();
         let mut run = Run {
@@ -453,20 +531,31 @@ impl ExecutionPlan for ScanPlan {
             }
             batch
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches))))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            schema,
+            stream::iter(batches),
+        )))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
     }
 
-    fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> DfResult<Arc<Statistics>> {
         let rows = match (self.rows, args.partition()) {
             (Some(rows), None) => Precision::Exact(rows as usize),
-            (Some(rows), Some(_)) => Precision::Inexact(rows as usize / self.partitions.len().max(1)),
+            (Some(rows), Some(_)) => {
+                Precision::Inexact(rows as usize / self.partitions.len().max(1))
+            }
             (None, _) => Precision::Inexact(match &self.access {
                 Access::Keys(keys) => keys.len(),
-                Access::Ranges(ranges) | Access::Index(_, ranges) => ranges.len().saturating_mul(100),
+                Access::Ranges(ranges) | Access::Index(_, ranges) => {
+                    ranges.len().saturating_mul(100)
+                }
                 _ => 0,
             }),
         };
@@ -480,7 +569,13 @@ impl ExecutionPlan for ScanPlan {
         Ok(Arc::new(Statistics {
             num_rows: rows,
             total_byte_size: Precision::Absent,
-            column_statistics: self.layout.schema.fields().iter().map(|_| ColumnStatistics::new_unknown()).collect(),
+            column_statistics: self
+                .layout
+                .schema
+                .fields()
+                .iter()
+                .map(|_| ColumnStatistics::new_unknown())
+                .collect(),
         }))
     }
 }

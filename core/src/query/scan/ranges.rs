@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::scalar::ScalarValue;
 
 use super::source::TableSource;
@@ -48,7 +48,10 @@ pub(super) fn may_help(source: &TableSource, filter: &Expr) -> bool {
     let indexed = |at: usize| {
         source.table.primary_key.first() == Some(&at)
             || source.table.primary_key.contains(&at)
-            || source.indexes.iter().any(|index| index.columns.contains(&at))
+            || source
+                .indexes
+                .iter()
+                .any(|index| index.columns.contains(&at))
     };
     let column = |expr: &Expr| column_of(source, expr).is_some_and(|(at, _)| indexed(at));
     match filter {
@@ -60,7 +63,9 @@ pub(super) fn may_help(source: &TableSource, filter: &Expr) -> bool {
             Operator::Or => may_help(source, left) && may_help(source, right),
             _ => false,
         },
-        Expr::InList(list) => !list.negated && column(&list.expr) && list.list.iter().all(is_row_free),
+        Expr::InList(list) => {
+            !list.negated && column(&list.expr) && list.list.iter().all(is_row_free)
+        }
         Expr::ScalarFunction(call) => {
             // `x = ANY ($1)` becomes a list once the parameter has its value.
             call.func.name() == "any" && call.args.first().is_some_and(column)
@@ -84,7 +89,8 @@ fn column_of(source: &TableSource, expr: &Expr) -> Option<(usize, PgType)> {
             let found = column_of(source, &cast.expr)?;
             let decimal = matches!(
                 cast.field.data_type(),
-                arrow::datatypes::DataType::Decimal128(..) | arrow::datatypes::DataType::Decimal256(..)
+                arrow::datatypes::DataType::Decimal128(..)
+                    | arrow::datatypes::DataType::Decimal256(..)
             );
             (found.1.oid == oid::NUMERIC && decimal).then_some(found)
         }
@@ -129,7 +135,9 @@ pub(super) fn choose(source: &TableSource, filters: &[Expr]) -> Result<Access> {
         if index.storage.is_none() {
             continue;
         }
-        let Some(found) = ranges(source, &index.columns, &limits)? else { continue };
+        let Some(found) = ranges(source, &index.columns, &limits)? else {
+            continue;
+        };
         let unique = index.unique && found.exact == index.columns.len();
         let score = if unique { usize::MAX } else { found.score * 2 };
         if best.as_ref().is_none_or(|(known, _)| score > *known) {
@@ -156,7 +164,11 @@ impl Found {
         let mut prefixes = self.prefixes.clone();
         prefixes.sort();
         prefixes.dedup();
-        prefixes.iter().map(|prefix| self.range(prefix)).filter(|range| !is_empty(range)).collect()
+        prefixes
+            .iter()
+            .map(|prefix| self.range(prefix))
+            .filter(|range| !is_empty(range))
+            .collect()
     }
 
     fn range(&self, prefix: &[u8]) -> KeyRange {
@@ -191,7 +203,11 @@ fn is_empty(range: &KeyRange) -> bool {
     }
 }
 
-fn ranges(source: &TableSource, key_columns: &[usize], limits: &[(usize, Limits)]) -> Result<Option<Found>> {
+fn ranges(
+    source: &TableSource,
+    key_columns: &[usize],
+    limits: &[(usize, Limits)],
+) -> Result<Option<Found>> {
     let mut found = Found {
         prefixes: vec![Vec::new()],
         exact: 0,
@@ -200,8 +216,12 @@ fn ranges(source: &TableSource, key_columns: &[usize], limits: &[(usize, Limits)
         score: 0,
     };
     for at in key_columns {
-        let Some((_, limit)) = limits.iter().find(|(known, _)| known == at) else { break };
-        let Some(ty) = source.table.columns.get(*at).map(|column| column.ty) else { break };
+        let Some((_, limit)) = limits.iter().find(|(known, _)| known == at) else {
+            break;
+        };
+        let Some(ty) = source.table.columns.get(*at).map(|column| column.ty) else {
+            break;
+        };
         if let Some(points) = &limit.points {
             if found.prefixes.len().saturating_mul(points.len()) > MAX_RANGES {
                 break;
@@ -220,7 +240,9 @@ fn ranges(source: &TableSource, key_columns: &[usize], limits: &[(usize, Limits)
             continue;
         }
         let encoded = |limit: &Option<(Datum<'static>, bool)>| -> Result<Option<(Vec<u8>, bool)>> {
-            let Some((value, inclusive)) = limit else { return Ok(None) };
+            let Some((value, inclusive)) = limit else {
+                return Ok(None);
+            };
             let mut bytes = Vec::new();
             key::encode(value, ty, &mut bytes)?;
             Ok(Some((bytes, *inclusive)))
@@ -238,7 +260,10 @@ fn ranges(source: &TableSource, key_columns: &[usize], limits: &[(usize, Limits)
 fn narrow(known: &mut Limits, more: Limits) {
     if let Some(points) = more.points {
         known.points = Some(match known.points.take() {
-            Some(before) => before.into_iter().filter(|value| points.contains(value)).collect(),
+            Some(before) => before
+                .into_iter()
+                .filter(|value| points.contains(value))
+                .collect(),
             None => points,
         });
     }
@@ -281,7 +306,9 @@ fn limits_of(source: &TableSource, condition: &Expr) -> Option<(usize, Limits)> 
             let (at, ty) = column_of(source, &list.expr)?;
             let mut points = Vec::with_capacity(list.list.len());
             for item in &list.list {
-                let Expr::Literal(value, _) = item else { return None };
+                let Expr::Literal(value, _) = item else {
+                    return None;
+                };
                 let value = datum(value, ty)?;
                 if !value.is_null() && !points.contains(&value) {
                     points.push(value);
@@ -290,7 +317,13 @@ fn limits_of(source: &TableSource, condition: &Expr) -> Option<(usize, Limits)> 
                     return None;
                 }
             }
-            Some((at, Limits { points: Some(points), ..Limits::default() }))
+            Some((
+                at,
+                Limits {
+                    points: Some(points),
+                    ..Limits::default()
+                },
+            ))
         }
         _ => None,
     }
@@ -300,7 +333,9 @@ fn limits_of(source: &TableSource, condition: &Expr) -> Option<(usize, Limits)> 
 fn either(source: &TableSource, left: &Expr, right: &Expr) -> Option<(usize, Limits)> {
     let (at, left) = limits_of(source, left)?;
     let (other, right) = limits_of(source, right)?;
-    let (Some(mut points), Some(more)) = (left.points, right.points) else { return None };
+    let (Some(mut points), Some(more)) = (left.points, right.points) else {
+        return None;
+    };
     if at != other || points.len() + more.len() > MAX_RANGES {
         return None;
     }
@@ -309,7 +344,13 @@ fn either(source: &TableSource, left: &Expr, right: &Expr) -> Option<(usize, Lim
             points.push(value);
         }
     }
-    Some((at, Limits { points: Some(points), ..Limits::default() }))
+    Some((
+        at,
+        Limits {
+            points: Some(points),
+            ..Limits::default()
+        },
+    ))
 }
 
 /// A constant as a value of a column's type.

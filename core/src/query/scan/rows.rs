@@ -36,16 +36,18 @@ impl Layout {
     pub fn new(table: &Table, positions: &[Option<usize>], schema: SchemaRef) -> Result<Layout> {
         let mut sources = Vec::with_capacity(positions.len());
         for position in positions {
-            sources.push(match position.and_then(|at| Some((at, table.columns.get(at)?))) {
-                Some((at, column)) => {
-                    let missing = match &column.missing {
-                        Some(value) => text::parse(column.ty, value, &TextStyle::default())?,
-                        None => Datum::Null,
-                    };
-                    Source::Stored(at, column.ty, missing)
-                }
-                None => Source::Key,
-            });
+            sources.push(
+                match position.and_then(|at| Some((at, table.columns.get(at)?))) {
+                    Some((at, column)) => {
+                        let missing = match &column.missing {
+                            Some(value) => text::parse(column.ty, value, &TextStyle::default())?,
+                            None => Datum::Null,
+                        };
+                        Source::Stored(at, column.ty, missing)
+                    }
+                    None => Source::Key,
+                },
+            );
         }
         Ok(Layout { sources, schema })
     }
@@ -62,12 +64,20 @@ impl Layout {
                 ColumnBuilder::new(ty, ZONE, capacity)
             })
             .collect();
-        Builders { layout: self, columns, rows: 0 }
+        Builders {
+            layout: self,
+            columns,
+            rows: 0,
+        }
     }
 
     pub fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &options,
+        )?)
     }
 }
 

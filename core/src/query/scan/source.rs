@@ -33,7 +33,11 @@ impl TableSource {
         let mut fields = Vec::new();
         let mut positions = Vec::new();
         for (at, column) in table.live_columns() {
-            fields.push(Field::new(&column.name, arrow_type(column.ty), !column.not_null));
+            fields.push(Field::new(
+                &column.name,
+                arrow_type(column.ty),
+                !column.not_null,
+            ));
             positions.push(at);
         }
         if keyed.is_some() {
@@ -60,7 +64,10 @@ impl TableProvider for TableSource {
     }
 
     /// Filters on keys narrow what is read; DataFusion still applies them.
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DfResult<Vec<TableProviderFilterPushDown>> {
         Ok(filters
             .iter()
             .map(|filter| {
@@ -82,7 +89,11 @@ impl TableProvider for TableSource {
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let context = RunContext::of(state.config_options())?;
         let read = context.read()?.clone();
-        let restriction = self.keyed.as_ref().and_then(|name| read.only.get(name)).cloned();
+        let restriction = self
+            .keyed
+            .as_ref()
+            .and_then(|name| read.only.get(name))
+            .cloned();
         let access = match restriction {
             Some(keys) => Access::Keys(keys.as_ref().clone()),
             None => ranges::choose(self, filters)?,

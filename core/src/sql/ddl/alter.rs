@@ -20,11 +20,16 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterTable) -> 
         || statement.on_cluster.is_some()
         || statement.table_type.is_some()
     {
-        return Err(Error::unsupported("this form of ALTER TABLE", "Use PostgreSQL's forms."));
+        return Err(Error::unsupported(
+            "this form of ALTER TABLE",
+            "Use PostgreSQL's forms.",
+        ));
     }
     let name = QualifiedName::from_ast(&statement.name)?;
     let wait = context.wait();
-    let found = context.lock_by_name(&name, RelationMode::AccessExclusive, wait).await?;
+    let found = context
+        .lock_by_name(&name, RelationMode::AccessExclusive, wait)
+        .await?;
     let Some(found) = found else {
         if statement.if_exists {
             let message = format!("relation \"{}\" does not exist", name.name);
@@ -48,7 +53,11 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterTable) -> 
             }
             AlterTableOperation::OwnerTo { new_owner } => {
                 let owner = schema::owner_oid(context, new_owner)?;
-                let now = context.catalog.object(found.oid()).cloned().unwrap_or(found.clone());
+                let now = context
+                    .catalog
+                    .object(found.oid())
+                    .cloned()
+                    .unwrap_or(found.clone());
                 rename::owner(context, &now, owner)?;
                 continue;
             }
@@ -57,8 +66,10 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterTable) -> 
         let table = match context.catalog.object(found.oid()).cloned() {
             Some(Object::Table(table)) => table,
             Some(Object::View(view)) => {
-                if let AlterTableOperation::RenameColumn { old_column_name, new_column_name } =
-                    operation
+                if let AlterTableOperation::RenameColumn {
+                    old_column_name,
+                    new_column_name,
+                } = operation
                 {
                     let (old, new) = (fold(old_column_name), fold(new_column_name));
                     rename::view_column(context, &view, &old, &new)?;
@@ -67,7 +78,11 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterTable) -> 
                 return Err(wrong_kind(operation, &view.name, "views"));
             }
             Some(other) => {
-                let kind = if other.kind() == "index" { "indexes" } else { "sequences" };
+                let kind = if other.kind() == "index" {
+                    "indexes"
+                } else {
+                    "sequences"
+                };
                 return Err(wrong_kind(operation, other.name(), kind));
             }
             None => return Err(context.missing_relation(&name)),
@@ -113,12 +128,21 @@ async fn run(
         } => {
             for name in column_names {
                 let name = fold(name);
-                drop_column(context, table.oid, &name, *if_exists, is_cascade(drop_behavior))
-                    .await?;
+                drop_column(
+                    context,
+                    table.oid,
+                    &name,
+                    *if_exists,
+                    is_cascade(drop_behavior),
+                )
+                .await?;
             }
             Ok(())
         }
-        AlterTableOperation::AddConstraint { constraint: definition, not_valid } => {
+        AlterTableOperation::AddConstraint {
+            constraint: definition,
+            not_valid,
+        } => {
             if *not_valid {
                 return Err(Error::unsupported(
                     "a constraint that is NOT VALID",
@@ -128,7 +152,11 @@ async fn run(
             let new = columns::read_constraint(definition)?;
             constraint::add(context, table, &new).await.map(|_| ())
         }
-        AlterTableOperation::DropConstraint { name, if_exists, drop_behavior } => {
+        AlterTableOperation::DropConstraint {
+            name,
+            if_exists,
+            drop_behavior,
+        } => {
             let name = fold(name);
             let found = table.constraints.iter().find(|it| it.name == name);
             match found {
@@ -149,9 +177,15 @@ async fn run(
                 }
             }
         }
-        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
-            rename::column(context, table, &fold(old_column_name), &fold(new_column_name))
-        }
+        AlterTableOperation::RenameColumn {
+            old_column_name,
+            new_column_name,
+        } => rename::column(
+            context,
+            table,
+            &fold(old_column_name),
+            &fold(new_column_name),
+        ),
         AlterTableOperation::RenameConstraint { old_name, new_name } => {
             rename::constraint(context, table, &fold(old_name), &fold(new_name)).await
         }
@@ -166,7 +200,10 @@ async fn run(
             }
             Err(Error::new(
                 SqlState::UNDEFINED_OBJECT,
-                format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name),
+                format!(
+                    "constraint \"{name}\" of relation \"{}\" does not exist",
+                    table.name
+                ),
             ))
         }
         AlterTableOperation::SetOptionsParens { options } => {
@@ -224,8 +261,10 @@ async fn drop_column(
     match table.column(name) {
         Some(at) => drop::remove(context, &[Part::Column(table.oid, at)], cascade).await,
         None => {
-            let message =
-                format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+            let message = format!(
+                "column \"{name}\" of relation \"{}\" does not exist",
+                table.name
+            );
             if if_exists {
                 context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
                 return Ok(());
@@ -244,7 +283,10 @@ async fn alter_column_operation(
     let at = table.column(name).ok_or_else(|| {
         Error::new(
             SqlState::UNDEFINED_COLUMN,
-            format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
+            format!(
+                "column \"{name}\" of relation \"{}\" does not exist",
+                table.name
+            ),
         )
     })?;
     match operation {
@@ -256,15 +298,23 @@ async fn alter_column_operation(
         AlterColumnOperation::DropDefault => {
             alter_column::set_default(context, table, at, None).await
         }
-        AlterColumnOperation::SetDataType { data_type, using, had_set: _ } => {
-            alter_column::set_type(context, table, at, data_type, using.as_ref()).await
-        }
-        AlterColumnOperation::AddGenerated { generated_as, sequence_options } => {
+        AlterColumnOperation::SetDataType {
+            data_type,
+            using,
+            had_set: _,
+        } => alter_column::set_type(context, table, at, data_type, using.as_ref()).await,
+        AlterColumnOperation::AddGenerated {
+            generated_as,
+            sequence_options,
+        } => {
             let identity = match generated_as {
                 Some(GeneratedAs::Always) | None => Identity::Always,
                 Some(GeneratedAs::ByDefault) => Identity::ByDefault,
                 Some(GeneratedAs::ExpStored) => {
-                    return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error in ALTER COLUMN"));
+                    return Err(Error::new(
+                        SqlState::SYNTAX_ERROR,
+                        "syntax error in ALTER COLUMN",
+                    ));
                 }
             };
             let options = sequence_options.as_deref().unwrap_or(&[]);

@@ -26,7 +26,11 @@ pub(super) async fn add(
     let mut column = table::make_column(context, table, at, new).await?;
     let mut changed = table.as_ref().clone();
     let generated = column.sequence.is_some();
-    let default = column.default.as_deref().map(expressions::parse).transpose()?;
+    let default = column
+        .default
+        .as_deref()
+        .map(expressions::parse)
+        .transpose()?;
     let volatile = generated || default.as_ref().is_some_and(expressions::is_volatile);
     let empty = rows::is_empty(context, table.storage)?;
     if empty {
@@ -71,11 +75,7 @@ pub(super) async fn add(
     rows::rewrite(context, table, changed, existing).await
 }
 
-pub(super) fn set_not_null(
-    context: &mut Context<'_>,
-    table: &Arc<Table>,
-    at: usize,
-) -> Result<()> {
+pub(super) fn set_not_null(context: &mut Context<'_>, table: &Arc<Table>, at: usize) -> Result<()> {
     rows::for_each_row(context, table, |context, _, row| match row.get(at) {
         Some(datum) if !datum.is_null() => Ok(()),
         _ => Err(constraint::null_in_column(context, table, at)),
@@ -95,10 +95,17 @@ pub(super) fn drop_not_null(
             format!("column \"{name}\" is in a primary key"),
         ));
     }
-    if table.columns.get(at).is_some_and(|column| column.identity.is_some()) {
+    if table
+        .columns
+        .get(at)
+        .is_some_and(|column| column.identity.is_some())
+    {
         return Err(Error::new(
             SqlState::SYNTAX_ERROR,
-            format!("column \"{name}\" of relation \"{}\" is an identity column", table.name),
+            format!(
+                "column \"{name}\" of relation \"{}\" is an identity column",
+                table.name
+            ),
         ));
     }
     change(context, table, at, |column| column.not_null = false)
@@ -169,7 +176,9 @@ pub(super) async fn set_type(
         ));
     }
     let old_ty = column.ty;
-    if using.is_none() && old_ty.oid != ty.oid && !cast::allowed(old_ty, ty, cast::Context::Assignment)
+    if using.is_none()
+        && old_ty.oid != ty.oid
+        && !cast::allowed(old_ty, ty, cast::Context::Assignment)
     {
         return Err(Error::new(
             SqlState::DATATYPE_MISMATCH,
@@ -217,7 +226,10 @@ pub(super) async fn set_type(
     if let Some(Object::Sequence(sequence)) =
         old_sequence.and_then(|oid| context.catalog.object(oid).cloned())
     {
-        let options = SequenceOptions { ty: Some(ty), ..SequenceOptions::default() };
+        let options = SequenceOptions {
+            ty: Some(ty),
+            ..SequenceOptions::default()
+        };
         let changed = super::sequence::change(context, &sequence, &options)?;
         context.put_sequence(changed)?;
     }
@@ -235,11 +247,7 @@ fn indexed_columns(context: &Context<'_>, table: &Table) -> Vec<usize> {
 }
 
 /// The default as one of the new type; 42804 when it cannot be.
-async fn new_default(
-    context: &Context<'_>,
-    column: &Column,
-    ty: PgType,
-) -> Result<Option<String>> {
+async fn new_default(context: &Context<'_>, column: &Column, ty: PgType) -> Result<Option<String>> {
     let Some(stored) = &column.default else {
         return Ok(None);
     };
@@ -263,12 +271,7 @@ async fn new_default(
 }
 
 /// A key column may only get a type that still compares with its partner's.
-fn check_foreign_keys(
-    context: &Context<'_>,
-    table: &Table,
-    at: usize,
-    ty: PgType,
-) -> Result<()> {
+fn check_foreign_keys(context: &Context<'_>, table: &Table, at: usize, ty: PgType) -> Result<()> {
     let referencing = context
         .catalog
         .referencing(table.oid)
@@ -276,12 +279,17 @@ fn check_foreign_keys(
         .filter(|(_, key)| key.referenced.contains(&at))
         .map(|(child, key)| (key.name.clone(), child, true));
     let own = table.constraints.iter().filter_map(|it| match &it.kind {
-        ConstraintKind::ForeignKey(key) if key.columns.contains(&at) => {
-            Some((it.name.clone(), context.catalog.table(key.table)?.clone(), false))
-        }
+        ConstraintKind::ForeignKey(key) if key.columns.contains(&at) => Some((
+            it.name.clone(),
+            context.catalog.table(key.table)?.clone(),
+            false,
+        )),
         _ => None,
     });
-    let same = table.columns.get(at).is_some_and(|column| column.ty.oid == ty.oid);
+    let same = table
+        .columns
+        .get(at)
+        .is_some_and(|column| column.ty.oid == ty.oid);
     for (name, other, _) in referencing.chain(own) {
         if !same {
             return Err(Error::unsupported(
@@ -325,7 +333,10 @@ async fn transform(
     let live: Vec<Vec<Datum<'static>>> = existing
         .iter()
         .map(|(_, row)| {
-            table.live_columns().map(|(at, _)| row.get(at).cloned().unwrap_or(Datum::Null)).collect()
+            table
+                .live_columns()
+                .map(|(at, _)| row.get(at).cloned().unwrap_or(Datum::Null))
+                .collect()
         })
         .collect();
     let execution = context.execution()?;
@@ -344,7 +355,13 @@ async fn transform(
         let (Some(datum), Some((value, from))) = (row.get_mut(at), value.pop()) else {
             return Err(Error::internal("an expression gave no value"));
         };
-        *datum = cast::cast(value, from, ty, cast::Context::Assignment, &context.info.style)?;
+        *datum = cast::cast(
+            value,
+            from,
+            ty,
+            cast::Context::Assignment,
+            &context.info.style,
+        )?;
     }
     Ok(())
 }
@@ -376,7 +393,10 @@ pub(super) async fn add_identity(
     let refused = |problem: &str| {
         Err(Error::new(
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("column \"{}\" of relation \"{}\" {problem}", column.name, table.name),
+            format!(
+                "column \"{}\" of relation \"{}\" {problem}",
+                column.name, table.name
+            ),
         ))
     };
     if column.identity.is_some() {
@@ -418,7 +438,10 @@ pub(super) async fn drop_identity(
             context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
             return Ok(());
         }
-        return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+        return Err(Error::new(
+            SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            message,
+        ));
     };
     change(context, table, at, |column| {
         column.identity = None;
@@ -452,7 +475,9 @@ pub(super) fn set_identity(
         context.put_sequence(changed)?;
     }
     match identity {
-        Some(identity) => change(context, table, at, |column| column.identity = Some(identity)),
+        Some(identity) => change(context, table, at, |column| {
+            column.identity = Some(identity)
+        }),
         None => Ok(()),
     }
 }
@@ -472,5 +497,8 @@ fn change(
 }
 
 fn column_name(table: &Table, at: usize) -> &str {
-    table.columns.get(at).map_or("", |column| column.name.as_str())
+    table
+        .columns
+        .get(at)
+        .map_or("", |column| column.name.as_str())
 }

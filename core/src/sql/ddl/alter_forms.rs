@@ -28,9 +28,19 @@ pub enum Change {
     Rename(String),
     SetSchema(String),
     Owner(String),
-    RenameColumn { old: String, new: String },
-    DropIdentity { column: String, if_exists: bool },
-    SetIdentity { column: String, identity: Option<Identity>, options: SequenceOptions },
+    RenameColumn {
+        old: String,
+        new: String,
+    },
+    DropIdentity {
+        column: String,
+        if_exists: bool,
+    },
+    SetIdentity {
+        column: String,
+        identity: Option<Identity>,
+        options: SequenceOptions,
+    },
 }
 
 impl AlterForm {
@@ -61,11 +71,19 @@ pub(super) fn relation(
         cursor.keyword("COLUMN");
         let old = name(cursor)?;
         cursor.expect_keyword("TO")?;
-        Change::RenameColumn { old, new: name(cursor)? }
+        Change::RenameColumn {
+            old,
+            new: name(cursor)?,
+        }
     } else {
         return Ok(None);
     };
-    Ok(Some(AlterForm { kind, name: of.clone(), if_exists, change }))
+    Ok(Some(AlterForm {
+        kind,
+        name: of.clone(),
+        if_exists,
+        change,
+    }))
 }
 
 /// The forms of ALTER TABLE that sqlparser lacks.
@@ -75,7 +93,12 @@ pub(super) fn table(
     if_exists: bool,
 ) -> Result<Option<AlterForm>> {
     let form = |change| {
-        Ok(Some(AlterForm { kind: "table", name: of.clone(), if_exists, change }))
+        Ok(Some(AlterForm {
+            kind: "table",
+            name: of.clone(),
+            if_exists,
+            change,
+        }))
     };
     if cursor.keywords(&["SET", "SCHEMA"]) {
         return form(Change::SetSchema(name(cursor)?));
@@ -102,7 +125,15 @@ pub(super) fn table(
             options = SequenceOptions::parse(cursor)?;
         } else {
             let mark = cursor.mark();
-            let known = ["INCREMENT", "START", "MINVALUE", "MAXVALUE", "CACHE", "CYCLE", "NO"];
+            let known = [
+                "INCREMENT",
+                "START",
+                "MINVALUE",
+                "MAXVALUE",
+                "CACHE",
+                "CYCLE",
+                "NO",
+            ];
             if cursor.keyword("SET") && known.iter().any(|word| cursor.keyword(word)) {
                 cursor.back(mark);
                 cursor.keyword("SET");
@@ -117,13 +148,19 @@ pub(super) fn table(
     if !found {
         return Ok(None);
     }
-    form(Change::SetIdentity { column, identity, options })
+    form(Change::SetIdentity {
+        column,
+        identity,
+        options,
+    })
 }
 
 pub(super) async fn execute(context: &mut Context<'_>, form: &AlterForm) -> Result<Outcome> {
     let tag = Outcome::Command(form.tag().to_owned());
     let wait = context.wait();
-    let found = context.lock_by_name(&form.name, RelationMode::AccessExclusive, wait).await?;
+    let found = context
+        .lock_by_name(&form.name, RelationMode::AccessExclusive, wait)
+        .await?;
     let Some(found) = found else {
         if form.if_exists {
             let message = format!("relation \"{}\" does not exist", form.name.name);
@@ -158,7 +195,11 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &AlterForm) -> Resu
             let (table, at) = column_of(&found, column)?;
             alter_column::drop_identity(context, &table, at, *if_exists).await?;
         }
-        Change::SetIdentity { column, identity, options } => {
+        Change::SetIdentity {
+            column,
+            identity,
+            options,
+        } => {
             let (table, at) = column_of(&found, column)?;
             alter_column::set_identity(context, &table, at, *identity, options)?;
         }
@@ -180,7 +221,10 @@ fn column_of(object: &Object, column: &str) -> Result<(Arc<crate::catalog::Table
     let at = table.column(column).ok_or_else(|| {
         Error::new(
             SqlState::UNDEFINED_COLUMN,
-            format!("column \"{column}\" of relation \"{}\" does not exist", table.name),
+            format!(
+                "column \"{column}\" of relation \"{}\" does not exist",
+                table.name
+            ),
         )
     })?;
     Ok((table.clone(), at))

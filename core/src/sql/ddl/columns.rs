@@ -66,14 +66,19 @@ pub(super) fn read(table: &str, definition: &ColumnDef) -> Result<NewColumn> {
             comment: None,
         },
         default: None,
-        sequence: serial.map(|ty| SequenceOptions { ty: Some(ty), ..SequenceOptions::default() }),
+        sequence: serial.map(|ty| SequenceOptions {
+            ty: Some(ty),
+            ..SequenceOptions::default()
+        }),
         constraints: Vec::new(),
     };
     let mut null = None;
     let conflicting = || {
         Error::new(
             SqlState::SYNTAX_ERROR,
-            format!("conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\""),
+            format!(
+                "conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\""
+            ),
         )
     };
     for option in &definition.options {
@@ -96,7 +101,9 @@ pub(super) fn read(table: &str, definition: &ColumnDef) -> Result<NewColumn> {
                 if new.default.is_some() || serial.is_some() {
                     return Err(Error::new(
                         SqlState::SYNTAX_ERROR,
-                        format!("multiple default values specified for column \"{name}\" of table \"{table}\""),
+                        format!(
+                            "multiple default values specified for column \"{name}\" of table \"{table}\""
+                        ),
                     ));
                 }
                 if new.column.identity.is_some() {
@@ -108,16 +115,25 @@ pub(super) fn read(table: &str, definition: &ColumnDef) -> Result<NewColumn> {
                 check_timing(definition.characteristics.as_ref())?;
                 new.column.not_null = true;
                 let kind = NewKind::PrimaryKey(vec![name.clone()]);
-                new.constraints.push(NewConstraint { name: constraint, kind });
+                new.constraints.push(NewConstraint {
+                    name: constraint,
+                    kind,
+                });
             }
             ColumnOption::Unique(definition) => {
                 check_timing(definition.characteristics.as_ref())?;
                 check_nulls(definition.nulls_distinct)?;
                 let kind = NewKind::Unique(vec![name.clone()]);
-                new.constraints.push(NewConstraint { name: constraint, kind });
+                new.constraints.push(NewConstraint {
+                    name: constraint,
+                    kind,
+                });
             }
             ColumnOption::Check(check) => {
-                new.constraints.push(NewConstraint { name: constraint, kind: check_kind(check)? });
+                new.constraints.push(NewConstraint {
+                    name: constraint,
+                    kind: check_kind(check)?,
+                });
             }
             ColumnOption::ForeignKey(definition) => {
                 check_timing(definition.characteristics.as_ref())?;
@@ -125,7 +141,10 @@ pub(super) fn read(table: &str, definition: &ColumnDef) -> Result<NewColumn> {
                     columns: vec![name.clone()],
                     definition: Box::new(definition.clone()),
                 };
-                new.constraints.push(NewConstraint { name: constraint, kind });
+                new.constraints.push(NewConstraint {
+                    name: constraint,
+                    kind,
+                });
             }
             ColumnOption::Collation(collation) => check_collation(collation, ty)?,
             ColumnOption::Generated {
@@ -145,7 +164,9 @@ pub(super) fn read(table: &str, definition: &ColumnDef) -> Result<NewColumn> {
                 if new.column.identity.is_some() {
                     return Err(Error::new(
                         SqlState::SYNTAX_ERROR,
-                        format!("multiple identity specifications for column \"{name}\" of table \"{table}\""),
+                        format!(
+                            "multiple identity specifications for column \"{name}\" of table \"{table}\""
+                        ),
                     ));
                 }
                 if null == Some(true) {
@@ -244,7 +265,10 @@ pub(super) fn read_constraint(constraint: &TableConstraint) -> Result<NewConstra
 
 fn check_kind(check: &CheckConstraint) -> Result<NewKind> {
     if check.enforced == Some(false) {
-        return Err(Error::unsupported("CHECK … NOT ENFORCED", "Leave the constraint out."));
+        return Err(Error::unsupported(
+            "CHECK … NOT ENFORCED",
+            "Leave the constraint out.",
+        ));
     }
     Ok(NewKind::Check(check.expr.as_ref().clone()))
 }
@@ -323,10 +347,16 @@ pub(super) fn check_collation(collation: &ObjectName, ty: PgType) -> Result<()> 
     if !matches!(ty.oid, oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME) {
         return Err(Error::new(
             SqlState::DATATYPE_MISMATCH,
-            format!("collations are not supported by type {}", names::format_type(ty)),
+            format!(
+                "collations are not supported by type {}",
+                names::format_type(ty)
+            ),
         ));
     }
-    if matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic" | "C.UTF-8" | "C.utf8") {
+    if matches!(
+        name.as_str(),
+        "default" | "C" | "POSIX" | "ucs_basic" | "C.UTF-8" | "C.utf8"
+    ) {
         return Ok(());
     }
     Err(Error::unsupported(
@@ -357,7 +387,10 @@ pub(super) fn column_type(name: &str, ty: &DataType) -> Result<PgType> {
     if matches!(ty.oid, oid::VOID | oid::RECORD | oid::UNKNOWN) {
         return Err(Error::new(
             SqlState::INVALID_TABLE_DEFINITION,
-            format!("column \"{name}\" has pseudo-type {}", names::format_type(ty)),
+            format!(
+                "column \"{name}\" has pseudo-type {}",
+                names::format_type(ty)
+            ),
         ));
     }
     Ok(ty)

@@ -13,11 +13,20 @@ use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;
 
 pub(super) async fn comment(context: &mut Context<'_>, statement: &Statement) -> Result<Outcome> {
-    let Statement::Comment { object_type, object_name, comment, if_exists } = statement else {
+    let Statement::Comment {
+        object_type,
+        object_name,
+        comment,
+        if_exists,
+    } = statement
+    else {
         return Err(Error::internal("not COMMENT"));
     };
     if *if_exists {
-        return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"IF\""));
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "syntax error at or near \"IF\"",
+        ));
     }
     // An empty comment is none.
     let text = comment.as_deref().filter(|text| !text.is_empty());
@@ -57,13 +66,18 @@ pub(super) async fn on_constraint(
     table: &QualifiedName,
     text: Option<&str>,
 ) -> Result<Outcome> {
-    let table = context.lock_table(table, RelationMode::ShareUpdateExclusive).await?;
+    let table = context
+        .lock_table(table, RelationMode::ShareUpdateExclusive)
+        .await?;
     let found = table.constraints.iter().find(|it| it.name == name);
     let oid = found
         .ok_or_else(|| {
             Error::new(
                 SqlState::UNDEFINED_OBJECT,
-                format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+                format!(
+                    "constraint \"{name}\" for table \"{}\" does not exist",
+                    table.name
+                ),
             )
         })?
         .oid;
@@ -94,10 +108,16 @@ async fn on_relation(
     let owned = text.map(str::to_owned);
     match found {
         Object::Table(table) => {
-            context.put_table(Table { comment: owned, ..table.as_ref().clone() })?;
+            context.put_table(Table {
+                comment: owned,
+                ..table.as_ref().clone()
+            })?;
         }
         Object::View(view) => {
-            let view = View { comment: owned, ..view.as_ref().clone() };
+            let view = View {
+                comment: owned,
+                ..view.as_ref().clone()
+            };
             context.put(Object::View(Arc::new(view)))?;
         }
         other => set(context, other.oid(), 0, text)?,
@@ -105,17 +125,21 @@ async fn on_relation(
     Ok(())
 }
 
-async fn on_column(
-    context: &mut Context<'_>,
-    name: &ObjectName,
-    text: Option<&str>,
-) -> Result<()> {
+async fn on_column(context: &mut Context<'_>, name: &ObjectName, text: Option<&str>) -> Result<()> {
     let mut parts = name.0.clone();
     let column = match (parts.pop(), parts.is_empty()) {
         (Some(column), false) => column,
-        _ => return Err(Error::new(SqlState::SYNTAX_ERROR, "column name must be qualified")),
+        _ => {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "column name must be qualified",
+            ));
+        }
     };
-    let column = column.as_ident().map(crate::catalog::fold).unwrap_or_default();
+    let column = column
+        .as_ident()
+        .map(crate::catalog::fold)
+        .unwrap_or_default();
     let relation = QualifiedName::from_ast(&ObjectName(parts))?;
     let wait = context.wait();
     let mode = RelationMode::ShareUpdateExclusive;
@@ -127,7 +151,9 @@ async fn on_column(
     };
     match context.lock_by_name(&relation, mode, wait).await? {
         Some(Object::Table(table)) => {
-            let at = table.column(&column).ok_or_else(|| undefined(&table.name))?;
+            let at = table
+                .column(&column)
+                .ok_or_else(|| undefined(&table.name))?;
             let mut changed = table.as_ref().clone();
             if let Some(column) = changed.columns.get_mut(at) {
                 column.comment = text.map(str::to_owned);

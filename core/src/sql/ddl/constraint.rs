@@ -29,10 +29,17 @@ pub(super) async fn add(
     new: &NewConstraint,
 ) -> Result<Arc<Table>> {
     if let Some(name) = &new.name {
-        if table.constraints.iter().any(|constraint| constraint.name == *name) {
+        if table
+            .constraints
+            .iter()
+            .any(|constraint| constraint.name == *name)
+        {
             return Err(Error::new(
                 SqlState::DUPLICATE_OBJECT,
-                format!("constraint \"{name}\" for relation \"{}\" already exists", table.name),
+                format!(
+                    "constraint \"{name}\" for relation \"{}\" already exists",
+                    table.name
+                ),
             ));
         }
     }
@@ -49,9 +56,10 @@ pub(super) async fn add(
             add_unique(context, table, columns, new.name.as_deref()).await
         }
         NewKind::Check(expr) => add_check(context, table, expr, new.name.as_deref()).await,
-        NewKind::ForeignKey { columns, definition } => {
-            add_foreign_key(context, table, columns, definition, new.name.as_deref()).await
-        }
+        NewKind::ForeignKey {
+            columns,
+            definition,
+        } => add_foreign_key(context, table, columns, definition, new.name.as_deref()).await,
     }
 }
 
@@ -123,7 +131,11 @@ async fn index_name(
             let mut names = Names::new(context.catalog, table.schema);
             names.constraint(Some(table), &table.name, columns, label)
         };
-        if context.lock_new_relation(table.schema, &name).await?.is_none() {
+        if context
+            .lock_new_relation(table.schema, &name)
+            .await?
+            .is_none()
+        {
             return Ok(name);
         }
     }
@@ -179,12 +191,23 @@ async fn add_primary_key(
 
 /// `column "a" of relation "t" contains null values` (23502).
 pub(super) fn null_in_column(context: &Context<'_>, table: &Table, at: usize) -> Error {
-    let column = table.columns.get(at).map_or("", |column| column.name.as_str());
+    let column = table
+        .columns
+        .get(at)
+        .map_or("", |column| column.name.as_str());
     Error::new(
         SqlState::NOT_NULL_VIOLATION,
-        format!("column \"{column}\" of relation \"{}\" contains null values", table.name),
+        format!(
+            "column \"{column}\" of relation \"{}\" contains null values",
+            table.name
+        ),
     )
-    .schema(context.catalog.schema_name(table.schema).unwrap_or_default())
+    .schema(
+        context
+            .catalog
+            .schema_name(table.schema)
+            .unwrap_or_default(),
+    )
     .table(&table.name)
     .column(column)
 }
@@ -195,7 +218,11 @@ async fn add_unique(
     columns: Vec<usize>,
     name: Option<&str>,
 ) -> Result<Arc<Table>> {
-    let label = joined(columns.iter().filter_map(|at| Some(table.columns.get(*at)?.name.as_str())));
+    let label = joined(
+        columns
+            .iter()
+            .filter_map(|at| Some(table.columns.get(*at)?.name.as_str())),
+    );
     let name = index_name(context, table, name, Some(&label), "key").await?;
     let (oid, constraint) = (context.new_oid()?, context.new_oid()?);
     let descending = vec![false; columns.len()];
@@ -252,7 +279,9 @@ async fn add_check(
     changed.constraints.push(Constraint {
         oid: context.new_oid()?,
         name,
-        kind: ConstraintKind::Check { expression: expr.to_string() },
+        kind: ConstraintKind::Check {
+            expression: expr.to_string(),
+        },
     });
     context.put_table(changed)
 }
@@ -274,7 +303,12 @@ pub(super) async fn check_condition_holds(
             table.name
         ),
     )
-    .schema(context.catalog.schema_name(table.schema).unwrap_or_default())
+    .schema(
+        context
+            .catalog
+            .schema_name(table.schema)
+            .unwrap_or_default(),
+    )
     .table(&table.name)
     .constraint(name))
 }
@@ -283,7 +317,10 @@ pub(super) async fn check_condition_holds(
 async fn violates(context: &mut Context<'_>, table: &Table, expr: &Expr) -> Result<bool> {
     use futures::StreamExt;
 
-    let schema = context.catalog.schema_name(table.schema).unwrap_or("public");
+    let schema = context
+        .catalog
+        .schema_name(table.schema)
+        .unwrap_or("public");
     let sql = format!(
         "SELECT 1 FROM {}.{} WHERE NOT ({expr}) LIMIT 1",
         quote(schema),
@@ -293,7 +330,13 @@ async fn violates(context: &mut Context<'_>, table: &Table, expr: &Expr) -> Resu
     let plan = context
         .engine
         .query
-        .plan(&query, &PlanContext { parameters: &[], ..context.plan_context() })
+        .plan(
+            &query,
+            &PlanContext {
+                parameters: &[],
+                ..context.plan_context()
+            },
+        )
         .await?;
     let mut execution = context.execution()?;
     execution.parameters = Vec::new();
@@ -314,7 +357,10 @@ async fn add_foreign_key(
     name: Option<&str>,
 ) -> Result<Arc<Table>> {
     let parent_name = QualifiedName::from_ast(&definition.foreign_table)?;
-    let parent = if context.catalog.resolve(&parent_name, &context.info.search_path).map(Object::oid)
+    let parent = if context
+        .catalog
+        .resolve(&parent_name, &context.info.search_path)
+        .map(Object::oid)
         == Some(table.oid)
     {
         table.clone()
@@ -333,8 +379,11 @@ async fn add_foreign_key(
         }
     };
     let positions = fk_positions(table, columns)?;
-    let written: Vec<String> =
-        definition.referred_columns.iter().map(crate::catalog::fold).collect();
+    let written: Vec<String> = definition
+        .referred_columns
+        .iter()
+        .map(crate::catalog::fold)
+        .collect();
     let (referenced, index) = referenced_key(context.catalog, &parent, &written)?;
     if positions.len() != referenced.len() {
         return Err(Error::new(
@@ -390,7 +439,9 @@ fn fk_positions(table: &Table, columns: &[String]) -> Result<Vec<usize>> {
             table.column(name).ok_or_else(|| {
                 Error::new(
                     SqlState::UNDEFINED_COLUMN,
-                    format!("column \"{name}\" referenced in foreign key constraint does not exist"),
+                    format!(
+                        "column \"{name}\" referenced in foreign key constraint does not exist"
+                    ),
                 )
             })
         })
@@ -405,17 +456,27 @@ fn referenced_key(
 ) -> Result<(Vec<usize>, Arc<Index>)> {
     let indexes = catalog.indexes(parent);
     if written.is_empty() {
-        let index = indexes.into_iter().find(|index| index.primary).ok_or_else(|| {
-            Error::new(
-                SqlState::UNDEFINED_OBJECT,
-                format!("there is no primary key for referenced table \"{}\"", parent.name),
-            )
-        })?;
+        let index = indexes
+            .into_iter()
+            .find(|index| index.primary)
+            .ok_or_else(|| {
+                Error::new(
+                    SqlState::UNDEFINED_OBJECT,
+                    format!(
+                        "there is no primary key for referenced table \"{}\"",
+                        parent.name
+                    ),
+                )
+            })?;
         return Ok((index.columns.clone(), index));
     }
     let positions = fk_positions(parent, written)?;
     for (at, position) in positions.iter().enumerate() {
-        if positions.iter().skip(at.saturating_add(1)).any(|other| other == position) {
+        if positions
+            .iter()
+            .skip(at.saturating_add(1))
+            .any(|other| other == position)
+        {
             return Err(Error::new(
                 SqlState::INVALID_FOREIGN_KEY,
                 "foreign key referenced-columns list must not contain duplicates",
@@ -524,12 +585,19 @@ pub(super) fn check_rows(
                 ),
             )
             .detail(detail)
-            .schema(context.catalog.schema_name(table.schema).unwrap_or_default())
+            .schema(
+                context
+                    .catalog
+                    .schema_name(table.schema)
+                    .unwrap_or_default(),
+            )
             .table(&table.name)
             .constraint(&key.name))
         };
         if nulls > 0 {
-            return violation("MATCH FULL does not allow mixing of null and nonnull key values.".into());
+            return violation(
+                "MATCH FULL does not allow mixing of null and nonnull key values.".into(),
+            );
         }
         // The index may list the columns in another order than the constraint.
         let mut values = Vec::with_capacity(index.columns.len());
@@ -539,9 +607,14 @@ pub(super) fn check_rows(
             let datum = from.and_then(|at| row.get(at).cloned());
             let (Some(from), Some(datum)) = (from.and_then(|at| table.columns.get(at)), datum)
             else {
-                return Err(Error::corrupted("a foreign key names a column that does not exist"));
+                return Err(Error::corrupted(
+                    "a foreign key names a column that does not exist",
+                ));
             };
-            let to = parent.columns.get(*position).map_or(from.ty, |column| PgType::new(column.ty.oid));
+            let to = parent
+                .columns
+                .get(*position)
+                .map_or(from.ty, |column| PgType::new(column.ty.oid));
             match cast::cast(datum, from.ty, to, cast::Context::Explicit, &style) {
                 Ok(datum) => values.push(datum),
                 // A value that the referenced type cannot hold is in no referenced row.

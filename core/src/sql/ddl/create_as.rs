@@ -22,7 +22,11 @@ pub(super) async fn create(
     with_data: bool,
 ) -> Result<Outcome> {
     let schema = context.creation_schema(name)?;
-    if context.lock_new_relation(schema, &name.name).await?.is_some() {
+    if context
+        .lock_new_relation(schema, &name.name)
+        .await?
+        .is_some()
+    {
         let message = format!("relation \"{}\" already exists", name.name);
         if if_not_exists {
             context.skipping(SqlState::DUPLICATE_TABLE, message);
@@ -30,7 +34,11 @@ pub(super) async fn create(
         }
         return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
     }
-    let plan = context.engine.query.plan(query, &context.plan_context()).await?;
+    let plan = context
+        .engine
+        .query
+        .plan(query, &context.plan_context())
+        .await?;
     let new = new_columns(&plan.columns, column_names)?;
     // The query must not see the table that it fills.
     let execution = context.execution()?;
@@ -48,7 +56,9 @@ pub(super) async fn create(
             let values = read_row(&block, at, &plan.columns, &table, context)?;
             let id = context.engine.sequences.next_row_id(table.storage)?;
             let bytes = row::encode(&values, &types)?;
-            context.txn.put(table.storage, keys::row_id_key(id)?, bytes)?;
+            context
+                .txn
+                .put(table.storage, keys::row_id_key(id)?, bytes)?;
             count = count.saturating_add(1);
         }
     }
@@ -88,7 +98,10 @@ fn read_row(
 
 fn new_columns(result: &[ResultColumn], names: &[String]) -> Result<Vec<NewColumn>> {
     if names.len() > result.len() {
-        return Err(Error::new(SqlState::SYNTAX_ERROR, "too many column names were specified"));
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "too many column names were specified",
+        ));
     }
     let mut seen = std::collections::HashSet::new();
     let mut columns = Vec::with_capacity(result.len());
@@ -144,7 +157,10 @@ pub(super) async fn select_into(context: &mut Context<'_>, query: &Query) -> Res
     let SetExpr::Select(select) = query.body.as_mut() else {
         return Err(Error::internal("not SELECT INTO"));
     };
-    let into = select.into.take().ok_or_else(|| Error::internal("not SELECT INTO"))?;
+    let into = select
+        .into
+        .take()
+        .ok_or_else(|| Error::internal("not SELECT INTO"))?;
     if into.temporary {
         return Err(Error::unsupported(
             "a temporary table",

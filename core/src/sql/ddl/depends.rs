@@ -29,7 +29,10 @@ pub(super) struct Removal {
 
 /// Finds what dropping `roots` takes with it.
 pub(super) fn removal(catalog: &Catalog, roots: &[Part]) -> Removal {
-    let mut out = Removal { parts: roots.iter().copied().collect(), cascades: Vec::new() };
+    let mut out = Removal {
+        parts: roots.iter().copied().collect(),
+        cascades: Vec::new(),
+    };
     let mut queue: std::collections::VecDeque<Part> = roots.iter().copied().collect();
     while let Some(part) = queue.pop_front() {
         // What belongs to a part goes silently.
@@ -50,7 +53,8 @@ pub(super) fn removal(catalog: &Catalog, roots: &[Part]) -> Removal {
         }
     }
     let parts = &out.parts;
-    out.cascades.retain(|(dependent, _)| !is_inside(catalog, parts, *dependent));
+    out.cascades
+        .retain(|(dependent, _)| !is_inside(catalog, parts, *dependent));
     out
 }
 
@@ -130,7 +134,9 @@ fn dependents(catalog: &Catalog, part: Part) -> Vec<(Part, Part)> {
             Some(Object::Sequence(_)) => {
                 views_on(catalog, oid, None, part, &mut found);
                 for object in catalog.objects() {
-                    let Object::Table(table) = object else { continue };
+                    let Object::Table(table) = object else {
+                        continue;
+                    };
                     for (at, column) in table.live_columns() {
                         let default = column.default.as_deref().unwrap_or("");
                         if expressions::sequences_of(catalog, default).contains(&oid) {
@@ -216,7 +222,13 @@ fn views_on(
 pub(super) fn views_on_column(catalog: &Catalog, table: &Table, at: usize) -> Vec<u32> {
     let name = table.columns.get(at).map(|column| column.name.as_str());
     let mut found = Vec::new();
-    views_on(catalog, table.oid, name, Part::Column(table.oid, at), &mut found);
+    views_on(
+        catalog,
+        table.oid,
+        name,
+        Part::Column(table.oid, at),
+        &mut found,
+    );
     found
         .into_iter()
         .filter_map(|(part, _)| match part {
@@ -281,9 +293,7 @@ pub(super) fn index_constraint<'c>(
     table
         .constraints
         .iter()
-        .find(|constraint| {
-            constraint_index(catalog, table.oid, constraint.oid) == Some(index.oid)
-        })
+        .find(|constraint| constraint_index(catalog, table.oid, constraint.oid) == Some(index.oid))
         .map(|constraint| (table.as_ref(), constraint.name.as_str()))
 }
 
@@ -309,7 +319,11 @@ pub(super) fn describe(catalog: &Catalog, path: &SearchPath, part: Part) -> Stri
         Part::Default(table, at) => {
             let column = catalog.table(table).and_then(|table| table.columns.get(at));
             let name = column.map_or("", |column| column.name.as_str());
-            format!("default value for column {} of table {}", quote(name), relation(table).1)
+            format!(
+                "default value for column {} of table {}",
+                quote(name),
+                relation(table).1
+            )
         }
         Part::Column(table, at) => {
             let column = catalog.table(table).and_then(|table| table.columns.get(at));

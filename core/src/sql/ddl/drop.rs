@@ -80,7 +80,9 @@ async fn find_schema(
             if super::scope::is_system_schema(found.oid) {
                 return Err(Error::new(
                     SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-                    format!("cannot drop schema {name} because it is required by the database system"),
+                    format!(
+                        "cannot drop schema {name} because it is required by the database system"
+                    ),
                 ));
             }
             let object = Object::Schema(found.clone());
@@ -107,12 +109,18 @@ async fn find_relation(
     let name = QualifiedName::from_ast(name)?;
     let wait = context.wait();
     // A table goes before its indexes in every lock order.
-    if let Some(Object::Index(index)) =
-        context.catalog.resolve(&name, &context.info.search_path).cloned()
+    if let Some(Object::Index(index)) = context
+        .catalog
+        .resolve(&name, &context.info.search_path)
+        .cloned()
     {
-        context.lock_by_oid(index.table, RelationMode::AccessExclusive).await?;
+        context
+            .lock_by_oid(index.table, RelationMode::AccessExclusive)
+            .await?;
     }
-    let found = context.lock_by_name(&name, RelationMode::AccessExclusive, wait).await?;
+    let found = context
+        .lock_by_name(&name, RelationMode::AccessExclusive, wait)
+        .await?;
     let Some(found) = found else {
         if let Some(schema) = &name.schema {
             if context.catalog.schema(schema).is_none() {
@@ -130,14 +138,22 @@ async fn find_relation(
             return Ok(None);
         }
         return Err(Error::new(
-            if kind == "index" { SqlState::UNDEFINED_OBJECT } else { SqlState::UNDEFINED_TABLE },
+            if kind == "index" {
+                SqlState::UNDEFINED_OBJECT
+            } else {
+                SqlState::UNDEFINED_TABLE
+            },
             format!("{kind} \"{name}\" does not exist"),
         ));
     };
     if found.kind() != kind {
         let article = if kind == "index" { "an" } else { "a" };
         let verb = found.kind().to_uppercase();
-        let object = if found.kind() == "index" { "an index" } else { &format!("a {}", found.kind()) };
+        let object = if found.kind() == "index" {
+            "an index"
+        } else {
+            &format!("a {}", found.kind())
+        };
         return Err(Error::new(
             SqlState::WRONG_OBJECT_TYPE,
             format!("\"{}\" is not {article} {kind}", found.name()),
@@ -175,18 +191,17 @@ fn check_required(context: &Context<'_>, object: &Object) -> Result<()> {
         }
         Object::Sequence(it) if sequence::is_identity(context, it) => {
             let (table, at) = it.owned_by.unwrap_or((0, 0));
-            refused(what, depends::describe(context.catalog, path, Part::Column(table, at)))
+            refused(
+                what,
+                depends::describe(context.catalog, path, Part::Column(table, at)),
+            )
         }
         _ => Ok(()),
     }
 }
 
 /// Drops parts and what depends on them: with CASCADE all of it, without it nothing may.
-pub(super) async fn remove(
-    context: &mut Context<'_>,
-    roots: &[Part],
-    cascade: bool,
-) -> Result<()> {
+pub(super) async fn remove(context: &mut Context<'_>, roots: &[Part], cascade: bool) -> Result<()> {
     if roots.is_empty() {
         return Ok(());
     }
@@ -212,7 +227,9 @@ pub(super) async fn remove(
         if !found.cascades.is_empty() && !cascade {
             break found;
         }
-        context.lock_by_oid(next, RelationMode::AccessExclusive).await?;
+        context
+            .lock_by_oid(next, RelationMode::AccessExclusive)
+            .await?;
         locked.insert(next);
     };
     let path = context.info.search_path.clone();
@@ -228,14 +245,18 @@ pub(super) async fn remove(
             })
             .collect();
         if !cascade {
-            let detail: Vec<String> =
-                lines.iter().map(|(part, on)| format!("{part} depends on {on}")).collect();
+            let detail: Vec<String> = lines
+                .iter()
+                .map(|(part, on)| format!("{part} depends on {on}"))
+                .collect();
             let message = match roots {
                 [one] => format!(
                     "cannot drop {} because other objects depend on it",
                     depends::describe(context.catalog, &path, *one)
                 ),
-                _ => "cannot drop desired object(s) because other objects depend on them".to_owned(),
+                _ => {
+                    "cannot drop desired object(s) because other objects depend on them".to_owned()
+                }
             };
             return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
                 .detail(detail.join("\n"))
@@ -247,8 +268,10 @@ pub(super) async fn remove(
                 format!("drop cascades to {part}"),
             ),
             lines => {
-                let detail: Vec<String> =
-                    lines.iter().map(|(part, _)| format!("drop cascades to {part}")).collect();
+                let detail: Vec<String> = lines
+                    .iter()
+                    .map(|(part, _)| format!("drop cascades to {part}"))
+                    .collect();
                 Error::new(
                     SqlState::SUCCESSFUL_COMPLETION,
                     format!("drop cascades to {} other objects", lines.len()),
@@ -294,7 +317,11 @@ async fn remove_part(context: &mut Context<'_>, part: Part) -> Result<()> {
     let mut changed = table.as_ref().clone();
     match part {
         Part::Constraint(_, constraint) => {
-            let Some(at) = changed.constraints.iter().position(|it| it.oid == constraint) else {
+            let Some(at) = changed
+                .constraints
+                .iter()
+                .position(|it| it.oid == constraint)
+            else {
                 return Ok(());
             };
             let removed = changed.constraints.remove(at);
@@ -341,7 +368,9 @@ fn remove_relation(context: &mut Context<'_>, oid: u32) -> Result<()> {
     match context.catalog.object(oid).cloned() {
         Some(Object::Table(table)) => {
             context.txn.drop_table(table.storage)?;
-            context.txn.delete(SEQUENCE_TABLE, row_id_mark(table.storage))?;
+            context
+                .txn
+                .delete(SEQUENCE_TABLE, row_id_mark(table.storage))?;
             for constraint in &table.constraints {
                 forget_comment(context, constraint.oid)?;
             }
@@ -359,7 +388,9 @@ fn remove_relation(context: &mut Context<'_>, oid: u32) -> Result<()> {
             }
         }
         Some(Object::Sequence(sequence)) => {
-            context.txn.delete(SEQUENCE_TABLE, sequence_mark(&sequence))?;
+            context
+                .txn
+                .delete(SEQUENCE_TABLE, sequence_mark(&sequence))?;
         }
         Some(_) => {}
         None => return Ok(()),

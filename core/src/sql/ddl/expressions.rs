@@ -32,8 +32,20 @@ const VOLATILE: &[&str] = &[
 ];
 
 const AGGREGATES: &[&str] = &[
-    "count", "sum", "avg", "min", "max", "array_agg", "string_agg", "bool_and", "bool_or", "every",
-    "json_agg", "jsonb_agg", "stddev", "variance",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "array_agg",
+    "string_agg",
+    "bool_and",
+    "bool_or",
+    "every",
+    "json_agg",
+    "jsonb_agg",
+    "stddev",
+    "variance",
 ];
 
 /// Parses the stored text of an expression.
@@ -169,7 +181,10 @@ pub(super) fn qualify_sequences(context: &Context<'_>, expr: &mut Expr) -> Resul
         let Expr::Function(function) = part else {
             return ControlFlow::Continue(());
         };
-        if !matches!(function_name(function).as_str(), "nextval" | "currval" | "setval") {
+        if !matches!(
+            function_name(function).as_str(),
+            "nextval" | "currval" | "setval"
+        ) {
             return ControlFlow::Continue(());
         }
         let Some(argument) = first_argument(function) else {
@@ -180,7 +195,10 @@ pub(super) fn qualify_sequences(context: &Context<'_>, expr: &mut Expr) -> Resul
         };
         let resolved = parse_regclass(&written).and_then(|name| {
             let object = catalog.resolve_relation(&name, path)?;
-            let schema = object.schema().and_then(|oid| catalog.schema_name(oid)).unwrap_or("");
+            let schema = object
+                .schema()
+                .and_then(|oid| catalog.schema_name(oid))
+                .unwrap_or("");
             Ok(format!("{}.{}", quote(schema), quote(object.name())))
         });
         match resolved {
@@ -217,7 +235,9 @@ pub(super) fn string_literal(expr: &Expr) -> Option<String> {
             Value::DollarQuotedString(text) => Some(text.value.clone()),
             _ => None,
         },
-        Expr::Cast { expr, data_type, .. } => {
+        Expr::Cast {
+            expr, data_type, ..
+        } => {
             let name = data_type.to_string().to_lowercase();
             matches!(name.as_str(), "regclass" | "text")
                 .then(|| string_literal(expr))
@@ -232,7 +252,9 @@ pub(super) fn string_literal(expr: &Expr) -> Option<String> {
 fn regclass(name: &str) -> Expr {
     Expr::Cast {
         kind: ast::CastKind::DoubleColon,
-        expr: Box::new(Expr::Value(Value::SingleQuotedString(name.to_owned()).into())),
+        expr: Box::new(Expr::Value(
+            Value::SingleQuotedString(name.to_owned()).into(),
+        )),
         data_type: ast::DataType::Custom(ObjectName::from(vec!["regclass".into()]), Vec::new()),
         array: false,
         format: None,
@@ -262,7 +284,9 @@ pub(super) fn sequences_of(catalog: &Catalog, stored: &str) -> Vec<u32> {
         if let Expr::Function(function) = part {
             if let Some(name) = first_argument(function).and_then(|expr| string_literal(expr)) {
                 let path = crate::catalog::SearchPath(Arc::from(Vec::new()));
-                let object = parse_regclass(&name).ok().and_then(|name| catalog.resolve(&name, &path).cloned());
+                let object = parse_regclass(&name)
+                    .ok()
+                    .and_then(|name| catalog.resolve(&name, &path).cloned());
                 if let Some(Object::Sequence(sequence)) = object {
                     found.push(sequence.oid);
                 }
@@ -282,7 +306,10 @@ pub(super) async fn types_of(
     let list: Vec<String> = expressions.iter().map(|expr| format!("({expr})")).collect();
     let mut sql = format!("SELECT {}", list.join(", "));
     if let Some(table) = table {
-        let schema = context.catalog.schema_name(table.schema).unwrap_or("public");
+        let schema = context
+            .catalog
+            .schema_name(table.schema)
+            .unwrap_or("public");
         sql.push_str(&format!(" FROM {}.{}", quote(schema), quote(&table.name)));
     }
     let query = parse_query(&sql)?;
@@ -291,7 +318,10 @@ pub(super) async fn types_of(
         .query
         .plan(
             &query,
-            &PlanContext { parameters: &[], ..context.plan_context() },
+            &PlanContext {
+                parameters: &[],
+                ..context.plan_context()
+            },
         )
         .await?;
     Ok(plan.columns.iter().map(|column| column.ty).collect())
@@ -408,5 +438,11 @@ pub(super) async fn constant(
         .next()
         .and_then(|row| row.into_iter().next())
         .ok_or_else(|| Error::internal("an expression gave no value"))?;
-    cast::cast(datum, from, ty, cast::Context::Assignment, &context.info.style)
+    cast::cast(
+        datum,
+        from,
+        ty,
+        cast::Context::Assignment,
+        &context.info.style,
+    )
 }

@@ -27,11 +27,21 @@ pub enum Form {
     Alter(AlterForm),
     Reindex(Reindex),
     Maintain(Maintenance),
-    CommentOnConstraint { name: String, table: QualifiedName, text: Option<String> },
+    CommentOnConstraint {
+        name: String,
+        table: QualifiedName,
+        text: Option<String>,
+    },
     /// `CREATE TABLE … AS query WITH [NO] DATA`.
-    CreateTableAs { statement: Box<Statement>, with_data: bool },
+    CreateTableAs {
+        statement: Box<Statement>,
+        with_data: bool,
+    },
     /// What there is not.
-    Refused { what: String, hint: String },
+    Refused {
+        what: String,
+        hint: String,
+    },
 }
 
 impl Form {
@@ -73,7 +83,11 @@ pub fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
         Some(Form::Maintain(Maintenance::Analyze(targets(cursor)?)))
     } else if cursor.keyword("CLUSTER") {
         cursor.keyword("VERBOSE");
-        let name = if cursor.is_end() { None } else { Some(qualified(cursor)?) };
+        let name = if cursor.is_end() {
+            None
+        } else {
+            Some(qualified(cursor)?)
+        };
         if cursor.keyword("USING") {
             cursor.identifier()?;
         }
@@ -126,7 +140,10 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &Form) -> Result<Ou
         Form::CommentOnConstraint { name, table, text } => {
             comment::on_constraint(context, name, table, text.as_deref()).await
         }
-        Form::CreateTableAs { statement, with_data } => {
+        Form::CreateTableAs {
+            statement,
+            with_data,
+        } => {
             let Statement::CreateTable(create) = statement.as_ref() else {
                 return Err(Error::internal("not CREATE TABLE AS"));
             };
@@ -157,7 +174,11 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
         let if_not_exists = cursor.keywords(&["IF", "NOT", "EXISTS"]);
         let name = qualified(cursor)?;
         let options = SequenceOptions::parse(cursor)?;
-        return Ok(Some(Form::CreateSequence(CreateSequence { name, if_not_exists, options })));
+        return Ok(Some(Form::CreateSequence(CreateSequence {
+            name,
+            if_not_exists,
+            options,
+        })));
     }
     cursor.back(mark);
     for (keyword, user) in [("ROLE", false), ("USER", true), ("GROUP", false)] {
@@ -167,7 +188,11 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
             }
             let name = name(cursor)?;
             let options = RoleOptions::parse(cursor)?;
-            return Ok(Some(Form::CreateRole(CreateRole { name, user, options })));
+            return Ok(Some(Form::CreateRole(CreateRole {
+                name,
+                user,
+                options,
+            })));
         }
     }
     if cursor.keyword("TABLE") {
@@ -184,12 +209,16 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
         matches!(token, Some(Token::Word(word))
             if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
     };
-    let from_end = |tokens: &[datafusion::sql::sqlparser::tokenizer::TokenWithSpan], back: usize| {
+    let from_end = |tokens: &[datafusion::sql::sqlparser::tokenizer::TokenWithSpan],
+                    back: usize| {
         let at = tokens.len().checked_sub(back)?;
         tokens.get(at).map(|token| token.token.clone())
     };
-    let (last, second, third) =
-        (from_end(&tokens, 1), from_end(&tokens, 2), from_end(&tokens, 3));
+    let (last, second, third) = (
+        from_end(&tokens, 1),
+        from_end(&tokens, 2),
+        from_end(&tokens, 3),
+    );
     let with_data = if !word(last.as_ref(), "DATA") {
         return Ok(None);
     } else if word(second.as_ref(), "WITH") {
@@ -201,16 +230,20 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
     };
     tokens.truncate(tokens.len().saturating_sub(if with_data { 2 } else { 3 }));
     let keyword = Token::make_keyword("CREATE");
-    tokens.insert(0, datafusion::sql::sqlparser::tokenizer::TokenWithSpan::wrap(keyword));
+    tokens.insert(
+        0,
+        datafusion::sql::sqlparser::tokenizer::TokenWithSpan::wrap(keyword),
+    );
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let statement = parser
         .parse_statement()
         .map_err(|error| Error::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
     match &statement {
-        Statement::CreateTable(create) if create.query.is_some() => {
-            Ok(Some(Form::CreateTableAs { statement: Box::new(statement), with_data }))
-        }
+        Statement::CreateTable(create) if create.query.is_some() => Ok(Some(Form::CreateTableAs {
+            statement: Box::new(statement),
+            with_data,
+        })),
         _ => Ok(None),
     }
 }
@@ -226,7 +259,11 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
         if options == SequenceOptions::default() {
             return Err(cursor.unexpected());
         }
-        return Ok(Some(Form::AlterSequence(AlterSequence { name, if_exists, options })));
+        return Ok(Some(Form::AlterSequence(AlterSequence {
+            name,
+            if_exists,
+            options,
+        })));
     }
     for keyword in ["ROLE", "USER", "GROUP"] {
         if cursor.keyword(keyword) {
@@ -256,9 +293,14 @@ fn alter_role(cursor: &mut Cursor<'_>) -> Result<Form> {
     let name = name(cursor)?;
     if cursor.keywords(&["RENAME", "TO"]) {
         let new = self::name(cursor)?;
-        return Ok(Form::AlterRole(AlterRole { name, change: RoleChange::Rename(new) }));
+        return Ok(Form::AlterRole(AlterRole {
+            name,
+            change: RoleChange::Rename(new),
+        }));
     }
-    let setting = ["SET", "RESET", "IN"].iter().any(|word| cursor.keyword(word));
+    let setting = ["SET", "RESET", "IN"]
+        .iter()
+        .any(|word| cursor.keyword(word));
     if setting {
         cursor.rest();
         return Ok(Form::Refused {
@@ -274,7 +316,10 @@ fn alter_role(cursor: &mut Cursor<'_>) -> Result<Form> {
         });
     }
     let options = RoleOptions::parse(cursor)?;
-    Ok(Form::AlterRole(AlterRole { name, change: RoleChange::Options(options) }))
+    Ok(Form::AlterRole(AlterRole {
+        name,
+        change: RoleChange::Options(options),
+    }))
 }
 
 fn reindex(cursor: &mut Cursor<'_>) -> Result<Reindex> {
@@ -291,15 +336,20 @@ fn reindex(cursor: &mut Cursor<'_>) -> Result<Reindex> {
     }
     cursor.keyword("CONCURRENTLY");
     let name = qualified(cursor)?;
-    Ok(if index { Reindex::Index(name) } else { Reindex::Table(name) })
+    Ok(if index {
+        Reindex::Index(name)
+    } else {
+        Reindex::Table(name)
+    })
 }
 
 /// Options and tables of VACUUM and ANALYZE.
 fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<Target>> {
     options_in_parentheses(cursor)?;
-    while ["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"].iter().any(|word| cursor.keyword(word))
-    {
-    }
+    while ["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"]
+        .iter()
+        .any(|word| cursor.keyword(word))
+    {}
     let mut targets = Vec::new();
     if cursor.is_end() {
         return Ok(targets);
@@ -326,9 +376,22 @@ fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<Target>> {
 /// `(VERBOSE, PARALLEL 2, …)`: they say how to do what needs no doing.
 fn options_in_parentheses(cursor: &mut Cursor<'_>) -> Result<()> {
     const KNOWN: [&str; 16] = [
-        "full", "freeze", "verbose", "analyze", "disable_page_skipping", "skip_locked",
-        "index_cleanup", "process_main", "process_toast", "truncate", "parallel", "concurrently",
-        "tablespace", "buffer_usage_limit", "skip_database_stats", "only_database_stats",
+        "full",
+        "freeze",
+        "verbose",
+        "analyze",
+        "disable_page_skipping",
+        "skip_locked",
+        "index_cleanup",
+        "process_main",
+        "process_toast",
+        "truncate",
+        "parallel",
+        "concurrently",
+        "tablespace",
+        "buffer_usage_limit",
+        "skip_database_stats",
+        "only_database_stats",
     ];
     if !cursor.token(&Token::LParen) {
         return Ok(());
@@ -366,8 +429,10 @@ pub(super) fn qualified(cursor: &mut Cursor<'_>) -> Result<QualifiedName> {
         [schema, name] => Ok(QualifiedName::new(Some(schema), name)),
         parts => Err(Error::new(
             SqlState::FEATURE_NOT_SUPPORTED,
-            format!("cross-database references are not implemented: \"{}\"", parts.join(".")),
+            format!(
+                "cross-database references are not implemented: \"{}\"",
+                parts.join(".")
+            ),
         )),
     }
 }
-

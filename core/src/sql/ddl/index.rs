@@ -27,7 +27,10 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateIndex) -
     let tag = Outcome::Command("CREATE INDEX".to_owned());
     let table_name = QualifiedName::from_ast(&statement.table_name)?;
     let wait = context.wait();
-    let table = match context.lock_by_name(&table_name, RelationMode::Share, wait).await? {
+    let table = match context
+        .lock_by_name(&table_name, RelationMode::Share, wait)
+        .await?
+    {
         Some(Object::Table(table)) => table,
         Some(Object::View(view)) => {
             return Err(Error::new(
@@ -54,7 +57,11 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateIndex) -
                     ));
                 }
             }
-            if context.lock_new_relation(table.schema, &name.name).await?.is_some() {
+            if context
+                .lock_new_relation(table.schema, &name.name)
+                .await?
+                .is_some()
+            {
                 let message = format!("relation \"{}\" already exists", name.name);
                 if statement.if_not_exists {
                     context.skipping(SqlState::DUPLICATE_TABLE, message);
@@ -90,12 +97,18 @@ async fn free_name(
     table: &Table,
     positions: &[usize],
 ) -> Result<String> {
-    let columns = positions.iter().filter_map(|at| Some(table.columns.get(*at)?.name.as_str()));
+    let columns = positions
+        .iter()
+        .filter_map(|at| Some(table.columns.get(*at)?.name.as_str()));
     let label = joined(columns);
     loop {
         let name =
             Names::new(context.catalog, table.schema).relation(&table.name, Some(&label), "idx");
-        if context.lock_new_relation(table.schema, &name).await?.is_none() {
+        if context
+            .lock_new_relation(table.schema, &name)
+            .await?
+            .is_none()
+        {
             return Ok(name);
         }
     }
@@ -152,7 +165,10 @@ fn index_columns(table: &Table, statement: &CreateIndex) -> Result<(Vec<usize>, 
 
 fn position(table: &Table, name: &str) -> Result<usize> {
     table.column(name).ok_or_else(|| {
-        Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))
+        Error::new(
+            SqlState::UNDEFINED_COLUMN,
+            format!("column \"{name}\" does not exist"),
+        )
     })
 }
 
@@ -215,12 +231,18 @@ pub(super) async fn reindex(context: &mut Context<'_>, target: &Reindex) -> Resu
         }
         Reindex::Index(name) => {
             let wait = context.wait();
-            let index = match context.lock_by_name(name, RelationMode::AccessExclusive, wait).await? {
+            let index = match context
+                .lock_by_name(name, RelationMode::AccessExclusive, wait)
+                .await?
+            {
                 Some(Object::Index(index)) => index,
                 Some(other) => return Err(not_a(&other, "an index")),
                 None => return Err(context.missing_relation(name)),
             };
-            match context.lock_by_oid(index.table, RelationMode::Share).await? {
+            match context
+                .lock_by_oid(index.table, RelationMode::Share)
+                .await?
+            {
                 Object::Table(table) => rebuild(context, &table, &index)?,
                 other => return Err(not_a(&other, "a table")),
             }

@@ -99,12 +99,19 @@ pub(super) async fn lock(context: &mut Context<'_>, statement: &Lock) -> Result<
         Some(LockTableMode::Exclusive) => RelationMode::Exclusive,
         Some(LockTableMode::AccessExclusive) | None => RelationMode::AccessExclusive,
     };
-    let wait = if statement.nowait { Wait::Fail } else { context.wait() };
+    let wait = if statement.nowait {
+        Wait::Fail
+    } else {
+        context.wait()
+    };
     for target in &statement.tables {
         let name = QualifiedName::from_ast(&target.name)?;
         // Only the relation is locked, not its definition: LOCK TABLE changes nothing.
         loop {
-            let Some(found) = context.catalog.resolve(&name, &context.info.search_path).cloned()
+            let Some(found) = context
+                .catalog
+                .resolve(&name, &context.info.search_path)
+                .cloned()
             else {
                 return Err(context.missing_relation(&name));
             };

@@ -143,7 +143,10 @@ async fn create_sequence(context: &mut Context<'_>, statement: &Statement) -> Re
         return Err(forms::temporary_sequence());
     }
     let mut options = SequenceOptions::from_ast(sequence_options)?;
-    options.ty = data_type.as_ref().map(crate::types::names::from_sql).transpose()?;
+    options.ty = data_type
+        .as_ref()
+        .map(crate::types::names::from_sql)
+        .transpose()?;
     if let Some(owner) = owned_by {
         let parts: Vec<String> = owner
             .0

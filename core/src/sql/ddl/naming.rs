@@ -14,7 +14,11 @@ pub(super) struct Names<'c> {
 
 impl<'c> Names<'c> {
     pub(super) fn new(catalog: &'c Catalog, schema: u32) -> Self {
-        Names { catalog, schema, taken: BTreeSet::new() }
+        Names {
+            catalog,
+            schema,
+            taken: BTreeSet::new(),
+        }
     }
 
     /// Marks a name as given.
@@ -40,7 +44,10 @@ impl<'c> Names<'c> {
         self.choose(table, column, label, |names, name| {
             names.catalog.relation(names.schema, name).is_none()
                 && !existing.is_some_and(|table| {
-                    table.constraints.iter().any(|constraint| constraint.name == name)
+                    table
+                        .constraints
+                        .iter()
+                        .any(|constraint| constraint.name == name)
                 })
         })
     }
@@ -124,10 +131,13 @@ mod tests {
         assert_eq!(object_name("t", Some("a_b"), "key"), "t_a_b_key");
         assert_eq!(object_name("t", None, "pkey"), "t_pkey");
         let long = "x".repeat(63);
-        assert_eq!(object_name(&long, None, "pkey"), format!("{}_pkey", "x".repeat(58)));
+        assert_eq!(
+            object_name(&long, None, "pkey"),
+            format!("{}_pkey", "x".repeat(58))
+        );
         assert_eq!(
             object_name(&long, Some(&long), "fkey"),
-            format!("{}_{}_fkey", "x".repeat(28), "x".repeat(29))
+            format!("{}_{}_fkey", "x".repeat(29), "x".repeat(28))
         );
         let wide = "é".repeat(40);
         assert!(object_name(&wide, None, "pkey").len() <= MAX_NAME_BYTES);

@@ -31,7 +31,11 @@ pub(super) async fn set_schema(
     object: &Object,
     schema: &str,
 ) -> Result<()> {
-    let target = context.catalog.schema(schema).ok_or_else(|| undefined_schema(schema))?.oid;
+    let target = context
+        .catalog
+        .schema(schema)
+        .ok_or_else(|| undefined_schema(schema))?
+        .oid;
     if super::scope::is_system_schema(target) {
         return Err(Error::new(
             SqlState::INSUFFICIENT_PRIVILEGE,
@@ -57,7 +61,13 @@ pub(super) async fn set_schema(
             ));
         }
         Object::Table(table) => {
-            moving.extend(context.catalog.indexes(table).into_iter().map(Object::Index));
+            moving.extend(
+                context
+                    .catalog
+                    .indexes(table)
+                    .into_iter()
+                    .map(Object::Index),
+            );
             moving.extend(context.catalog.objects().filter(|other| {
                 matches!(other, Object::Sequence(it) if it.owned_by.is_some_and(|(owner, _)| owner == table.oid))
             }).cloned());
@@ -67,12 +77,18 @@ pub(super) async fn set_schema(
     for part in moving {
         let wait = context.wait();
         let lock = crate::catalog::relation_name_lock(target, part.name());
-        context.txn.lock_key(lock, crate::txn::RowMode::Update, wait).await?;
+        context
+            .txn
+            .lock_key(lock, crate::txn::RowMode::Update, wait)
+            .await?;
         context.refresh()?;
         if context.catalog.relation(target, part.name()).is_some() {
             return Err(Error::new(
                 SqlState::DUPLICATE_TABLE,
-                format!("relation \"{}\" already exists in schema \"{schema}\"", part.name()),
+                format!(
+                    "relation \"{}\" already exists in schema \"{schema}\"",
+                    part.name()
+                ),
             ));
         }
         let Some(part) = context.catalog.object(part.oid()).cloned() else {
@@ -96,20 +112,42 @@ fn move_relation(
         .and_then(|oid| context.catalog.schema_name(oid))
         .unwrap_or_default()
         .to_owned();
-    let new_schema = context.catalog.schema_name(schema).unwrap_or_default().to_owned();
+    let new_schema = context
+        .catalog
+        .schema_name(schema)
+        .unwrap_or_default()
+        .to_owned();
     let from = (old_schema.as_str(), object.name());
     texts_follow(context, object.oid(), from, (&new_schema, name))?;
     // The object itself may have been one of those that followed.
-    let object = context.catalog.object(object.oid()).cloned().unwrap_or_else(|| object.clone());
+    let object = context
+        .catalog
+        .object(object.oid())
+        .cloned()
+        .unwrap_or_else(|| object.clone());
     let name = name.to_owned();
     let moved = match &object {
-        Object::Table(it) => Object::Table(Arc::new(Table { name, schema, ..it.as_ref().clone() })),
-        Object::View(it) => Object::View(Arc::new(View { name, schema, ..it.as_ref().clone() })),
-        Object::Sequence(it) => {
-            Object::Sequence(Arc::new(Sequence { name, schema, ..it.as_ref().clone() }))
-        }
+        Object::Table(it) => Object::Table(Arc::new(Table {
+            name,
+            schema,
+            ..it.as_ref().clone()
+        })),
+        Object::View(it) => Object::View(Arc::new(View {
+            name,
+            schema,
+            ..it.as_ref().clone()
+        })),
+        Object::Sequence(it) => Object::Sequence(Arc::new(Sequence {
+            name,
+            schema,
+            ..it.as_ref().clone()
+        })),
         Object::Index(it) => {
-            let index = Index { name: name.clone(), schema, ..it.as_ref().clone() };
+            let index = Index {
+                name: name.clone(),
+                schema,
+                ..it.as_ref().clone()
+            };
             // The constraint that the index stands behind has the same name.
             if let Some(table) = context.catalog.table(it.table).cloned() {
                 let mut changed = table.as_ref().clone();
@@ -166,7 +204,10 @@ fn texts_follow(
                 let mut query = expressions::parse_query(&view.query)
                     .map_err(|_| Error::corrupted("the stored query of a view cannot be read"))?;
                 rename_in_query(&mut query, from, to);
-                let view = View { query: query.to_string(), ..view.as_ref().clone() };
+                let view = View {
+                    query: query.to_string(),
+                    ..view.as_ref().clone()
+                };
                 changed.push(Object::View(Arc::new(view)));
             }
             Object::Table(table) => {
@@ -201,12 +242,11 @@ fn rename_in_query(query: &mut Query, from: (&str, &str), to: (&str, &str)) {
     impl VisitorMut for Renamer<'_> {
         type Break = ();
 
-        fn pre_visit_relation(
-            &mut self,
-            relation: &mut ObjectName,
-        ) -> std::ops::ControlFlow<()> {
-            if let Ok(QualifiedName { schema: Some(schema), name }) =
-                QualifiedName::from_ast(relation)
+        fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> std::ops::ControlFlow<()> {
+            if let Ok(QualifiedName {
+                schema: Some(schema),
+                name,
+            }) = QualifiedName::from_ast(relation)
             {
                 if (schema.as_str(), name.as_str()) == self.from {
                     *relation = ObjectName::from(vec![
@@ -224,16 +264,25 @@ fn rename_in_query(query: &mut Query, from: (&str, &str), to: (&str, &str)) {
 /// Gives a column of a locked table another name.
 pub(super) fn column(context: &mut Context<'_>, table: &Table, old: &str, new: &str) -> Result<()> {
     let at = table.column(old).ok_or_else(|| {
-        Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{old}\" does not exist"))
+        Error::new(
+            SqlState::UNDEFINED_COLUMN,
+            format!("column \"{old}\" does not exist"),
+        )
     })?;
     if table.column(new).is_some() {
         return Err(Error::new(
             SqlState::DUPLICATE_COLUMN,
-            format!("column \"{new}\" of relation \"{}\" already exists", table.name),
+            format!(
+                "column \"{new}\" of relation \"{}\" already exists",
+                table.name
+            ),
         ));
     }
     if let Some(view) = super::depends::views_on_column(context.catalog, table, at).first() {
-        let view = context.catalog.object(*view).map_or("", |object| object.name());
+        let view = context
+            .catalog
+            .object(*view)
+            .map_or("", |object| object.name());
         return Err(Error::unsupported(
             format!("renaming column \"{old}\", which view \"{view}\" may read,"),
             "Drop the view, rename the column, and create the view again.",
@@ -265,16 +314,26 @@ pub(super) fn view_column(
     if changed.columns.iter().any(|column| column.name == new) {
         return Err(Error::new(
             SqlState::DUPLICATE_COLUMN,
-            format!("column \"{new}\" of relation \"{}\" already exists", view.name),
+            format!(
+                "column \"{new}\" of relation \"{}\" already exists",
+                view.name
+            ),
         ));
     }
     let found = changed.columns.iter_mut().find(|column| column.name == old);
     found
         .ok_or_else(|| {
-            Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{old}\" does not exist"))
+            Error::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column \"{old}\" does not exist"),
+            )
         })?
         .name = new.to_owned();
-    let old_names: Vec<String> = view.columns.iter().map(|column| quote(&column.name)).collect();
+    let old_names: Vec<String> = view
+        .columns
+        .iter()
+        .map(|column| quote(&column.name))
+        .collect();
     let items: Vec<String> = view
         .columns
         .iter()
@@ -304,21 +363,33 @@ pub(super) async fn constraint(
     old: &str,
     new: &str,
 ) -> Result<()> {
-    let found = table.constraints.iter().find(|it| it.name == old).ok_or_else(|| {
-        Error::new(
-            SqlState::UNDEFINED_OBJECT,
-            format!("constraint \"{old}\" for table \"{}\" does not exist", table.name),
-        )
-    })?;
+    let found = table
+        .constraints
+        .iter()
+        .find(|it| it.name == old)
+        .ok_or_else(|| {
+            Error::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!(
+                    "constraint \"{old}\" for table \"{}\" does not exist",
+                    table.name
+                ),
+            )
+        })?;
     if table.constraints.iter().any(|it| it.name == new) {
         return Err(Error::new(
             SqlState::DUPLICATE_OBJECT,
-            format!("constraint \"{new}\" for relation \"{}\" already exists", table.name),
+            format!(
+                "constraint \"{new}\" for relation \"{}\" already exists",
+                table.name
+            ),
         ));
     }
     if let ConstraintKind::PrimaryKey { index } | ConstraintKind::Unique { index } = found.kind {
         let Some(index) = context.catalog.object(index).cloned() else {
-            return Err(Error::corrupted("a constraint names an index that does not exist"));
+            return Err(Error::corrupted(
+                "a constraint names an index that does not exist",
+            ));
         };
         return relation(context, &index, new).await;
     }

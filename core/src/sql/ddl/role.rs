@@ -72,15 +72,26 @@ impl RoleOptions {
                         format!("invalid connection limit: {text}"),
                     )
                 })?);
-            } else if ["INHERIT", "NOCREATEDB", "NOCREATEROLE", "NOREPLICATION", "NOBYPASSRLS"]
-                .iter()
-                .any(|word| cursor.keyword(word))
+            } else if [
+                "INHERIT",
+                "NOCREATEDB",
+                "NOCREATEROLE",
+                "NOREPLICATION",
+                "NOBYPASSRLS",
+            ]
+            .iter()
+            .any(|word| cursor.keyword(word))
             {
                 // What every role is anyway.
-            } else if let Some(word) =
-                ["CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS", "NOINHERIT"]
-                    .iter()
-                    .find(|word| cursor.keyword(word))
+            } else if let Some(word) = [
+                "CREATEDB",
+                "CREATEROLE",
+                "REPLICATION",
+                "BYPASSRLS",
+                "NOINHERIT",
+            ]
+            .iter()
+            .find(|word| cursor.keyword(word))
             {
                 return Err(Error::unsupported(
                     format!("the role attribute {word}"),
@@ -91,7 +102,9 @@ impl RoleOptions {
                     "VALID UNTIL",
                     "Set another password when the old one shall end.",
                 ));
-            } else if ["IN", "ROLE", "ADMIN", "USER", "SYSID"].iter().any(|word| cursor.keyword(word))
+            } else if ["IN", "ROLE", "ADMIN", "USER", "SYSID"]
+                .iter()
+                .any(|word| cursor.keyword(word))
             {
                 return Err(membership());
             } else {
@@ -125,15 +138,15 @@ impl RoleOptions {
 }
 
 pub(super) fn membership() -> Error {
-    Error::unsupported(
-        "membership in roles",
-        "Give each role its own attributes.",
-    )
+    Error::unsupported("membership in roles", "Give each role its own attributes.")
 }
 
 /// Whether the session's user is a superuser.
 pub(super) fn is_superuser(context: &Context<'_>) -> bool {
-    context.catalog.role(&context.info.user).is_some_and(|role| role.superuser)
+    context
+        .catalog
+        .role(&context.info.user)
+        .is_some_and(|role| role.superuser)
 }
 
 fn check_superuser(context: &Context<'_>, what: &str) -> Result<()> {
@@ -179,20 +192,21 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterRole) -> R
         check_superuser(context, "permission denied")?;
     }
     let Some(role) = context.lock_role_name(&name).await? else {
-        return Err(find_role(context.catalog, &name).err().unwrap_or_else(|| {
-            Error::internal("a role that was not there is there")
-        }));
+        return Err(find_role(context.catalog, &name)
+            .err()
+            .unwrap_or_else(|| Error::internal("a role that was not there is there")));
     };
-    context.lock_catalog_row(&Object::Role(role.clone())).await?;
+    context
+        .lock_catalog_row(&Object::Role(role.clone()))
+        .await?;
     let mut changed = role.as_ref().clone();
     match &statement.change {
         RoleChange::Options(options) => {
             if role.oid == BOOTSTRAP_ROLE && options.superuser == Some(false) {
-                return Err(Error::new(
-                    SqlState::INSUFFICIENT_PRIVILEGE,
-                    "permission denied",
-                )
-                .detail("The bootstrap user must have the SUPERUSER attribute."));
+                return Err(
+                    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied")
+                        .detail("The bootstrap user must have the SUPERUSER attribute."),
+                );
             }
             options.apply(context, &mut changed)?;
         }
@@ -261,7 +275,9 @@ pub(super) async fn drop(
         if !owned.is_empty() {
             return Err(required().detail(owned.join("\n")));
         }
-        context.lock_catalog_row(&Object::Role(role.clone())).await?;
+        context
+            .lock_catalog_row(&Object::Role(role.clone()))
+            .await?;
         context.remove(role.oid)?;
     }
     Ok(Outcome::Command("DROP ROLE".to_owned()))
@@ -314,7 +330,11 @@ pub(super) fn grant(context: &Context<'_>, statement: &Statement) -> Result<Outc
         return Err(refused());
     }
     for grantee in grantees {
-        let name = grantee.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let name = grantee
+            .name
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let name = name.trim_matches('"').to_owned();
         let role = find_role(context.catalog, &name);
         if !matches!(name.to_lowercase().as_str(), "public") && role?.superuser {

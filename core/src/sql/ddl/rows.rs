@@ -132,7 +132,12 @@ pub(super) fn duplicate(
         "Key {} is duplicated.",
         key_detail(context, table, &index.columns, row)
     ))
-    .schema(context.catalog.schema_name(table.schema).unwrap_or_default())
+    .schema(
+        context
+            .catalog
+            .schema_name(table.schema)
+            .unwrap_or_default(),
+    )
     .table(&table.name)
     .constraint(&index.name)
 }
@@ -222,7 +227,10 @@ pub(super) async fn rewrite(
         context.txn.put(storage, key, row::encode(&row, &types)?)?;
     }
     if !keyed && !was_keyed {
-        context.engine.sequences.move_row_ids(old.storage, storage)?;
+        context
+            .engine
+            .sequences
+            .move_row_ids(old.storage, storage)?;
     }
     context.txn.drop_table(old.storage)?;
     let new = context.put_table(new)?;

@@ -75,7 +75,10 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterSchema) ->
                     ));
                 }
                 super::rename::schema_renamed(context, &schema, &new)?;
-                Schema { name: new, ..schema.as_ref().clone() }
+                Schema {
+                    name: new,
+                    ..schema.as_ref().clone()
+                }
             }
             AlterSchemaOperation::OwnerTo { owner } => Schema {
                 owner: owner_oid(context, owner)?,
@@ -106,10 +109,11 @@ pub(super) fn simple(name: &ObjectName) -> Result<String> {
 
 fn check_name(name: &str) -> Result<()> {
     if name.starts_with("pg_") {
-        return Err(
-            Error::new(SqlState::RESERVED_NAME, format!("unacceptable schema name \"{name}\""))
-                .detail("The prefix \"pg_\" is reserved for system schemas."),
-        );
+        return Err(Error::new(
+            SqlState::RESERVED_NAME,
+            format!("unacceptable schema name \"{name}\""),
+        )
+        .detail("The prefix \"pg_\" is reserved for system schemas."));
     }
     Ok(())
 }

@@ -63,7 +63,10 @@ impl Context<'_> {
         let Some(schema) = &name.schema else {
             return self.catalog.creation_schema(&self.info.search_path);
         };
-        let found = self.catalog.schema(schema).ok_or_else(|| undefined_schema(schema))?;
+        let found = self
+            .catalog
+            .schema(schema)
+            .ok_or_else(|| undefined_schema(schema))?;
         if is_system_schema(found.oid) {
             return Err(Error::new(
                 SqlState::INSUFFICIENT_PRIVILEGE,
@@ -103,14 +106,18 @@ impl Context<'_> {
 
     pub(super) async fn lock_schema_name(&mut self, name: &str) -> Result<Option<Arc<Schema>>> {
         let wait = self.wait();
-        self.txn.lock_key(schema_name_lock(name), RowMode::Update, wait).await?;
+        self.txn
+            .lock_key(schema_name_lock(name), RowMode::Update, wait)
+            .await?;
         self.refresh()?;
         Ok(self.catalog.schema(name).cloned())
     }
 
     pub(super) async fn lock_role_name(&mut self, name: &str) -> Result<Option<Arc<Role>>> {
         let wait = self.wait();
-        self.txn.lock_key(role_name_lock(name), RowMode::Update, wait).await?;
+        self.txn
+            .lock_key(role_name_lock(name), RowMode::Update, wait)
+            .await?;
         self.refresh()?;
         Ok(self.catalog.role(name).cloned())
     }
@@ -166,7 +173,11 @@ impl Context<'_> {
     pub(super) async fn lock_catalog_row(&mut self, object: &Object) -> Result<()> {
         let wait = self.wait();
         let key = object_row_key(object);
-        match self.txn.lock_row(CATALOG_TABLE, &key, RowMode::Update, wait).await? {
+        match self
+            .txn
+            .lock_row(CATALOG_TABLE, &key, RowMode::Update, wait)
+            .await?
+        {
             RowLock::Unchanged | RowLock::Changed(_) | RowLock::Skipped => Ok(()),
         }
     }
@@ -233,19 +244,32 @@ pub(super) fn is_system_schema(oid: u32) -> bool {
 
 pub(super) fn find_role<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Arc<Role>> {
     catalog.role(name).ok_or_else(|| {
-        Error::new(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"))
+        Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("role \"{name}\" does not exist"),
+        )
     })
 }
 
 /// The owner of a relation changed (OWNER TO).
 pub(super) fn with_owner(object: &Object, owner: u32) -> Object {
     match object {
-        Object::Table(it) => Object::Table(Arc::new(Table { owner, ..it.as_ref().clone() })),
-        Object::View(it) => Object::View(Arc::new(View { owner, ..it.as_ref().clone() })),
-        Object::Sequence(it) => {
-            Object::Sequence(Arc::new(Sequence { owner, ..it.as_ref().clone() }))
-        }
-        Object::Schema(it) => Object::Schema(Arc::new(Schema { owner, ..it.as_ref().clone() })),
+        Object::Table(it) => Object::Table(Arc::new(Table {
+            owner,
+            ..it.as_ref().clone()
+        })),
+        Object::View(it) => Object::View(Arc::new(View {
+            owner,
+            ..it.as_ref().clone()
+        })),
+        Object::Sequence(it) => Object::Sequence(Arc::new(Sequence {
+            owner,
+            ..it.as_ref().clone()
+        })),
+        Object::Schema(it) => Object::Schema(Arc::new(Schema {
+            owner,
+            ..it.as_ref().clone()
+        })),
         Object::Index(_) | Object::Role(_) => object.clone(),
     }
 }

@@ -37,7 +37,11 @@ fn is_verifier(text: &str) -> bool {
     else {
         return false;
     };
-    let is_hash = |text: &str| STANDARD.decode(text).is_ok_and(|key| key.len() == HASH_BYTES);
+    let is_hash = |text: &str| {
+        STANDARD
+            .decode(text)
+            .is_ok_and(|key| key.len() == HASH_BYTES)
+    };
     iterations.parse::<u32>().is_ok_and(|count| count > 0)
         && STANDARD.decode(salt).is_ok()
         && is_hash(stored)

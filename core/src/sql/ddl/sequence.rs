@@ -42,7 +42,10 @@ pub(super) async fn create(
         return Err(Error::new(SqlState::DUPLICATE_TABLE, message));
     }
     if statement.options.restart.is_some() || statement.options.name.is_some() {
-        return Err(Error::new(SqlState::SYNTAX_ERROR, "invalid option of CREATE SEQUENCE"));
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "invalid option of CREATE SEQUENCE",
+        ));
     }
     let mut sequence = blank(context, schema, name)?;
     statement.options.apply(&mut sequence, true)?;
@@ -176,11 +179,15 @@ async fn owner(
         [table, column] => (QualifiedName::new(None, table), column),
         [schema, table, column] => (QualifiedName::new(Some(schema), table), column),
         _ => {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "invalid OWNED BY option")
-                .hint("Specify OWNED BY table.column or OWNED BY NONE."));
+            return Err(
+                Error::new(SqlState::SYNTAX_ERROR, "invalid OWNED BY option")
+                    .hint("Specify OWNED BY table.column or OWNED BY NONE."),
+            );
         }
     };
-    let table = context.lock_table(&table, RelationMode::AccessShare).await?;
+    let table = context
+        .lock_table(&table, RelationMode::AccessShare)
+        .await?;
     if table.schema != sequence.schema {
         return Err(Error::new(
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -196,7 +203,10 @@ async fn owner(
     let at = table.column(column).ok_or_else(|| {
         Error::new(
             SqlState::UNDEFINED_COLUMN,
-            format!("column \"{column}\" of relation \"{}\" does not exist", table.name),
+            format!(
+                "column \"{column}\" of relation \"{}\" does not exist",
+                table.name
+            ),
         )
     })?;
     Ok((table, at))

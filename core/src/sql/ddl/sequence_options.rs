@@ -137,7 +137,10 @@ impl SequenceOptions {
             None => {}
         }
         let type_name = names::format_type(sequence.ty);
-        for (what, value) in [("MAXVALUE", sequence.maximum), ("MINVALUE", sequence.minimum)] {
+        for (what, value) in [
+            ("MAXVALUE", sequence.maximum),
+            ("MINVALUE", sequence.minimum),
+        ] {
             if value < lowest || value > highest {
                 return invalid(format!(
                     "{what} ({value}) is out of range for sequence data type {type_name}"
@@ -153,7 +156,11 @@ impl SequenceOptions {
         if let Some(start) = self.start {
             sequence.start = start;
         } else if new {
-            sequence.start = if up { sequence.minimum } else { sequence.maximum };
+            sequence.start = if up {
+                sequence.minimum
+            } else {
+                sequence.maximum
+            };
         }
         within("START", sequence.start, sequence)?;
         if let Some(cache) = self.cache {
@@ -196,7 +203,10 @@ pub(super) fn range(ty: PgType) -> Option<(i64, i64)> {
 
 fn set<T>(slot: &mut Option<T>, value: T) -> Result<()> {
     if slot.is_some() {
-        return Err(Error::new(SqlState::SYNTAX_ERROR, "conflicting or redundant options"));
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "conflicting or redundant options",
+        ));
     }
     *slot = Some(value);
     Ok(())
@@ -230,11 +240,17 @@ fn int(expr: &Expr) -> Result<i64> {
             Value::Number(digits, _) => bigint(digits),
             other => bigint(&other.to_string()),
         },
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match expr.as_ref() {
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => match expr.as_ref() {
             Expr::Value(value) => bigint(&format!("-{value}")),
             other => bigint(&other.to_string()),
         },
-        Expr::UnaryOp { op: UnaryOperator::Plus, expr } => int(expr),
+        Expr::UnaryOp {
+            op: UnaryOperator::Plus,
+            expr,
+        } => int(expr),
         other => bigint(&other.to_string()),
     }
 }

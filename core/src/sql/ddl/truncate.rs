@@ -12,18 +12,20 @@ use crate::error::{Error, Result, SqlState};
 use crate::storage::{SEQUENCE_TABLE, TableId};
 use crate::txn::RelationMode;
 
-pub(super) async fn truncate(
-    context: &mut Context<'_>,
-    statement: &Truncate,
-) -> Result<Outcome> {
+pub(super) async fn truncate(context: &mut Context<'_>, statement: &Truncate) -> Result<Outcome> {
     if statement.partitions.is_some() || statement.on_cluster.is_some() || statement.if_exists {
-        return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error in TRUNCATE"));
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "syntax error in TRUNCATE",
+        ));
     }
     let cascade = matches!(statement.cascade, Some(CascadeOption::Cascade));
     let mut tables: Vec<Arc<Table>> = Vec::new();
     for target in &statement.table_names {
         let name = QualifiedName::from_ast(&target.name)?;
-        let table = context.lock_table(&name, RelationMode::AccessExclusive).await?;
+        let table = context
+            .lock_table(&name, RelationMode::AccessExclusive)
+            .await?;
         if !tables.iter().any(|other| other.oid == table.oid) {
             tables.push(table);
         }
@@ -40,13 +42,19 @@ pub(super) async fn truncate(
                     SqlState::FEATURE_NOT_SUPPORTED,
                     "cannot truncate a table referenced in a foreign key constraint",
                 )
-                .detail(format!("Table \"{}\" references \"{}\".", child.name, table.name))
+                .detail(format!(
+                    "Table \"{}\" references \"{}\".",
+                    child.name, table.name
+                ))
                 .hint(format!(
                     "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
                     child.name
                 )));
             }
-            match context.lock_by_oid(child.oid, RelationMode::AccessExclusive).await? {
+            match context
+                .lock_by_oid(child.oid, RelationMode::AccessExclusive)
+                .await?
+            {
                 Object::Table(child) => {
                     let message = format!("truncate cascades to table \"{}\"", child.name);
                     context.notice(Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
@@ -74,16 +82,24 @@ fn empty(context: &mut Context<'_>, table: &Table) -> Result<()> {
     let storage = TableId::from(context.new_oid()?);
     context.txn.create_table(storage)?;
     context.txn.drop_table(table.storage)?;
-    context.txn.delete(SEQUENCE_TABLE, row_id_mark(table.storage))?;
+    context
+        .txn
+        .delete(SEQUENCE_TABLE, row_id_mark(table.storage))?;
     for index in context.catalog.indexes(table) {
         if let Some(old) = index.storage {
             let fresh = TableId::from(context.new_oid()?);
             context.txn.create_table(fresh)?;
             context.txn.drop_table(old)?;
-            context.put_index(Index { storage: Some(fresh), ..index.as_ref().clone() })?;
+            context.put_index(Index {
+                storage: Some(fresh),
+                ..index.as_ref().clone()
+            })?;
         }
     }
-    context.put_table(Table { storage, ..table.clone() })?;
+    context.put_table(Table {
+        storage,
+        ..table.clone()
+    })?;
     Ok(())
 }
 

@@ -34,17 +34,27 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateView) ->
         }
     };
     if !context.parameter_types.is_empty() {
-        return Err(Error::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+        return Err(Error::new(
+            SqlState::UNDEFINED_PARAMETER,
+            "there is no parameter $1",
+        ));
     }
     let mut written: Vec<String> = Vec::with_capacity(statement.columns.len());
     for column in &statement.columns {
         if column.data_type.is_some() || column.options.is_some() {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "a view's columns are plain names"));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "a view's columns are plain names",
+            ));
         }
         written.push(fold(&column.name));
     }
     let mut query = statement.query.as_ref().clone();
-    let plan = context.engine.query.plan(&query, &context.plan_context()).await?;
+    let plan = context
+        .engine
+        .query
+        .plan(&query, &context.plan_context())
+        .await?;
     if written.len() > plan.columns.len() {
         return Err(Error::new(
             SqlState::SYNTAX_ERROR,
@@ -60,12 +70,23 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateView) ->
                 format!("column \"{name}\" specified more than once"),
             ));
         }
-        let ty = if column.ty.oid == oid::UNKNOWN { PgType::TEXT } else { column.ty };
+        let ty = if column.ty.oid == oid::UNKNOWN {
+            PgType::TEXT
+        } else {
+            column.ty
+        };
         columns.push(ViewColumn { name, ty });
     }
     let depends = view_text::qualify(&mut query, context.catalog, &context.info.search_path);
-    let renamed = columns.iter().zip(plan.columns.iter()).any(|(new, old)| new.name != old.name);
-    let text = if renamed { with_names(&query, &columns)? } else { query.to_string() };
+    let renamed = columns
+        .iter()
+        .zip(plan.columns.iter())
+        .any(|(new, old)| new.name != old.name);
+    let text = if renamed {
+        with_names(&query, &columns)?
+    } else {
+        query.to_string()
+    };
     let view = match existing {
         None => View {
             oid: context.new_oid()?,
@@ -82,7 +103,10 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateView) ->
             if depends.contains(&old.oid) {
                 return Err(Error::new(
                     SqlState::INVALID_OBJECT_DEFINITION,
-                    format!("infinite recursion detected in rules for relation \"{}\"", old.name),
+                    format!(
+                        "infinite recursion detected in rules for relation \"{}\"",
+                        old.name
+                    ),
                 ));
             }
             View {
@@ -140,7 +164,10 @@ fn check_clauses(it: &CreateView) -> Result<()> {
         ));
     }
     if it.temporary {
-        return Err(Error::unsupported("a temporary view", "Create a plain view."));
+        return Err(Error::unsupported(
+            "a temporary view",
+            "Create a plain view.",
+        ));
     }
     if it.or_alter
         || it.secure

@@ -19,17 +19,28 @@ pub(super) fn qualify(query: &mut Query, catalog: &Catalog, path: &SearchPath) -
     let mut ctes = BTreeSet::new();
     let mut collect = CteNames(&mut ctes);
     let _ = VisitMut::visit(query, &mut collect);
-    let mut rewriter = Rewriter { catalog, path, ctes, reads: BTreeSet::new() };
+    let mut rewriter = Rewriter {
+        catalog,
+        path,
+        ctes,
+        reads: BTreeSet::new(),
+    };
     let _ = VisitMut::visit(query, &mut rewriter);
     rewriter.reads
 }
 
 /// Whether the text of a view names this column, or may mean it.
 pub(super) fn mentions(query: &str, column: &str) -> bool {
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, query).tokenize().unwrap_or_default();
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, query)
+        .tokenize()
+        .unwrap_or_default();
     tokens.iter().any(|token| match token {
         Token::Word(word) => {
-            let ident = Ident { value: word.value.clone(), quote_style: word.quote_style, span: datafusion::sql::sqlparser::tokenizer::Span::empty() };
+            let ident = Ident {
+                value: word.value.clone(),
+                quote_style: word.quote_style,
+                span: datafusion::sql::sqlparser::tokenizer::Span::empty(),
+            };
             fold(&ident) == column
         }
         _ => false,
@@ -60,14 +71,23 @@ impl VisitorMut for Rewriter<'_> {
     type Break = ();
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        let TableFactor::Table { name, alias, args: None, .. } = factor else {
+        let TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            ..
+        } = factor
+        else {
             return ControlFlow::Continue(());
         };
         let Some(object) = self.find(name) else {
             return ControlFlow::Continue(());
         };
         self.reads.insert(object.oid());
-        let Some(schema) = object.schema().and_then(|oid| self.catalog.schema_name(oid)) else {
+        let Some(schema) = object
+            .schema()
+            .and_then(|oid| self.catalog.schema_name(oid))
+        else {
             return ControlFlow::Continue(());
         };
         if alias.is_none() {
@@ -161,19 +181,29 @@ impl Rewriter<'_> {
     /// Names of the columns of a FROM item, where they can be told.
     fn columns(&self, factor: &TableFactor) -> Option<Vec<String>> {
         let (mut names, alias) = match factor {
-            TableFactor::Table { name, args: None, alias, .. } => {
+            TableFactor::Table {
+                name,
+                args: None,
+                alias,
+                ..
+            } => {
                 let names = match self.find(name)? {
-                    Object::Table(table) => {
-                        table.live_columns().map(|(_, column)| column.name.clone()).collect()
-                    }
-                    Object::View(view) => {
-                        view.columns.iter().map(|column| column.name.clone()).collect()
-                    }
+                    Object::Table(table) => table
+                        .live_columns()
+                        .map(|(_, column)| column.name.clone())
+                        .collect(),
+                    Object::View(view) => view
+                        .columns
+                        .iter()
+                        .map(|column| column.name.clone())
+                        .collect(),
                     _ => return None,
                 };
                 (names, alias)
             }
-            TableFactor::Derived { subquery, alias, .. } => (output_names(&subquery.body)?, alias),
+            TableFactor::Derived {
+                subquery, alias, ..
+            } => (output_names(&subquery.body)?, alias),
             _ => return None,
         };
         if let Some(alias) = alias {
@@ -193,9 +223,7 @@ fn output_names(body: &SetExpr) -> Option<Vec<String>> {
             .iter()
             .map(|item| match item {
                 SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(fold(ident)),
-                SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
-                    parts.last().map(fold)
-                }
+                SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(fold),
                 SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
                 _ => None,
             })
@@ -208,8 +236,12 @@ fn output_names(body: &SetExpr) -> Option<Vec<String>> {
 
 fn alias_of(factor: &TableFactor) -> Option<String> {
     match factor {
-        TableFactor::Table { alias: Some(alias), .. }
-        | TableFactor::Derived { alias: Some(alias), .. } => Some(fold(&alias.name)),
+        TableFactor::Table {
+            alias: Some(alias), ..
+        }
+        | TableFactor::Derived {
+            alias: Some(alias), ..
+        } => Some(fold(&alias.name)),
         TableFactor::Table { name, .. } => Some(QualifiedName::from_ast(name).ok()?.name),
         _ => None,
     }
@@ -234,9 +266,16 @@ fn merges_columns(operator: &JoinOperator) -> bool {
         | JoinOperator::FullOuter(it) => it,
         _ => return false,
     };
-    matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural)
+    matches!(
+        constraint,
+        JoinConstraint::Using(_) | JoinConstraint::Natural
+    )
 }
 
 fn ident(name: &str) -> Ident {
-    if quote(name) == name { Ident::new(name) } else { Ident::with_quote('"', name) }
+    if quote(name) == name {
+        Ident::new(name)
+    } else {
+        Ident::with_quote('"', name)
+    }
 }

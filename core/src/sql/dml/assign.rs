@@ -1,8 +1,6 @@
 //! SET lists: which column gets which value, for UPDATE and for ON CONFLICT DO UPDATE.
 
-use datafusion::sql::sqlparser::ast::{
-    self, Assignment, AssignmentTarget, SelectItem, SetExpr,
-};
+use datafusion::sql::sqlparser::ast::{self, Assignment, AssignmentTarget, SelectItem, SetExpr};
 
 use super::check::generated_always;
 use super::compiled::{Env, Expr, Row};
@@ -220,6 +218,11 @@ pub(super) async fn default_value(
 ) -> Result<Datum<'static>> {
     let (value, ty) = evaluate_one(context, expr).await?;
     let column = target.column(column)?;
-    let conversion = Conversion::new(ty, super::values::is_open_literal(expr), &column.name, column.ty)?;
+    let conversion = Conversion::new(
+        ty,
+        super::values::is_open_literal(expr),
+        &column.name,
+        column.ty,
+    )?;
     conversion.apply(value, &context.info.style)
 }

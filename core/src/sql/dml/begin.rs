@@ -32,7 +32,10 @@ pub(super) async fn lock(
     mode: RelationMode,
 ) -> Result<bool> {
     let wait = context.wait();
-    context.txn.lock_relation(target.table.oid, mode, wait).await?;
+    context
+        .txn
+        .lock_relation(target.table.oid, mode, wait)
+        .await?;
     let newest = context.txn.latest()?;
     let planned = context.txn.view()?;
     let seen = planned.snapshot().last_modified(CATALOG_TABLE);

@@ -39,8 +39,10 @@ impl Target {
                     matches!(condition.eval(&env)?, Datum::Bool(false))
                 }
                 Condition::General(expression) => {
-                    let values: Vec<_> =
-                        self.live(row).map(|datum| datum.clone().into_owned()).collect();
+                    let values: Vec<_> = self
+                        .live(row)
+                        .map(|datum| datum.clone().into_owned())
+                        .collect();
                     let execution = context.execution()?;
                     let results = context
                         .engine

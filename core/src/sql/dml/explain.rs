@@ -23,17 +23,29 @@ pub async fn explain(
             None
         }
         Kind::Insert(insert) => {
-            let how = if insert.is_compiled() { "Compiled Insert" } else { "Insert" };
+            let how = if insert.is_compiled() {
+                "Compiled Insert"
+            } else {
+                "Insert"
+            };
             lines.push(format!("{how} on {}", insert.target.table.name));
             insert.plan()
         }
         Kind::Update(update) => {
-            let how = if update.is_compiled() { "Compiled Update" } else { "Update" };
+            let how = if update.is_compiled() {
+                "Compiled Update"
+            } else {
+                "Update"
+            };
             lines.push(format!("{how} on {}", update.target.table.name));
             searched(&update.search, &mut lines)
         }
         Kind::Delete(delete) => {
-            let how = if delete.is_compiled() { "Compiled Delete" } else { "Delete" };
+            let how = if delete.is_compiled() {
+                "Compiled Delete"
+            } else {
+                "Delete"
+            };
             lines.push(format!("{how} on {}", delete.target.table.name));
             searched(&delete.search, &mut lines)
         }
@@ -45,7 +57,10 @@ pub async fn explain(
     if let Some(plan) = inner {
         let execution = context.execution()?;
         let engine = context.engine.clone();
-        let inner = engine.query.explain(plan, execution, false, options.verbose).await?;
+        let inner = engine
+            .query
+            .explain(plan, execution, false, options.verbose)
+            .await?;
         lines.extend(inner.into_iter().enumerate().map(|(n, line)| match n {
             0 => format!("  ->  {line}"),
             _ => format!("      {line}"),

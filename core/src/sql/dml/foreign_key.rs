@@ -42,7 +42,10 @@ pub(super) enum Event {
 fn pick(row: &[Datum<'_>], columns: &[usize]) -> Vec<Datum<'static>> {
     columns
         .iter()
-        .map(|at| row.get(*at).map_or(Datum::Null, |datum| datum.clone().into_owned()))
+        .map(|at| {
+            row.get(*at)
+                .map_or(Datum::Null, |datum| datum.clone().into_owned())
+        })
         .collect()
 }
 
@@ -54,7 +57,9 @@ impl Changes {
         at: usize,
         row: &[Datum<'_>],
     ) -> Result<()> {
-        let Some(foreign) = target.foreign_keys.get(at) else { return Ok(()) };
+        let Some(foreign) = target.foreign_keys.get(at) else {
+            return Ok(());
+        };
         let values = pick(row, &foreign.columns);
         let nulls = values.iter().filter(|value| value.is_null()).count();
         if nulls == values.len() || (nulls > 0 && !foreign.match_full) {
@@ -82,7 +87,9 @@ impl Changes {
         old: &[Datum<'_>],
         new: Option<&[Datum<'_>]>,
     ) -> Result<()> {
-        let Some((_, foreign)) = target.referencing.get(at) else { return Ok(()) };
+        let Some((_, foreign)) = target.referencing.get(at) else {
+            return Ok(());
+        };
         let old = pick(old, &foreign.referenced);
         // Nothing references a key with a NULL in it.
         if !old.iter().any(Datum::is_null) {
@@ -113,7 +120,8 @@ impl Changes {
                     old,
                     new,
                 } => {
-                    self.parent(context, &table, key, &old, new.as_deref()).await?;
+                    self.parent(context, &table, key, &old, new.as_deref())
+                        .await?;
                 }
             }
             if self.events.is_empty() {
@@ -141,19 +149,28 @@ impl Changes {
         old: &[Datum<'static>],
         new: Option<&[Datum<'static>]>,
     ) -> Result<()> {
-        let Some((child, foreign)) = parent.referencing.get(at) else { return Ok(()) };
+        let Some((child, foreign)) = parent.referencing.get(at) else {
+            return Ok(());
+        };
         let child = self.target(context, child).await?;
         let action = match new {
             None => foreign.on_delete,
             Some(_) => foreign.on_update,
         };
         let view = context.txn.latest()?;
-        if action == Action::NoAction && find_parent(context, &view, parent, foreign, old)?.is_some()
+        if action == Action::NoAction
+            && find_parent(context, &view, parent, foreign, old)?.is_some()
         {
             return Ok(());
         }
-        let Some(values) = converted(context, old, parent, &foreign.referenced, &child, &foreign.columns)
-        else {
+        let Some(values) = converted(
+            context,
+            old,
+            parent,
+            &foreign.referenced,
+            &child,
+            &foreign.columns,
+        ) else {
             return Ok(());
         };
         let only_one = matches!(action, Action::NoAction | Action::Restrict);
@@ -174,9 +191,15 @@ impl Changes {
         let replacement = match (action, new) {
             (Action::Cascade, None) => None,
             (Action::Cascade, Some(new)) => {
-                let values =
-                    converted(context, new, parent, &foreign.referenced, &child, &foreign.columns)
-                        .ok_or_else(|| out_of_range(&child, foreign))?;
+                let values = converted(
+                    context,
+                    new,
+                    parent,
+                    &foreign.referenced,
+                    &child,
+                    &foreign.columns,
+                )
+                .ok_or_else(|| out_of_range(&child, foreign))?;
                 Some(values)
             }
             (Action::SetDefault, _) => Some(defaults(context, &child, foreign).await?),
@@ -189,7 +212,10 @@ impl Changes {
         for row_key in found {
             context.interrupt.check()?;
             let wait = context.wait();
-            context.txn.lock_row(child.table.storage, &row_key, mode, wait).await?;
+            context
+                .txn
+                .lock_row(child.table.storage, &row_key, mode, wait)
+                .await?;
             // Whatever happened while the lock was awaited: the newest version counts.
             let bytes = match context.txn.latest()?.get(child.table.storage, &row_key)? {
                 Some(entry) => entry.as_ref().to_vec(),
@@ -208,7 +234,9 @@ impl Changes {
                             *slot = value.clone();
                         }
                     }
-                    child.update(context, self, &row_key, &row, &new, &changed).await?;
+                    child
+                        .update(context, self, &row_key, &row, &new, &changed)
+                        .await?;
                 }
             }
         }
@@ -250,12 +278,14 @@ async fn check_child(
     at: usize,
     values: &[Datum<'static>],
 ) -> Result<()> {
-    let Some(foreign) = child.foreign_keys.get(at) else { return Ok(()) };
+    let Some(foreign) = child.foreign_keys.get(at) else {
+        return Ok(());
+    };
     if values.iter().any(Datum::is_null) {
         let error = child_error(child, foreign);
-        return Err(error.detail(
-            "MATCH FULL does not allow mixing of null and nonnull key values.",
-        ));
+        return Err(
+            error.detail("MATCH FULL does not allow mixing of null and nonnull key values.")
+        );
     }
     let Some(parent) = context.catalog.table(foreign.table).cloned() else {
         return Err(Error::internal("a foreign key references no table"));
@@ -264,8 +294,14 @@ async fn check_child(
         true => child.clone(),
         false => Target::new(context.catalog, &context.info, &parent)?,
     };
-    if let Some(wanted) = converted(context, values, child, &foreign.columns, &parent, &foreign.referenced)
-    {
+    if let Some(wanted) = converted(
+        context,
+        values,
+        child,
+        &foreign.columns,
+        &parent,
+        &foreign.referenced,
+    ) {
         for _ in 0..MAX_TRIES {
             let view = context.txn.latest()?;
             let Some(row_key) = find_parent(context, &view, &parent, foreign, &wanted)? else {
@@ -321,7 +357,9 @@ fn still_referenced(
 
 fn out_of_range(child: &Target, foreign: &ForeignKey) -> Error {
     let ty = foreign.columns.first().and_then(|at| child.types.get(*at));
-    let name = ty.map(|ty| super::check::type_name(*ty)).unwrap_or_default();
+    let name = ty
+        .map(|ty| super::check::type_name(*ty))
+        .unwrap_or_default();
     Error::new(
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
         format!("{name} out of range"),
@@ -391,7 +429,9 @@ fn prefix(
         let Some(n) = columns.iter().position(|column| column == at) else {
             return Ok(None);
         };
-        let Some(value) = values.get(n) else { return Ok(None) };
+        let Some(value) = values.get(n) else {
+            return Ok(None);
+        };
         key::encode(value, target.column(*at)?.ty, &mut out)?;
     }
     Ok(Some(out))
@@ -424,7 +464,9 @@ fn children(
         Some((index, prefix)) => (Some(index), prefix),
         None => (None, Vec::new()),
     };
-    let storage = index.and_then(|index| index.storage).unwrap_or(child.table.storage);
+    let storage = index
+        .and_then(|index| index.storage)
+        .unwrap_or(child.table.storage);
     let end = key::prefix_end(&from);
     let to = match &end {
         Some(end) => Bound::Excluded(end.as_slice()),

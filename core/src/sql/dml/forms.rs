@@ -34,6 +34,8 @@ pub fn take(tokens: &mut Vec<TokenWithSpan>) -> Forms {
     match tokens.first().and_then(word).as_deref() {
         Some("INSERT" | "WITH") => forms.overriding = take_overriding(tokens),
         Some("COPY") => forms.header_match = rewrite_copy(tokens),
+        Some("UPDATE") => drop_only(tokens, 1),
+        Some("DELETE") => drop_only(tokens, 2),
         _ => {}
     }
     forms
@@ -81,6 +83,18 @@ fn word(token: &TokenWithSpan) -> Option<String> {
 
 fn is(token: Option<&TokenWithSpan>, wanted: &str) -> bool {
     token.and_then(word).as_deref() == Some(wanted)
+}
+
+/// ONLY leaves out the tables that inherit; none do, and sqlparser reads it as a table's name.
+fn drop_only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let names_a_table = matches!(
+        tokens.get(at.saturating_add(1)).map(|token| &token.token),
+        Some(Token::Word(word)) if !matches!(word.keyword, Keyword::SET | Keyword::AS)
+            || word.quote_style.is_some()
+    );
+    if is(tokens.get(at), "ONLY") && names_a_table {
+        tokens.remove(at);
+    }
 }
 
 fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
@@ -149,8 +163,10 @@ fn rewrite_copy(tokens: &mut Vec<TokenWithSpan>) -> bool {
                     true => vec![Token::LParen, all, Token::RParen],
                     false => vec![all],
                 };
-                let replacement: Vec<TokenWithSpan> =
-                    replacement.into_iter().map(|token| TokenWithSpan { token, span }).collect();
+                let replacement: Vec<TokenWithSpan> = replacement
+                    .into_iter()
+                    .map(|token| TokenWithSpan { token, span })
+                    .collect();
                 tokens.splice(next..=next, replacement);
             }
             _ => {}
@@ -215,13 +231,21 @@ mod tests {
     #[test]
     fn overriding_becomes_a_flag() {
         for (sql, system, user) in [
-            ("INSERT INTO t (id) OVERRIDING SYSTEM VALUE VALUES (1)", true, false),
+            (
+                "INSERT INTO t (id) OVERRIDING SYSTEM VALUE VALUES (1)",
+                true,
+                false,
+            ),
             ("INSERT INTO t OVERRIDING USER VALUE SELECT 1", false, true),
             ("INSERT INTO t VALUES (1)", false, false),
         ] {
             match parse(sql).unwrap() {
                 Statement::Insert(insert) => {
-                    assert_eq!((insert.overwrite, insert.replace_into), (system, user), "{sql}");
+                    assert_eq!(
+                        (insert.overwrite, insert.replace_into),
+                        (system, user),
+                        "{sql}"
+                    );
                 }
                 other => panic!("{other}"),
             }
@@ -236,7 +260,10 @@ mod tests {
             "COPY t TO STDOUT (FORMAT csv, FORCE_QUOTE *, HEADER 'off')",
             "COPY t TO STDOUT CSV HEADER FORCE QUOTE *",
         ] {
-            assert!(matches!(parse(sql).unwrap(), Statement::Copy { .. }), "{sql}");
+            assert!(
+                matches!(parse(sql).unwrap(), Statement::Copy { .. }),
+                "{sql}"
+            );
         }
         match parse("COPY t FROM STDIN (FORMAT csv, HEADER MATCH)").unwrap() {
             Statement::Copy { legacy_options, .. } => assert_eq!(legacy_options, [HEADER_MATCH]),

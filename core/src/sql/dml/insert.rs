@@ -15,14 +15,14 @@ use super::check::generated_always;
 use super::compiled::{Compiler, Env, Expr, Row, Scope};
 use super::forms::Overriding;
 use super::matches;
-use super::names::{Verb, parts, undefined_column, writable};
+use super::names::{Verb, parts, refuse_aggregates, undefined_column, writable};
 use super::on_conflict::{OnConflict, Resolved};
 use super::returning::{Returned, Returning};
 use super::target::{Default, Target};
-use super::update::{Settle, merge_parameters};
+use super::update::merge_parameters;
 use super::values::{Conversion, is_open_literal, value};
 use super::write::{Changes, Unique};
-use crate::catalog::{fold, quote};
+use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
 use crate::query::{Execution, Plan, PlanContext};
 use crate::sql::{Context, Engine, Outcome};
@@ -81,10 +81,7 @@ impl Insert {
         };
         refuse(statement)?;
         let ast::TableObject::TableName(name) = &statement.table else {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "INSERT writes a table",
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "INSERT writes a table"));
         };
         let table = writable(name, Verb::Insert, context.catalog, context.info)?;
         let target = Target::new(context.catalog, context.info, &table)?;
@@ -115,7 +112,8 @@ impl Insert {
                 }
                 _ => {
                     let (source, width) = query_source(
-                        engine, context, compiler, &target, &columns, named, overriding, query, with,
+                        engine, context, compiler, &target, &columns, named, overriding, query,
+                        with,
                     )
                     .await?;
                     given.extend(columns.iter().take(width).copied());
@@ -146,23 +144,12 @@ impl Insert {
                 ));
             }
         };
-        let mut returning = None;
-        if let Some(list) = &statement.returning {
-            let scope = Scope::table(&target.table, &alias);
-            let (mut list, open) = Returning::compile(compiler, list, scope)?;
-            if !open.is_empty() {
-                let from = table_item(name, &alias)?;
-                let settle = Settle {
-                    engine,
-                    context,
-                    with: None,
-                    table: &from,
-                    from: &[],
-                };
-                settle.run(compiler, Some(&mut list), &open).await?;
-            }
-            returning = Some(list);
-        }
+        let returning = match &statement.returning {
+            None => None,
+            Some(list) => Some(
+                Returning::prepare(engine, context, compiler, list, &target, &alias, &[]).await?,
+            ),
+        };
         Ok(Insert {
             target,
             source,
@@ -200,12 +187,19 @@ impl Insert {
     }
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
-        if !begin(context, &self.target, RelationMode::RowExclusive, Verb::Insert).await? {
+        if !begin(
+            context,
+            &self.target,
+            RelationMode::RowExclusive,
+            Verb::Insert,
+        )
+        .await?
+        {
             return Ok(Outcome::Replan);
         }
         let mut state = State {
             changes: Changes::default(),
-            returned: Returned::new(self.returning.as_ref()),
+            returned: Returned::new(context, self.returning.as_ref())?,
             count: 0,
             touched: std::collections::HashSet::new(),
         };
@@ -248,7 +242,7 @@ impl Insert {
         }
         state.changes.finish(context).await?;
         let tag = format!("INSERT 0 {}", state.count);
-        state.returned.finish(context, &self.target, &[], tag).await
+        Ok(state.returned.finish(tag))
     }
 
     async fn cell(
@@ -313,14 +307,20 @@ impl Insert {
                 .insert(context, &mut state.changes, &values, Unique::Check)
                 .await?;
             state.count = state.count.saturating_add(1);
-            return state.returned.add(context, &values, &[]);
+            return state.returned.add(context, &values, &[]).await;
         };
         let resolved = conflict
-            .write(context, &self.target, &mut state.changes, &mut state.touched, &values)
+            .write(
+                context,
+                &self.target,
+                &mut state.changes,
+                &mut state.touched,
+                &values,
+            )
             .await?;
         match resolved {
-            Resolved::Inserted => state.returned.add(context, &values, &[])?,
-            Resolved::Updated(row) => state.returned.add(context, &row, &[])?,
+            Resolved::Inserted => state.returned.add(context, &values, &[]).await?,
+            Resolved::Updated(row) => state.returned.add(context, &row, &[]).await?,
             Resolved::Skipped => return Ok(()),
         }
         state.count = state.count.saturating_add(1);
@@ -404,12 +404,6 @@ fn values_of(query: &ast::Query) -> Option<&ast::Values> {
         SetExpr::Values(values) if plain => Some(values),
         _ => None,
     }
-}
-
-fn table_item(name: &ast::ObjectName, alias: &str) -> Result<ast::TableWithJoins> {
-    matches::from_items(&format!("{name} AS {}", quote(alias)))?
-        .pop()
-        .ok_or_else(|| Error::internal("a table is no FROM item"))
 }
 
 /// 42601 for a source that is wider or narrower than the column list.
@@ -518,8 +512,12 @@ impl Values<'_> {
         match compiler.assign(expr, Scope::default(), &column.name, column.ty)? {
             Some(expr) => Ok(Cell::Compiled(expr)),
             None => {
+                refuse_aggregates(expr, "VALUES")?;
                 self.open.push((row, cell, at, expr.clone()));
-                Ok(Cell::Default(Default::Compiled(Expr::constant(Datum::Null, column.ty))))
+                Ok(Cell::Default(Default::Compiled(Expr::constant(
+                    Datum::Null,
+                    column.ty,
+                ))))
             }
         }
     }
@@ -568,9 +566,10 @@ async fn query_source(
                 both.recursive |= inner.recursive;
                 // The inner names hide the outer ones.
                 both.cte_tables.retain(|cte| {
-                    !inner.cte_tables.iter().any(|other| {
-                        fold(&other.alias.name) == fold(&cte.alias.name)
-                    })
+                    !inner
+                        .cte_tables
+                        .iter()
+                        .any(|other| fold(&other.alias.name) == fold(&cte.alias.name))
                 });
                 both.cte_tables.extend(inner.cte_tables);
                 both
@@ -611,7 +610,10 @@ async fn query_source(
             return Err(generated_always(&column.name, true));
         }
         let literal = aligned && literals.get(n).copied().unwrap_or(false);
-        to.push(Some((*at, Conversion::new(from.ty, literal, &column.name, column.ty)?)));
+        to.push(Some((
+            *at,
+            Conversion::new(from.ty, literal, &column.name, column.ty)?,
+        )));
     }
     let width = plan.columns.len();
     Ok((

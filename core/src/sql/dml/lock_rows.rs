@@ -57,10 +57,13 @@ impl LockRows {
     ) -> Result<LockRows> {
         let words = words(locking);
         let SetExpr::Select(select) = query.body.as_ref() else {
-            return Err(not_allowed(words, match query.body.as_ref() {
-                SetExpr::Values(_) => "cannot be applied to VALUES",
-                _ => "is not allowed with UNION/INTERSECT/EXCEPT",
-            }));
+            return Err(not_allowed(
+                words,
+                match query.body.as_ref() {
+                    SetExpr::Values(_) => "cannot be applied to VALUES",
+                    _ => "is not allowed with UNION/INTERSECT/EXCEPT",
+                },
+            ));
         };
         check_shape(select, words)?;
         let locked = tables(select, locking, words, context)?;
@@ -113,7 +116,9 @@ impl LockRows {
         let mut stream = context.engine.query.run(&self.plan, execution).await?;
         let mut out = Vec::new();
         'rows: while left != Some(0) {
-            let Some(rows) = stream.next().await else { break };
+            let Some(rows) = stream.next().await else {
+                break;
+            };
             let rows = rows?;
             for row in 0..rows.len() {
                 context.interrupt.check()?;
@@ -243,12 +248,17 @@ fn check_shape(select: &ast::Select, words: &str) -> Result<()> {
             continue;
         };
         if let ast::Expr::Function(function) = expr {
-            let name = super::names::parts(&function.name).pop().unwrap_or_default();
+            let name = super::names::parts(&function.name)
+                .pop()
+                .unwrap_or_default();
             if function.over.is_some() {
                 return Err(not_allowed(words, "is not allowed with window functions"));
             }
             if matches!(name.as_str(), "count" | "sum" | "avg" | "min" | "max") {
-                return Err(not_allowed(words, "is not allowed with aggregate functions"));
+                return Err(not_allowed(
+                    words,
+                    "is not allowed with aggregate functions",
+                ));
             }
         }
     }
@@ -268,7 +278,10 @@ fn tables(
         items.extend(from.joins.iter().map(|join| &join.relation));
     }
     for name in locking.iter().flat_map(|clause| &clause.of) {
-        if !items.iter().any(|item| factor_alias(item).as_ref() == Some(name)) {
+        if !items
+            .iter()
+            .any(|item| factor_alias(item).as_ref() == Some(name))
+        {
             return Err(Error::new(
                 SqlState::UNDEFINED_TABLE,
                 format!("relation \"{name}\" in {words} clause not found in FROM clause"),
@@ -277,7 +290,9 @@ fn tables(
     }
     let mut locked: Vec<Locked> = Vec::new();
     for item in items {
-        let Some(alias) = factor_alias(item) else { continue };
+        let Some(alias) = factor_alias(item) else {
+            continue;
+        };
         for clause in locking {
             let named = clause.of.contains(&alias);
             if !named && !clause.of.is_empty() {
@@ -332,25 +347,19 @@ fn impatient(one: LockWait, other: LockWait) -> LockWait {
 }
 
 /// LIMIT and OFFSET (or FETCH), which are counted here.
-fn limits(
-    query: &ast::Query,
-    compiler: &mut Compiler<'_>,
-) -> Result<(Option<Expr>, Option<Expr>)> {
+fn limits(query: &ast::Query, compiler: &mut Compiler<'_>) -> Result<(Option<Expr>, Option<Expr>)> {
     let (limit, offset) = match &query.limit_clause {
         None => (None, None),
         Some(LimitClause::LimitOffset {
             limit,
             offset,
             limit_by,
-        }) if limit_by.is_empty() => {
-            (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
-        }
+        }) if limit_by.is_empty() => (limit.as_ref(), offset.as_ref().map(|offset| &offset.value)),
         Some(_) => {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "LIMIT #,# syntax is not supported",
-            )
-            .hint("Use separate LIMIT and OFFSET clauses."));
+            return Err(
+                Error::new(SqlState::SYNTAX_ERROR, "LIMIT #,# syntax is not supported")
+                    .hint("Use separate LIMIT and OFFSET clauses."),
+            );
         }
     };
     let limit = match &query.fetch {
@@ -366,7 +375,10 @@ fn limits(
             .assign(expr, Scope::default(), "LIMIT", PgType::INT8)?
             .map(Some)
             .ok_or_else(|| {
-                Error::unsupported("this LIMIT of a locking query", "Use a number or a parameter.")
+                Error::unsupported(
+                    "this LIMIT of a locking query",
+                    "Use a number or a parameter.",
+                )
             }),
     };
     Ok((one(limit)?, one(offset)?))

@@ -151,7 +151,11 @@ impl Matches {
         let mut gone = HashSet::new();
         for found in &found {
             let wait = context.wait();
-            match context.txn.lock_row(storage, &found.row_key, mode, wait).await? {
+            match context
+                .txn
+                .lock_row(storage, &found.row_key, mode, wait)
+                .await?
+            {
                 RowLock::Unchanged => {}
                 RowLock::Changed(Some(_)) => changed.push(found.row_key.clone()),
                 RowLock::Changed(None) | RowLock::Skipped => {
@@ -162,8 +166,10 @@ impl Matches {
         if !changed.is_empty() {
             let view = context.txn.latest()?;
             let again = self.run(context, view, Some(changed.clone())).await?;
-            let mut again: HashMap<Vec<u8>, Vec<Datum<'static>>> =
-                again.into_iter().map(|found| (found.row_key, found.values)).collect();
+            let mut again: HashMap<Vec<u8>, Vec<Datum<'static>>> = again
+                .into_iter()
+                .map(|found| (found.row_key, found.values))
+                .collect();
             let changed: HashSet<Vec<u8>> = changed.into_iter().collect();
             for found in &mut found {
                 if changed.contains(&found.row_key) {
@@ -194,7 +200,11 @@ pub(super) async fn columns_of(
     let mut aliases = Vec::new();
     for item in from {
         aliases.extend(factor_alias(&item.relation));
-        aliases.extend(item.joins.iter().filter_map(|join| factor_alias(&join.relation)));
+        aliases.extend(
+            item.joins
+                .iter()
+                .filter_map(|join| factor_alias(&join.relation)),
+        );
     }
     let mut columns = Vec::new();
     for alias in aliases {

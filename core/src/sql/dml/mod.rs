@@ -12,6 +12,7 @@ mod delete;
 mod explain;
 mod foreign_key;
 mod forms;
+mod general;
 mod insert;
 mod lock_rows;
 mod matches;
@@ -117,7 +118,13 @@ pub async fn prepare(
     let parameters = compiler
         .parameters
         .iter()
-        .map(|ty| if *ty == PgType::UNKNOWN { PgType::TEXT } else { *ty })
+        .map(|ty| {
+            if *ty == PgType::UNKNOWN {
+                PgType::TEXT
+            } else {
+                *ty
+            }
+        })
         .collect();
     Ok(Some(Arc::new(Prepared {
         parameters,

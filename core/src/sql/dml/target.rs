@@ -121,13 +121,16 @@ impl Target {
 
     /// The live columns of a row.
     pub(super) fn live<'a>(&'a self, row: &'a [Datum<'a>]) -> impl Iterator<Item = &'a Datum<'a>> {
-        self.table
-            .live_columns()
-            .filter_map(|(at, _)| row.get(at))
+        self.table.live_columns().filter_map(|(at, _)| row.get(at))
     }
 
     /// What a column gets when a statement gives it no value.
-    pub(super) fn default(&self, catalog: &Catalog, info: &SessionInfo, at: usize) -> Result<Default> {
+    pub(super) fn default(
+        &self,
+        catalog: &Catalog,
+        info: &SessionInfo,
+        at: usize,
+    ) -> Result<Default> {
         let column = self.column(at)?;
         if column.identity.is_some() {
             if let Some(sequence) = column.sequence {
@@ -169,18 +172,15 @@ pub(super) enum Default {
     General(Box<ast::Expr>),
 }
 
-fn condition(
-    catalog: &Catalog,
-    info: &SessionInfo,
-    table: &Table,
-    sql: &str,
-) -> Result<Condition> {
+fn condition(catalog: &Catalog, info: &SessionInfo, table: &Table, sql: &str) -> Result<Condition> {
     let expr = parse_expression(sql)?;
     let mut compiler = Compiler::new(catalog, info, &[]);
-    Ok(match compiler.condition(&expr, Scope::table(table, &table.name)) {
-        Some(expr) => Condition::Compiled(expr),
-        None => Condition::General(Box::new(expr)),
-    })
+    Ok(
+        match compiler.condition(&expr, Scope::table(table, &table.name)) {
+            Some(expr) => Condition::Compiled(expr),
+            None => Condition::General(Box::new(expr)),
+        },
+    )
 }
 
 /// Reads an expression that the catalog keeps as SQL.

@@ -68,7 +68,8 @@ impl Target {
         };
         if unique == Unique::Check {
             for index in self.indexes.iter().filter(|index| index.unique) {
-                self.check_unique(context, index, values, &row_key, None).await?;
+                self.check_unique(context, index, values, &row_key, None)
+                    .await?;
             }
         }
         let bytes = row::encode(values, &self.types)?;
@@ -78,7 +79,9 @@ impl Target {
                 context.txn.put(storage, entry, Vec::new())?;
             }
         }
-        context.txn.put(self.table.storage, row_key.clone(), bytes)?;
+        context
+            .txn
+            .put(self.table.storage, row_key.clone(), bytes)?;
         for at in 0..self.foreign_keys.len() {
             changes.note_child(self, at, values)?;
         }
@@ -112,12 +115,15 @@ impl Target {
         let moved = new_key != row_key;
         for index in &self.indexes {
             if index.unique && touches(&index.columns) {
-                self.check_unique(context, index, new, &new_key, Some((old, row_key))).await?;
+                self.check_unique(context, index, new, &new_key, Some((old, row_key)))
+                    .await?;
             }
         }
         let bytes = row::encode(new, &self.types)?;
         for index in &self.indexes {
-            let Some(storage) = index.storage else { continue };
+            let Some(storage) = index.storage else {
+                continue;
+            };
             if !moved && !touches(&index.columns) {
                 continue;
             }
@@ -131,7 +137,9 @@ impl Target {
         if moved {
             context.txn.delete(self.table.storage, row_key.to_vec())?;
         }
-        context.txn.put(self.table.storage, new_key.clone(), bytes)?;
+        context
+            .txn
+            .put(self.table.storage, new_key.clone(), bytes)?;
         for (at, foreign) in self.foreign_keys.iter().enumerate() {
             if touches(&foreign.columns) && differs(&foreign.columns, old, new) {
                 changes.note_child(self, at, new)?;
@@ -168,7 +176,12 @@ impl Target {
 
     /// The lock that an update of these columns needs.
     pub(super) fn update_mode(&self, changed: &[bool]) -> RowMode {
-        match self.key_columns.iter().zip(changed).any(|(key, changed)| *key && *changed) {
+        match self
+            .key_columns
+            .iter()
+            .zip(changed)
+            .any(|(key, changed)| *key && *changed)
+        {
             true => RowMode::Update,
             false => RowMode::NoKeyUpdate,
         }
@@ -202,7 +215,10 @@ impl Target {
         let wait = context.wait();
         let lock = LockTarget::Row(target, prefix.clone());
         context.txn.lock_key(lock, RowMode::Update, wait).await?;
-        if self.holder(&context.txn.latest()?, index, &prefix)?.is_none() {
+        if self
+            .holder(&context.txn.latest()?, index, &prefix)?
+            .is_none()
+        {
             return Ok(());
         }
         Err(self.duplicate(index, new, context))
@@ -215,8 +231,11 @@ impl Target {
         row: &[Datum<'_>],
         context: &Context<'_>,
     ) -> Error {
-        let values: Vec<Datum<'_>> =
-            index.columns.iter().filter_map(|at| row.get(*at).cloned()).collect();
+        let values: Vec<Datum<'_>> = index
+            .columns
+            .iter()
+            .filter_map(|at| row.get(*at).cloned())
+            .collect();
         let message = format!(
             "duplicate key value violates unique constraint \"{}\"",
             index.name
@@ -264,8 +283,12 @@ impl Target {
         arbiters: &[usize],
     ) -> Result<Option<Conflict>> {
         for &at in arbiters {
-            let Some(index) = self.indexes.get(at) else { continue };
-            let Some(prefix) = keys::unique_key(index, &self.table, values)? else { continue };
+            let Some(index) = self.indexes.get(at) else {
+                continue;
+            };
+            let Some(prefix) = keys::unique_key(index, &self.table, values)? else {
+                continue;
+            };
             // A row that is there needs no lock on the value; DO NOTHING must not wait for those
             // who only update it.
             let mut found = self.holder(&context.txn.latest()?, index, &prefix)?;
@@ -296,7 +319,8 @@ impl Target {
                     None => keys::table_key(&self.table, values)?,
                     Some(_) => Vec::new(),
                 };
-                self.check_unique(context, index, values, &row_key, None).await?;
+                self.check_unique(context, index, values, &row_key, None)
+                    .await?;
             }
         }
         Ok(())

@@ -384,7 +384,9 @@ fn conform<'a>(found: Datum<'a>, data_type: &DataType, ty: PgType) -> Result<Dat
         // The name of a relation, a type, a role.
         (Datum::Text(text), Kind::Oid) => Ok(Datum::Text(text)),
         // A numeric as text keeps a display scale of its own for each value.
-        (Datum::Text(text), Kind::Numeric) => numeric::parse(&text, PgType::NUMERIC).map(Datum::Numeric),
+        (Datum::Text(text), Kind::Numeric) => {
+            numeric::parse(&text, PgType::NUMERIC).map(Datum::Numeric)
+        }
         _ => Err(Error::internal(format!(
             "an Arrow array of {data_type} does not hold values of type {}",
             names::format_type(ty)

@@ -449,7 +449,7 @@ pub fn recv_jsonb(bytes: &[u8]) -> Result<String> {
     match bytes {
         [1, text @ ..] => normalize(string::check(text)?),
         [version, ..] => Err(Error::new(
-            SqlState::INTERNAL_ERROR,
+            SqlState::INVALID_BINARY_REPRESENTATION,
             format!("unsupported jsonb version number {version}"),
         )),
         [] => Err(super::invalid_binary("no data left in message")),

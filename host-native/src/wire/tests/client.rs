@@ -103,7 +103,9 @@ impl Answer {
     }
 
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).trim_end_matches('\0').to_owned()
+        String::from_utf8_lossy(&self.body)
+            .trim_end_matches('\0')
+            .to_owned()
     }
 }
 
@@ -138,7 +140,10 @@ impl Client {
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {
-        tokio::time::timeout(PATIENCE, self.stream.write_all(bytes)).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.stream.write_all(bytes))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     /// The next message; `None` at the end of the connection.
@@ -150,7 +155,9 @@ impl Client {
             self.stream.read_exact(&mut body).await.ok()?;
             Some(Answer { tag, body })
         };
-        tokio::time::timeout(PATIENCE, reading).await.expect("the server hangs")
+        tokio::time::timeout(PATIENCE, reading)
+            .await
+            .expect("the server hangs")
     }
 
     /// All messages up to ReadyForQuery, or to the end.
@@ -181,7 +188,12 @@ impl Client {
         let last = last.expect("the server said nothing");
         assert_eq!(last.tag, b'E', "{last:?}");
         assert_eq!(last.field(b'S').as_deref(), Some("FATAL"));
-        assert_eq!(last.field(b'C').as_deref(), Some(code), "{:?}", last.field(b'M'));
+        assert_eq!(
+            last.field(b'C').as_deref(),
+            Some(code),
+            "{:?}",
+            last.field(b'M')
+        );
         last
     }
 }

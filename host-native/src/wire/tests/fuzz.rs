@@ -10,8 +10,15 @@ use crate::wire::Peer;
 /// Messages that make sense, to be cut and changed.
 fn sensible() -> impl Strategy<Value = Vec<u8>> {
     let sql = prop_oneof![
-        Just("rows 3"), Just("rows 40"), Just("fail"), Just("copy in"), Just("copy out"),
-        Just("begin"), Just(""), Just("notice"), Just("rows 2;copy in;rows 1"),
+        Just("rows 3"),
+        Just("rows 40"),
+        Just("fail"),
+        Just("copy in"),
+        Just("copy out"),
+        Just("begin"),
+        Just(""),
+        Just("notice"),
+        Just("rows 2;copy in;rows 1"),
     ];
     let name = prop_oneof![Just(""), Just("a")];
     prop_oneof![
@@ -66,7 +73,10 @@ fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 
 /// Sends `bytes`, reads all answers, and waits for the end of the connection.
 fn survives(bytes: Vec<u8>, pieces: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let server = server(&MockBackend::default(), 10);
         let client = Client::open(&server, Peer::Trusted);
@@ -83,7 +93,9 @@ fn survives(bytes: Vec<u8>, pieces: usize) {
         let mut answers = Vec::new();
         let reading = reader.read_to_end(&mut answers);
         let all = async { tokio::join!(writing, reading, client.task) };
-        let ended = tokio::time::timeout(PATIENCE, all).await.expect("the server hangs");
+        let ended = tokio::time::timeout(PATIENCE, all)
+            .await
+            .expect("the server hangs");
         ended.2.expect("the server panicked");
         assert!(server.registry.is_empty());
     });

@@ -14,7 +14,9 @@ async fn encryption_is_declined() {
     for code in [80_877_104, 80_877_103] {
         client.send(&packet(code, b"")).await;
         let mut answer = [0];
-        tokio::io::AsyncReadExt::read_exact(&mut client.stream, &mut answer).await.unwrap();
+        tokio::io::AsyncReadExt::read_exact(&mut client.stream, &mut answer)
+            .await
+            .unwrap();
         assert_eq!(&answer, b"N");
     }
     assert_eq!(client.tags(&startup(V3, "tester")).await, "RSKZ");
@@ -24,12 +26,21 @@ async fn encryption_is_declined() {
 async fn newer_versions_are_negotiated() {
     let server = server(&MockBackend::default(), 10);
     let mut client = Client::open(&server, Peer::Trusted);
-    let options =
-        [cstr("user"), cstr("tester"), cstr("_pq_.trace"), cstr("1"), vec![0]].concat();
+    let options = [
+        cstr("user"),
+        cstr("tester"),
+        cstr("_pq_.trace"),
+        cstr("1"),
+        vec![0],
+    ]
+    .concat();
     client.send(&packet(V3 + 2, &options)).await;
     let answers = client.until_ready().await;
     assert_eq!(tags(&answers), "vRSKZ");
-    assert_eq!(answers[0].body, [&[0, 0, 0, 0, 0, 0, 0, 1], cstr("_pq_.trace").as_slice()].concat());
+    assert_eq!(
+        answers[0].body,
+        [&[0, 0, 0, 0, 0, 0, 0, 1], cstr("_pq_.trace").as_slice()].concat()
+    );
 }
 
 #[tokio::test]
@@ -55,7 +66,11 @@ async fn wrong_openings_are_refused() {
 #[tokio::test]
 async fn messages_that_are_none_end_the_connection() {
     let server = server(&MockBackend::default(), 10);
-    for bytes in [b"\x01\0\0\0\x04".to_vec(), b"Q\0\0\0\x01".to_vec(), b"Z".to_vec()] {
+    for bytes in [
+        b"\x01\0\0\0\x04".to_vec(),
+        b"Q\0\0\0\x01".to_vec(),
+        b"Z".to_vec(),
+    ] {
         let mut client = Client::connect(&server).await;
         client.send(&bytes).await;
         client.expect_fatal("08P01").await;
@@ -74,7 +89,10 @@ async fn connections_are_limited() {
     let mut third = Client::open(&server, Peer::Trusted);
     third.send(&startup(V3, "tester")).await;
     let error = third.expect_fatal("53300").await;
-    assert_eq!(error.field(b'M').as_deref(), Some("sorry, too many clients already"));
+    assert_eq!(
+        error.field(b'M').as_deref(),
+        Some("sorry, too many clients already")
+    );
     drop(first.stream);
     first.task.await.unwrap();
     Client::connect(&server).await;
@@ -120,7 +138,10 @@ async fn a_lost_client_stops_its_statement() {
     client.send(&query("sleep")).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     drop(client.stream);
-    tokio::time::timeout(PATIENCE, client.task).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, client.task)
+        .await
+        .unwrap()
+        .unwrap();
     let error = backend.seen.interrupted.lock().clone().unwrap();
     assert_eq!(error.state().code(), "08006");
     assert_eq!(backend.seen.open.load(Ordering::SeqCst), 0);
@@ -163,7 +184,10 @@ async fn a_stop_ends_idle_sessions_and_lets_statements_finish() {
 
 #[tokio::test]
 async fn idling_in_a_transaction_has_a_limit() {
-    let backend = MockBackend { idle_limit: 30, ..MockBackend::default() };
+    let backend = MockBackend {
+        idle_limit: 30,
+        ..MockBackend::default()
+    };
     let server = server(&backend, 10);
     let mut client = Client::connect(&server).await;
     tokio::time::sleep(Duration::from_millis(80)).await;

@@ -40,7 +40,10 @@ async fn all_wrong_logins_look_the_same() {
         let error = login(&server, user, password).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INVALID_PASSWORD), "{user}");
         let message = error.as_db_error().unwrap().message().to_owned();
-        assert_eq!(message, format!("password authentication failed for user \"{user}\""));
+        assert_eq!(
+            message,
+            format!("password authentication failed for user \"{user}\"")
+        );
     }
     assert!(server.registry.is_empty());
 }

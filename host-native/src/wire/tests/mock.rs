@@ -96,7 +96,11 @@ struct Run {
 
 impl Run {
     fn new(sql: &str) -> Run {
-        Run { sql: sql.trim().to_owned(), at: 0, described: false }
+        Run {
+            sql: sql.trim().to_owned(),
+            at: 0,
+            described: false,
+        }
     }
 
     fn rows(&self) -> Option<usize> {
@@ -114,7 +118,10 @@ fn columns() -> Arc<[ResultColumn]> {
     Arc::from([column("number", oid::TEXT), column("nothing", oid::INT4)])
 }
 
-const SHAPE: CopyShape = CopyShape { columns: 2, format: Format::Text };
+const SHAPE: CopyShape = CopyShape {
+    columns: 2,
+    format: Format::Text,
+};
 
 impl MockSession {
     async fn step(&mut self, run: &mut Run, limit: usize) -> Result<Step> {
@@ -159,7 +166,10 @@ impl MockSession {
             }
             "notice" => {
                 let error = Error::new(SqlState::WARNING, "look out");
-                self.notices.push(Notice { severity: "WARNING", error });
+                self.notices.push(Notice {
+                    severity: "WARNING",
+                    error,
+                });
                 Ok(Step::Complete("NOTICE".into()))
             }
             "copy in" => Ok(Step::CopyIn(SHAPE)),
@@ -197,28 +207,40 @@ impl SqlSession for MockSession {
             )
         })?;
         self.portals.insert(portal.to_owned(), Run::new(sql));
-        *self.seen.bound.lock() =
-            parameters.iter().map(|parameter| parameter.value.map(<[u8]>::to_vec)).collect();
+        *self.seen.bound.lock() = parameters
+            .iter()
+            .map(|parameter| parameter.value.map(<[u8]>::to_vec))
+            .collect();
         Ok(())
     }
 
     async fn describe_statement(&mut self, name: &str) -> Result<StatementDescription> {
-        let rows = self.statements.get(name).is_some_and(|sql| Run::new(sql).rows().is_some());
-        Ok(StatementDescription { parameters: vec![oid::INT4], columns: rows.then(columns) })
+        let rows = self
+            .statements
+            .get(name)
+            .is_some_and(|sql| Run::new(sql).rows().is_some());
+        Ok(StatementDescription {
+            parameters: vec![oid::INT4],
+            columns: rows.then(columns),
+        })
     }
 
     async fn describe_portal(
         &mut self,
         name: &str,
     ) -> Result<Option<(Arc<[ResultColumn]>, Arc<[Format]>)>> {
-        let rows = self.portals.get(name).is_some_and(|run| run.rows().is_some());
+        let rows = self
+            .portals
+            .get(name)
+            .is_some_and(|run| run.rows().is_some());
         Ok(rows.then(|| (columns(), Arc::from([Format::Text, Format::Text]))))
     }
 
     async fn execute(&mut self, portal: &str, max_rows: usize) -> Result<Step> {
-        let mut run = self.portals.get(portal).cloned().ok_or_else(|| {
-            Error::new(SqlState::INVALID_CURSOR_NAME, "portal does not exist")
-        })?;
+        let mut run =
+            self.portals.get(portal).cloned().ok_or_else(|| {
+                Error::new(SqlState::INVALID_CURSOR_NAME, "portal does not exist")
+            })?;
         let step = self.step(&mut run, max_rows).await;
         self.portals.insert(portal.to_owned(), run);
         step
@@ -264,19 +286,28 @@ impl SqlSession for MockSession {
     async fn copy_data(&mut self, data: &[u8]) -> Result<()> {
         if data == b"bad" {
             self.simple.clear();
-            return Err(Error::new(SqlState::BAD_COPY_FILE_FORMAT, "missing data for column"));
+            return Err(Error::new(
+                SqlState::BAD_COPY_FILE_FORMAT,
+                "missing data for column",
+            ));
         }
         self.seen.copied.lock().extend_from_slice(data);
         Ok(())
     }
 
     async fn copy_done(&mut self) -> Result<Step> {
-        Ok(Step::Complete(format!("COPY {}", self.seen.copied.lock().len())))
+        Ok(Step::Complete(format!(
+            "COPY {}",
+            self.seen.copied.lock().len()
+        )))
     }
 
     async fn copy_fail(&mut self, message: &str) -> Error {
         self.simple.clear();
-        Error::new(SqlState::QUERY_CANCELED, format!("COPY from stdin failed: {message}"))
+        Error::new(
+            SqlState::QUERY_CANCELED,
+            format!("COPY from stdin failed: {message}"),
+        )
     }
 
     async fn sync(&mut self) -> Result<()> {

@@ -34,7 +34,10 @@ async fn row_contents() {
     let (_, mut client) = start().await;
     client.send(&query("rows 1")).await;
     let answers = client.until_ready().await;
-    assert_eq!(answers[1].body, [0, 2, 0, 0, 0, 1, b'0', 255, 255, 255, 255]);
+    assert_eq!(
+        answers[1].body,
+        [0, 2, 0, 0, 0, 1, b'0', 255, 255, 255, 255]
+    );
     assert_eq!(answers[2].text(), "SELECT 1");
 }
 
@@ -60,8 +63,18 @@ async fn extended_queries() {
     ];
     assert_eq!(client.tags(&batch.concat()).await, "1tT2TDDDCZ");
     assert_eq!(*backend.seen.bound.lock(), [Some(b"7".to_vec()), None]);
-    let batch = [parse("", "begin"), describe(b'S', ""), bind("", "", &[]), describe(b'P', "")];
-    assert_eq!(client.tags(&[batch.concat(), execute("", 0), sync()].concat()).await, "1tn2nCZ");
+    let batch = [
+        parse("", "begin"),
+        describe(b'S', ""),
+        bind("", "", &[]),
+        describe(b'P', ""),
+    ];
+    assert_eq!(
+        client
+            .tags(&[batch.concat(), execute("", 0), sync()].concat())
+            .await,
+        "1tn2nCZ"
+    );
     let close = message(b'C', &[b"S".to_vec(), cstr("s")].concat());
     assert_eq!(client.tags(&[close, sync()].concat()).await, "3Z");
 }
@@ -81,8 +94,16 @@ async fn errors_skip_to_sync() {
     assert_eq!(tags(&client.until_ready().await), "EZ");
     assert_eq!(tags(&client.until_ready().await), "1Z");
     // A body that is malformed is an error of this message only.
-    assert_eq!(client.tags(&[message(b'B', b"x"), sync()].concat()).await, "EZ");
-    assert_eq!(client.tags(&[message(b'D', b"Qx\0"), sync()].concat()).await, "EZ");
+    assert_eq!(
+        client.tags(&[message(b'B', b"x"), sync()].concat()).await,
+        "EZ"
+    );
+    assert_eq!(
+        client
+            .tags(&[message(b'D', b"Qx\0"), sync()].concat())
+            .await,
+        "EZ"
+    );
     assert_eq!(client.tags(&message(b'Q', b"no zero")).await, "EZ");
     client.send(&message(b'Q', b"\xff\0")).await;
     let answers = client.until_ready().await;
@@ -103,8 +124,16 @@ async fn function_calls_are_refused() {
 async fn portals_suspend() {
     let (_, mut client) = start().await;
     let rows = BLOCK * 2 + 5;
-    let open = [parse("", &format!("rows {rows}")), bind("p", "", &[]), execute("p", 12), sync()];
-    assert_eq!(client.tags(&open.concat()).await, format!("12{}sZ", "D".repeat(12)));
+    let open = [
+        parse("", &format!("rows {rows}")),
+        bind("p", "", &[]),
+        execute("p", 12),
+        sync(),
+    ];
+    assert_eq!(
+        client.tags(&open.concat()).await,
+        format!("12{}sZ", "D".repeat(12))
+    );
     let more = [execute("p", 12), execute("p", 12), sync()].concat();
     assert_eq!(client.tags(&more).await, format!("{}sDCZ", "D".repeat(12)));
 }
@@ -112,7 +141,13 @@ async fn portals_suspend() {
 #[tokio::test]
 async fn a_portal_suspends_at_exactly_its_limit() {
     let (_, mut client) = start().await;
-    let open = [parse("", "rows 3"), bind("", "", &[]), execute("", 3), execute("", 3), sync()];
+    let open = [
+        parse("", "rows 3"),
+        bind("", "", &[]),
+        execute("", 3),
+        execute("", 3),
+        sync(),
+    ];
     assert_eq!(client.tags(&open.concat()).await, "12DDDsCZ");
 }
 
@@ -126,13 +161,18 @@ async fn pipelines() {
     let many = one.repeat(500);
     let (mut reader, mut writer) = tokio::io::split(client.stream);
     let writing = tokio::spawn(async move {
-        tokio::io::AsyncWriteExt::write_all(&mut writer, &many).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut writer, &many)
+            .await
+            .unwrap();
         writer
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut bytes = vec![0; 500 * (5 + 16 + 14 + 6)];
     let reading = tokio::io::AsyncReadExt::read_exact(&mut reader, &mut bytes);
-    tokio::time::timeout(PATIENCE, reading).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .unwrap()
+        .unwrap();
     writing.await.unwrap();
     assert_eq!(&bytes[bytes.len() - 6..], b"Z\0\0\0\x05I");
 }
@@ -140,14 +180,22 @@ async fn pipelines() {
 #[tokio::test]
 async fn flush_answers_without_sync() {
     let (_, mut client) = start().await;
-    client.send(&[parse("", "rows 1"), message(b'H', b"")].concat()).await;
+    client
+        .send(&[parse("", "rows 1"), message(b'H', b"")].concat())
+        .await;
     assert_eq!(client.next().await.unwrap().tag, b'1');
 }
 
 #[tokio::test]
 async fn answers_go_out_while_the_next_statement_runs() {
     let (_, mut client) = start().await;
-    let sleep = [parse("", "sleep"), bind("", "", &[]), execute("", 0), sync()].concat();
+    let sleep = [
+        parse("", "sleep"),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ]
+    .concat();
     client.send(&[query("rows 1"), sleep].concat()).await;
     assert_eq!(tags(&client.until_ready().await), "TDCZ");
 }
@@ -159,7 +207,10 @@ async fn a_slow_reader_stops_the_statement() {
     client.send(&query(&format!("rows {total}"))).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let ahead = backend.seen.rows.load(Ordering::SeqCst);
-    assert!(ahead < 20_000, "{ahead} rows were pulled for a client that reads none");
+    assert!(
+        ahead < 20_000,
+        "{ahead} rows were pulled for a client that reads none"
+    );
     for _ in 0..1000 {
         client.next().await.unwrap();
     }
@@ -171,7 +222,11 @@ async fn copy_in_simple() {
     client.send(&query("copy in;rows 1")).await;
     let answer = client.next().await.unwrap();
     assert_eq!((answer.tag, answer.body), (b'G', vec![0, 0, 2, 0, 0, 0, 0]));
-    let data = [message(b'd', b"1\ta\n"), message(b'd', b"2\tb\n"), message(b'c', b"")];
+    let data = [
+        message(b'd', b"1\ta\n"),
+        message(b'd', b"2\tb\n"),
+        message(b'c', b""),
+    ];
     assert_eq!(client.tags(&data.concat()).await, "CTDCZ");
     assert_eq!(*backend.seen.copied.lock(), b"1\ta\n2\tb\n");
 }
@@ -180,7 +235,12 @@ async fn copy_in_simple() {
 async fn copy_in_extended() {
     let (_, mut client) = start().await;
     // The first Sync comes before the data, as tokio-postgres sends it.
-    let open = [parse("", "copy in"), bind("", "", &[]), execute("", 0), sync()];
+    let open = [
+        parse("", "copy in"),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ];
     client.send(&open.concat()).await;
     for tag in b"12G" {
         assert_eq!(client.next().await.unwrap().tag, *tag);
@@ -197,12 +257,20 @@ async fn copy_in_fails() {
     client.send(&message(b'f', b"no more\0")).await;
     let answers = client.until_ready().await;
     assert_eq!(tags(&answers), "EZ");
-    assert_eq!(answers[0].field(b'M').as_deref(), Some("COPY from stdin failed: no more"));
+    assert_eq!(
+        answers[0].field(b'M').as_deref(),
+        Some("COPY from stdin failed: no more")
+    );
 
     // What the client sends before it hears of an error is ignored.
     client.send(&query("copy in")).await;
     client.next().await.unwrap();
-    let data = [message(b'd', b"bad"), message(b'd', b"x"), message(b'c', b""), query("rows 1")];
+    let data = [
+        message(b'd', b"bad"),
+        message(b'd', b"x"),
+        message(b'c', b""),
+        query("rows 1"),
+    ];
     client.send(&data.concat()).await;
     assert_eq!(tags(&client.until_ready().await), "EZ");
     assert_eq!(tags(&client.until_ready().await), "TDCZ");
@@ -220,6 +288,11 @@ async fn copy_in_fails() {
 async fn copy_out() {
     let (_, mut client) = start().await;
     assert_eq!(client.tags(&query("copy out")).await, "HdcCZ");
-    let batch = [parse("", "copy out"), bind("", "", &[]), execute("", 0), sync()];
+    let batch = [
+        parse("", "copy out"),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ];
     assert_eq!(client.tags(&batch.concat()).await, "12HdcCZ");
 }

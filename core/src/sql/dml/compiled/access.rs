@@ -177,7 +177,9 @@ fn key_column(expr: &Expr) -> Option<usize> {
     match &expr.node {
         Node::Column(at) if *at < Row::SECOND => Some(*at),
         Node::Cast(inner, _) => {
-            let Node::Column(at) = inner.node else { return None };
+            let Node::Column(at) = inner.node else {
+                return None;
+            };
             let same = match (inner.ty.oid, expr.ty.oid) {
                 (oid::INT2 | oid::INT4, oid::INT4 | oid::INT8) => true,
                 (oid::VARCHAR, oid::TEXT) => true,

@@ -179,12 +179,8 @@ impl<'a> Compiler<'a> {
                 let inner = self.compile(inner, scope)?;
                 boolean(Node::Not(Box::new(boolean(Node::IsNull(Box::new(inner))))))
             }
-            ast::Expr::IsDistinctFrom(left, right) => {
-                self.distinct(false, left, right, scope)?
-            }
-            ast::Expr::IsNotDistinctFrom(left, right) => {
-                self.distinct(true, left, right, scope)?
-            }
+            ast::Expr::IsDistinctFrom(left, right) => self.distinct(false, left, right, scope)?,
+            ast::Expr::IsNotDistinctFrom(left, right) => self.distinct(true, left, right, scope)?,
             ast::Expr::IsTrue(inner) => self.truth(inner, true, true, scope)?,
             ast::Expr::IsNotTrue(inner) => self.truth(inner, true, false, scope)?,
             ast::Expr::IsFalse(inner) => self.truth(inner, false, true, scope)?,
@@ -282,12 +278,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn unary(
-        &mut self,
-        op: UnaryOperator,
-        expr: &ast::Expr,
-        scope: Scope<'_>,
-    ) -> Option<Item> {
+    fn unary(&mut self, op: UnaryOperator, expr: &ast::Expr, scope: Scope<'_>) -> Option<Item> {
         match op {
             UnaryOperator::Not => {
                 let inner = self.condition(expr, scope)?;
@@ -731,7 +722,9 @@ fn is_plain_input(ty: PgType, literal: &str) -> bool {
     match ty.oid {
         oid::DATE | oid::TIME | oid::TIMESTAMP | oid::TIMESTAMPTZ => {
             // 'now', 'today', 'yesterday', … depend on the moment.
-            !literal.trim_start().starts_with(|c: char| c.is_ascii_alphabetic())
+            !literal
+                .trim_start()
+                .starts_with(|c: char| c.is_ascii_alphabetic())
         }
         oid::REGCLASS | oid::REGTYPE | oid::REGPROC | oid::REGNAMESPACE | oid::REGROLE => false,
         _ => true,

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{
-    self, GroupByExpr, LimitClause, SelectItem, SetExpr, Value,
-};
+use datafusion::sql::sqlparser::ast::{self, GroupByExpr, LimitClause, SelectItem, SetExpr, Value};
 
 use super::expr::{Env, Expr, Row};
 use super::{Access, Compiler, Scope};
@@ -82,8 +80,11 @@ impl Select {
                     Some(residual) => residual.holds(&env)?,
                 };
                 if found {
-                    let values: Result<Vec<Datum<'static>>> =
-                        self.items.iter().map(|item| Ok(item.eval(&env)?.into_owned())).collect();
+                    let values: Result<Vec<Datum<'static>>> = self
+                        .items
+                        .iter()
+                        .map(|item| Ok(item.eval(&env)?.into_owned()))
+                        .collect();
                     rows.push(values?);
                 }
             }
@@ -170,7 +171,10 @@ fn shape<'q>(
         Some(alias) => fold(&alias.name),
         None => name.name.clone(),
     };
-    match compiler.catalog.resolve(&name, &compiler.info.search_path)? {
+    match compiler
+        .catalog
+        .resolve(&name, &compiler.info.search_path)?
+    {
         Object::Table(table) => Some((select, table.clone(), alias)),
         _ => None,
     }
@@ -214,10 +218,11 @@ pub fn projection(
 }
 
 fn is_plain(options: &ast::WildcardAdditionalOptions) -> bool {
-    *options == ast::WildcardAdditionalOptions {
-        wildcard_token: options.wildcard_token.clone(),
-        ..Default::default()
-    }
+    *options
+        == ast::WildcardAdditionalOptions {
+            wildcard_token: options.wildcard_token.clone(),
+            ..Default::default()
+        }
 }
 
 /// Every live column of a table.
@@ -267,9 +272,7 @@ fn named(expr: &ast::Expr) -> Option<String> {
         ast::Expr::Identifier(name) => Some(fold(name)),
         ast::Expr::CompoundIdentifier(parts) => parts.last().map(fold),
         ast::Expr::Nested(inner) => named(inner),
-        ast::Expr::Function(function) => {
-            crate::sql::dml::names::parts(&function.name).pop()
-        }
+        ast::Expr::Function(function) => crate::sql::dml::names::parts(&function.name).pop(),
         ast::Expr::Cast {
             expr, data_type, ..
         } => named(expr).or_else(|| {

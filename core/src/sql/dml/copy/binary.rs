@@ -66,7 +66,9 @@ pub(super) fn next(input: &[u8], start: usize, columns: usize) -> Result<Found<'
         return Ok(Found::End(at));
     }
     if usize::try_from(count) != Ok(columns) {
-        return Err(bad(format!("row field count is {count}, expected {columns}")));
+        return Err(bad(format!(
+            "row field count is {count}, expected {columns}"
+        )));
     }
     let mut fields = Vec::with_capacity(columns);
     for _ in 0..columns {
@@ -116,7 +118,10 @@ mod tests {
             }
             _ => panic!("no record"),
         }
-        assert!(matches!(next(&record[..7], 0, 2).unwrap(), Found::Incomplete));
+        assert!(matches!(
+            next(&record[..7], 0, 2).unwrap(),
+            Found::Incomplete
+        ));
         assert!(next(&record, 0, 3).is_err());
         assert!(matches!(next(&[0xff, 0xff], 0, 2).unwrap(), Found::End(2)));
     }

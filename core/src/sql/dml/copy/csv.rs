@@ -14,17 +14,16 @@ pub(super) type Field<'a> = (Cow<'a, str>, bool);
 ///
 /// # Errors
 /// 22P04 for a quote without an end, and for a carriage return outside of quotes.
-pub(super) fn fields<'a>(
-    line: &'a str,
-    options: &Options,
-    out: &mut Vec<Field<'a>>,
-) -> Result<()> {
+pub(super) fn fields<'a>(line: &'a str, options: &Options, out: &mut Vec<Field<'a>>) -> Result<()> {
     let bytes = line.as_bytes();
     if !bytes.contains(&options.quote) {
         if bytes.contains(&b'\r') {
             return Err(bare_return());
         }
-        out.extend(line.split(char::from(options.delimiter)).map(|field| (field.into(), false)));
+        out.extend(
+            line.split(char::from(options.delimiter))
+                .map(|field| (field.into(), false)),
+        );
         return Ok(());
     }
     let mut field = Vec::new();
@@ -72,7 +71,10 @@ fn bare_return() -> crate::error::Error {
 fn text(bytes: Vec<u8>) -> Result<Cow<'static, str>> {
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Cow::Owned(text)),
-        Err(error) => Err(invalid_utf8(error.as_bytes(), error.utf8_error().valid_up_to())),
+        Err(error) => Err(invalid_utf8(
+            error.as_bytes(),
+            error.utf8_error().valid_up_to(),
+        )),
     }
 }
 
@@ -114,11 +116,19 @@ mod tests {
         let options = options();
         let mut out = Vec::new();
         fields("1,,\"\",\"a\"\"b,c\",x\"y\"z", &options, &mut out).unwrap();
-        let shown: Vec<(&str, bool)> =
-            out.iter().map(|(text, quoted)| (text.as_ref(), *quoted)).collect();
+        let shown: Vec<(&str, bool)> = out
+            .iter()
+            .map(|(text, quoted)| (text.as_ref(), *quoted))
+            .collect();
         assert_eq!(
             shown,
-            [("1", false), ("", false), ("", true), ("a\"b,c", true), ("xyz", true)]
+            [
+                ("1", false),
+                ("", false),
+                ("", true),
+                ("a\"b,c", true),
+                ("xyz", true)
+            ]
         );
         let error = fields("\"a", &options, &mut Vec::new()).unwrap_err();
         assert_eq!(error.message(), "unterminated CSV quoted field");

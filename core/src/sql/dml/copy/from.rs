@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 
+use super::lines::{Lines, bad};
 use super::options::{Format, Header, Options};
 use super::{binary, columns, csv, forced, lines, text};
-use super::lines::{Lines, bad};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::context::CopyFuture;
 use crate::sql::dml::assign::default_value;
@@ -223,12 +223,7 @@ impl From {
     }
 
     /// The values of a record, each at its column's place.
-    fn parse<'v>(
-        &self,
-        line: &'v str,
-        style: &TextStyle,
-        values: &mut [Datum<'v>],
-    ) -> Result<()> {
+    fn parse<'v>(&self, line: &'v str, style: &TextStyle, values: &mut [Datum<'v>]) -> Result<()> {
         let mut plain = Vec::with_capacity(self.columns.len());
         if self.options.format == Format::Csv {
             let mut fields = Vec::with_capacity(self.columns.len());
@@ -411,7 +406,10 @@ impl CopySink for From {
                 self.take(context, &[], true).await?;
             }
             if self.options.format == Format::Binary && !self.ended {
-                let error = Error::new(SqlState::BAD_COPY_FILE_FORMAT, "unexpected EOF in COPY data");
+                let error = Error::new(
+                    SqlState::BAD_COPY_FILE_FORMAT,
+                    "unexpected EOF in COPY data",
+                );
                 let line = self.line.saturating_add(1);
                 return Err(self.at_line(error, line, None));
             }

@@ -27,7 +27,11 @@ pub(super) struct Lines {
 /// What was found in the input.
 pub(super) enum Found {
     /// A record at this place, and where the next one starts.
-    Record { start: usize, end: usize, next: usize },
+    Record {
+        start: usize,
+        end: usize,
+        next: usize,
+    },
     /// The input has no further complete record.
     Incomplete,
 }
@@ -107,15 +111,20 @@ impl Lines {
         let crlf = *self.crlf.get_or_insert(has_cr);
         if crlf && !has_cr {
             return Err(match self.csv {
-                false => bad("literal newline found in data")
-                    .hint("Use \"\\n\" to represent newline."),
+                false => {
+                    bad("literal newline found in data").hint("Use \"\\n\" to represent newline.")
+                }
                 true => bad("unquoted newline found in data")
                     .hint("Use quoted CSV field to represent newline."),
             });
         }
         Ok(Found::Record {
             start,
-            end: if crlf { newline.saturating_sub(1) } else { newline },
+            end: if crlf {
+                newline.saturating_sub(1)
+            } else {
+                newline
+            },
             next: newline.saturating_add(1),
         })
     }
@@ -123,7 +132,8 @@ impl Lines {
     /// Keeps what follows `from` for the next piece.
     pub(super) fn keep(&mut self, input: &[u8], from: usize) {
         self.rest.clear();
-        self.rest.extend_from_slice(input.get(from..).unwrap_or(&[]));
+        self.rest
+            .extend_from_slice(input.get(from..).unwrap_or(&[]));
         self.scanned = self.scanned.saturating_sub(from);
     }
 }

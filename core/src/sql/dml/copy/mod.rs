@@ -8,9 +8,7 @@ mod options;
 mod text;
 mod to;
 
-use datafusion::sql::sqlparser::ast::{
-    CopySource as Source, CopyTarget, Ident, Statement,
-};
+use datafusion::sql::sqlparser::ast::{CopySource as Source, CopyTarget, Ident, Statement};
 
 use self::from::From;
 use self::options::Options;
@@ -108,5 +106,8 @@ fn forced(option: &str, named: &[String], columns: &[String]) -> Result<Vec<bool
             ));
         }
     }
-    Ok(columns.iter().map(|column| named.contains(column)).collect())
+    Ok(columns
+        .iter()
+        .map(|column| named.contains(column))
+        .collect())
 }

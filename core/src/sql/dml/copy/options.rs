@@ -121,7 +121,9 @@ impl Given {
                     "text" => Format::Text,
                     "csv" => Format::Csv,
                     "binary" => Format::Binary,
-                    other => return Err(invalid(format!("COPY format \"{other}\" not recognized"))),
+                    other => {
+                        return Err(invalid(format!("COPY format \"{other}\" not recognized")));
+                    }
                 };
                 once(&mut self.format, format)
             }
@@ -131,9 +133,7 @@ impl Given {
             CopyOption::Header(header) => once(&mut self.header, *header),
             CopyOption::Quote(c) => once(&mut self.quote, *c),
             CopyOption::Escape(c) => once(&mut self.escape, *c),
-            CopyOption::ForceQuote(columns) => {
-                once(&mut self.force_quote, Force::new(columns))
-            }
+            CopyOption::ForceQuote(columns) => once(&mut self.force_quote, Force::new(columns)),
             CopyOption::ForceNotNull(columns) => once(&mut self.force_not_null, names(columns)),
             CopyOption::ForceNull(columns) => once(&mut self.force_null, names(columns)),
             CopyOption::Encoding(name) => once(&mut self.encoding, name.clone()),
@@ -207,9 +207,13 @@ impl Given {
             .filter(u8::is_ascii)
             .ok_or_else(|| unsupported("COPY delimiter must be a single one-byte character"))?;
         if matches!(delimiter, b'\n' | b'\r') {
-            return Err(invalid("COPY delimiter cannot be newline or carriage return"));
+            return Err(invalid(
+                "COPY delimiter cannot be newline or carriage return",
+            ));
         }
-        let null = self.null.unwrap_or_else(|| if csv { String::new() } else { "\\N".to_owned() });
+        let null = self
+            .null
+            .unwrap_or_else(|| if csv { String::new() } else { "\\N".to_owned() });
         if null.contains(['\n', '\r']) {
             return Err(invalid(
                 "COPY null representation cannot use newline or carriage return",
@@ -244,7 +248,9 @@ impl Given {
             (self.force_null.is_some(), "force null", true),
         ] {
             if given && !csv {
-                return Err(unsupported(format!("COPY {name} available only in CSV mode")));
+                return Err(unsupported(format!(
+                    "COPY {name} available only in CSV mode"
+                )));
             }
             if given && only_from != from {
                 let direction = if only_from { "FROM" } else { "TO" };
@@ -254,10 +260,14 @@ impl Given {
             }
         }
         if format != Format::Binary && null.as_bytes().contains(&delimiter) {
-            return Err(invalid("COPY delimiter must not appear in the NULL specification"));
+            return Err(invalid(
+                "COPY delimiter must not appear in the NULL specification",
+            ));
         }
         if csv && null.as_bytes().contains(&quote) {
-            return Err(invalid("CSV quote character must not appear in the NULL specification"));
+            return Err(invalid(
+                "CSV quote character must not appear in the NULL specification",
+            ));
         }
         Ok(Options {
             format,
@@ -287,7 +297,11 @@ mod tests {
         use datafusion::sql::sqlparser::parser::Parser;
         let direction = if from { "FROM STDIN" } else { "TO STDOUT" };
         let sql = format!("COPY t {direction} {sql}");
-        match Parser::parse_sql(&PostgreSqlDialect {}, &sql).unwrap().pop().unwrap() {
+        match Parser::parse_sql(&PostgreSqlDialect {}, &sql)
+            .unwrap()
+            .pop()
+            .unwrap()
+        {
             Statement::Copy {
                 options,
                 legacy_options,
@@ -300,22 +314,43 @@ mod tests {
     #[test]
     fn defaults_depend_on_the_format() {
         let text = options("", true).unwrap();
-        assert_eq!((text.format, text.delimiter, text.null.as_str()), (Format::Text, b'\t', "\\N"));
+        assert_eq!(
+            (text.format, text.delimiter, text.null.as_str()),
+            (Format::Text, b'\t', "\\N")
+        );
         let csv = options("WITH (FORMAT csv, HEADER)", true).unwrap();
-        assert_eq!((csv.delimiter, csv.null.as_str(), csv.header), (b',', "", Header::Yes));
+        assert_eq!(
+            (csv.delimiter, csv.null.as_str(), csv.header),
+            (b',', "", Header::Yes)
+        );
         let legacy = options("CSV HEADER QUOTE AS '''' FORCE QUOTE a", false).unwrap();
-        assert_eq!((legacy.quote, legacy.escape, legacy.header), (b'\'', b'\'', Header::Yes));
+        assert_eq!(
+            (legacy.quote, legacy.escape, legacy.header),
+            (b'\'', b'\'', Header::Yes)
+        );
         assert_eq!(legacy.force_quote, Force::Columns(vec!["a".to_owned()]));
     }
 
     #[test]
     fn contradictions_are_refused() {
         for (sql, state, message) in [
-            ("(FORMAT csv, FORMAT text)", "42601", "conflicting or redundant options"),
+            (
+                "(FORMAT csv, FORMAT text)",
+                "42601",
+                "conflicting or redundant options",
+            ),
             ("(FORMAT x)", "22023", "COPY format \"x\" not recognized"),
             ("(DELIMITER 'a')", "22023", "COPY delimiter cannot be \"a\""),
-            ("(QUOTE '\"')", "0A000", "COPY quote available only in CSV mode"),
-            ("(FORMAT binary, DELIMITER ',')", "42601", "cannot specify DELIMITER in BINARY mode"),
+            (
+                "(QUOTE '\"')",
+                "0A000",
+                "COPY quote available only in CSV mode",
+            ),
+            (
+                "(FORMAT binary, DELIMITER ',')",
+                "42601",
+                "cannot specify DELIMITER in BINARY mode",
+            ),
             (
                 "(FORMAT csv, FORCE_QUOTE (a))",
                 "0A000",
@@ -328,7 +363,11 @@ mod tests {
             ),
         ] {
             let error = options(sql, true).unwrap_err();
-            assert_eq!((error.state().code(), error.message()), (state, message), "{sql}");
+            assert_eq!(
+                (error.state().code(), error.message()),
+                (state, message),
+                "{sql}"
+            );
         }
     }
 }

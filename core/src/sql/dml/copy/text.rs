@@ -106,7 +106,10 @@ fn unescape(field: &str) -> Result<Cow<'_, str>> {
             b'x' => {
                 let mut value = None;
                 for _ in 0..2 {
-                    match bytes.peek().and_then(|digit| char::from(*digit).to_digit(16)) {
+                    match bytes
+                        .peek()
+                        .and_then(|digit| char::from(*digit).to_digit(16))
+                    {
                         Some(digit) => {
                             value = Some(value.unwrap_or(0) * 16 + digit);
                             bytes.next();
@@ -124,7 +127,10 @@ fn unescape(field: &str) -> Result<Cow<'_, str>> {
     }
     match String::from_utf8(out) {
         Ok(text) => Ok(Cow::Owned(text)),
-        Err(error) => Err(invalid_utf8(error.as_bytes(), error.utf8_error().valid_up_to())),
+        Err(error) => Err(invalid_utf8(
+            error.as_bytes(),
+            error.utf8_error().valid_up_to(),
+        )),
     }
 }
 
@@ -136,11 +142,18 @@ pub(super) fn invalid_utf8(bytes: &[u8], at: usize) -> Error {
         Some(0xc0..=0xdf) => 2,
         _ => 1,
     };
-    let shown: Vec<String> =
-        bytes.iter().skip(at).take(width).map(|byte| format!("0x{byte:02x}")).collect();
+    let shown: Vec<String> = bytes
+        .iter()
+        .skip(at)
+        .take(width)
+        .map(|byte| format!("0x{byte:02x}"))
+        .collect();
     Error::new(
         SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-        format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
+        format!(
+            "invalid byte sequence for encoding \"UTF8\": {}",
+            shown.join(" ")
+        ),
     )
 }
 
@@ -173,7 +186,9 @@ mod tests {
         let options = Options::new(&[], &[], true).unwrap();
         let mut out = Vec::new();
         fields(line, &options, &mut out).unwrap();
-        out.into_iter().map(|field| field.map(Cow::into_owned)).collect()
+        out.into_iter()
+            .map(|field| field.map(Cow::into_owned))
+            .collect()
     }
 
     #[test]

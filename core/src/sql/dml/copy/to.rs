@@ -178,8 +178,13 @@ async fn run(context: &mut Context<'_>, query: Query) -> Result<Option<Result2>>
     );
     let statement = Statement::Query(Box::new(query));
     let engine = context.engine.clone();
-    let prepared =
-        Box::pin(super::super::prepare(&engine, &statement, &[], &context.plan_context())).await?;
+    let prepared = Box::pin(super::super::prepare(
+        &engine,
+        &statement,
+        &[],
+        &context.plan_context(),
+    ))
+    .await?;
     if let Some(prepared) = prepared {
         if writes && prepared.columns.is_none() {
             return Err(Error::new(
