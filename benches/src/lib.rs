@@ -1,2 +1,1 @@
-//! Measurements of OmenDB against its peers; the scripts in this folder print the tables of
-//! `RESULTS.md`.
+//! Measurements of OmenDB against its peers; see `RESULTS.md`.
