@@ -13,12 +13,19 @@ pub(super) fn locate(error: Error, text: &str, offset: usize) -> Error {
     if error.fields().position.is_some() || !about_a_name.contains(&error.state()) {
         return error;
     }
-    let Some(name) = error.message().split('"').nth(1).filter(|name| !name.is_empty()) else {
+    let Some(name) = error
+        .message()
+        .split('"')
+        .nth(1)
+        .filter(|name| !name.is_empty())
+    else {
         return error;
     };
     let mut places = text.match_indices(name).filter(|(at, _)| {
         let before = text.get(..*at).and_then(|text| text.chars().next_back());
-        let after = text.get(at + name.len()..).and_then(|text| text.chars().next());
+        let after = text
+            .get(at + name.len()..)
+            .and_then(|text| text.chars().next());
         !before.is_some_and(is_word) && !after.is_some_and(is_word)
     });
     match (places.next(), places.next()) {

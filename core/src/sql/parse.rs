@@ -116,8 +116,11 @@ fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statemen
         }
         _ => String::new(),
     };
+    let offset = tokens
+        .first()
+        .map_or(0, |first| source.position(first.span.start) - 1);
     let body = parse_body(source, tokens)?;
-    Ok(Statement { body, text })
+    Ok(Statement { body, text, offset })
 }
 
 /// Reads the tokens of one statement. Also called for statements inside others (EXPLAIN, PREPARE).

@@ -27,11 +27,22 @@ pub enum Form {
     Alter(AlterForm),
     Reindex(Reindex),
     Maintain(Maintenance),
-    CommentOnConstraint { name: String, table: QualifiedName, text: Option<String> },
+    CommentOnConstraint {
+        name: String,
+        table: QualifiedName,
+        text: Option<String>,
+    },
     /// `CREATE TABLE t [(columns)] AS query [WITH [NO] DATA]`; the columns are not in the statement.
-    CreateTableAs { statement: Box<Statement>, columns: Vec<String>, with_data: bool },
+    CreateTableAs {
+        statement: Box<Statement>,
+        columns: Vec<String>,
+        with_data: bool,
+    },
     /// What there is not.
-    Refused { what: String, hint: String },
+    Refused {
+        what: String,
+        hint: String,
+    },
 }
 
 impl Form {
@@ -73,7 +84,11 @@ pub fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
         Some(Form::Maintain(Maintenance::Analyze(targets(cursor)?)))
     } else if cursor.keyword("CLUSTER") {
         cursor.keyword("VERBOSE");
-        let name = if cursor.is_end() { None } else { Some(qualified(cursor)?) };
+        let name = if cursor.is_end() {
+            None
+        } else {
+            Some(qualified(cursor)?)
+        };
         if cursor.keyword("USING") {
             cursor.identifier()?;
         }
@@ -126,7 +141,11 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &Form) -> Result<Ou
         Form::CommentOnConstraint { name, table, text } => {
             comment::on_constraint(context, name, table, text.as_deref()).await
         }
-        Form::CreateTableAs { statement, columns, with_data } => {
+        Form::CreateTableAs {
+            statement,
+            columns,
+            with_data,
+        } => {
             let Statement::CreateTable(create) = statement.as_ref() else {
                 return Err(Error::internal("not CREATE TABLE AS"));
             };
@@ -157,7 +176,11 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
         let if_not_exists = cursor.keywords(&["IF", "NOT", "EXISTS"]);
         let name = qualified(cursor)?;
         let options = SequenceOptions::parse(cursor)?;
-        return Ok(Some(Form::CreateSequence(CreateSequence { name, if_not_exists, options })));
+        return Ok(Some(Form::CreateSequence(CreateSequence {
+            name,
+            if_not_exists,
+            options,
+        })));
     }
     cursor.back(mark);
     for (keyword, user) in [("ROLE", false), ("USER", true), ("GROUP", false)] {
@@ -167,7 +190,11 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
             }
             let name = name(cursor)?;
             let options = RoleOptions::parse(cursor)?;
-            return Ok(Some(Form::CreateRole(CreateRole { name, user, options })));
+            return Ok(Some(Form::CreateRole(CreateRole {
+                name,
+                user,
+                options,
+            })));
         }
     }
     if cursor.keyword("TABLE") {
@@ -212,7 +239,11 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
     let is_end = parser.peek_token().token == Token::EOF;
     match &statement {
         Statement::CreateTable(create) if create.query.is_some() && is_end => {
-            Ok(Some(Form::CreateTableAs { statement: Box::new(statement), columns, with_data }))
+            Ok(Some(Form::CreateTableAs {
+                statement: Box::new(statement),
+                columns,
+                with_data,
+            }))
         }
         _ => Ok(None),
     }
@@ -248,7 +279,11 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
         if options == SequenceOptions::default() {
             return Err(cursor.unexpected());
         }
-        return Ok(Some(Form::AlterSequence(AlterSequence { name, if_exists, options })));
+        return Ok(Some(Form::AlterSequence(AlterSequence {
+            name,
+            if_exists,
+            options,
+        })));
     }
     for keyword in ["ROLE", "USER", "GROUP"] {
         if cursor.keyword(keyword) {
@@ -278,9 +313,14 @@ fn alter_role(cursor: &mut Cursor<'_>) -> Result<Form> {
     let name = name(cursor)?;
     if cursor.keywords(&["RENAME", "TO"]) {
         let new = self::name(cursor)?;
-        return Ok(Form::AlterRole(AlterRole { name, change: RoleChange::Rename(new) }));
+        return Ok(Form::AlterRole(AlterRole {
+            name,
+            change: RoleChange::Rename(new),
+        }));
     }
-    let setting = ["SET", "RESET", "IN"].iter().any(|word| cursor.keyword(word));
+    let setting = ["SET", "RESET", "IN"]
+        .iter()
+        .any(|word| cursor.keyword(word));
     if setting {
         cursor.rest();
         return Ok(Form::Refused {
@@ -296,7 +336,10 @@ fn alter_role(cursor: &mut Cursor<'_>) -> Result<Form> {
         });
     }
     let options = RoleOptions::parse(cursor)?;
-    Ok(Form::AlterRole(AlterRole { name, change: RoleChange::Options(options) }))
+    Ok(Form::AlterRole(AlterRole {
+        name,
+        change: RoleChange::Options(options),
+    }))
 }
 
 fn reindex(cursor: &mut Cursor<'_>) -> Result<Reindex> {
@@ -313,15 +356,20 @@ fn reindex(cursor: &mut Cursor<'_>) -> Result<Reindex> {
     }
     cursor.keyword("CONCURRENTLY");
     let name = qualified(cursor)?;
-    Ok(if index { Reindex::Index(name) } else { Reindex::Table(name) })
+    Ok(if index {
+        Reindex::Index(name)
+    } else {
+        Reindex::Table(name)
+    })
 }
 
 /// Options and tables of VACUUM and ANALYZE.
 fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<Target>> {
     options_in_parentheses(cursor)?;
-    while ["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"].iter().any(|word| cursor.keyword(word))
-    {
-    }
+    while ["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"]
+        .iter()
+        .any(|word| cursor.keyword(word))
+    {}
     let mut targets = Vec::new();
     if cursor.is_end() {
         return Ok(targets);
@@ -348,9 +396,22 @@ fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<Target>> {
 /// `(VERBOSE, PARALLEL 2, …)`: they say how to do what needs no doing.
 fn options_in_parentheses(cursor: &mut Cursor<'_>) -> Result<()> {
     const KNOWN: [&str; 16] = [
-        "full", "freeze", "verbose", "analyze", "disable_page_skipping", "skip_locked",
-        "index_cleanup", "process_main", "process_toast", "truncate", "parallel", "concurrently",
-        "tablespace", "buffer_usage_limit", "skip_database_stats", "only_database_stats",
+        "full",
+        "freeze",
+        "verbose",
+        "analyze",
+        "disable_page_skipping",
+        "skip_locked",
+        "index_cleanup",
+        "process_main",
+        "process_toast",
+        "truncate",
+        "parallel",
+        "concurrently",
+        "tablespace",
+        "buffer_usage_limit",
+        "skip_database_stats",
+        "only_database_stats",
     ];
     if !cursor.token(&Token::LParen) {
         return Ok(());
@@ -388,8 +449,10 @@ pub(super) fn qualified(cursor: &mut Cursor<'_>) -> Result<QualifiedName> {
         [schema, name] => Ok(QualifiedName::new(Some(schema), name)),
         parts => Err(Error::new(
             SqlState::FEATURE_NOT_SUPPORTED,
-            format!("cross-database references are not implemented: \"{}\"", parts.join(".")),
+            format!(
+                "cross-database references are not implemented: \"{}\"",
+                parts.join(".")
+            ),
         )),
     }
 }
-

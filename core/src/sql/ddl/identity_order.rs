@@ -4,7 +4,14 @@
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// What begins an option, in sqlparser's order.
-const ORDER: [&str; 6] = ["INCREMENT", "MINVALUE", "MAXVALUE", "START", "CACHE", "CYCLE"];
+const ORDER: [&str; 6] = [
+    "INCREMENT",
+    "MINVALUE",
+    "MAXVALUE",
+    "START",
+    "CACHE",
+    "CYCLE",
+];
 
 /// Reorders what stands in `IDENTITY ( … )`; everything else stays.
 pub fn reorder(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -67,13 +74,17 @@ mod tests {
     #[test]
     fn options_are_put_in_order() {
         let text = "AS IDENTITY (NO CYCLE START WITH 10 NO MINVALUE INCREMENT BY -2) x";
-        let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().unwrap();
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
+            .tokenize_with_location()
+            .unwrap();
         let tokens = tokens
             .into_iter()
             .filter(|token| !matches!(token.token, Token::Whitespace(_)))
             .collect();
-        let words: Vec<String> =
-            reorder(tokens).iter().map(|token| token.token.to_string()).collect();
+        let words: Vec<String> = reorder(tokens)
+            .iter()
+            .map(|token| token.token.to_string())
+            .collect();
         assert_eq!(
             words.join(" ").trim_end_matches(" EOF"),
             "AS IDENTITY ( INCREMENT BY - 2 NO MINVALUE START WITH 10 NO CYCLE ) x"

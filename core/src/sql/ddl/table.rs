@@ -27,7 +27,11 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateTable) -
     }
     let tag = Outcome::Command("CREATE TABLE".to_owned());
     let schema = context.creation_schema(&name)?;
-    if context.lock_new_relation(schema, &name.name).await?.is_some() {
+    if context
+        .lock_new_relation(schema, &name.name)
+        .await?
+        .is_some()
+    {
         let message = format!("relation \"{}\" already exists", name.name);
         if statement.if_not_exists {
             context.skipping(SqlState::DUPLICATE_TABLE, message);
@@ -64,8 +68,19 @@ pub(super) async fn create_from(
 ) -> Result<Outcome> {
     check_clauses(statement)?;
     let name = QualifiedName::from_ast(&statement.name)?;
-    let query = statement.query.as_ref().ok_or_else(|| Error::internal("no query"))?;
-    create_as::create(context, &name, statement.if_not_exists, columns, query, with_data).await
+    let query = statement
+        .query
+        .as_ref()
+        .ok_or_else(|| Error::internal("no query"))?;
+    create_as::create(
+        context,
+        &name,
+        statement.if_not_exists,
+        columns,
+        query,
+        with_data,
+    )
+    .await
 }
 
 /// Puts a table with its columns, defaults and sequences into the catalog; no constraints yet.
@@ -112,11 +127,19 @@ pub(super) async fn make_column(
                 let name = QualifiedName::new(Some(schema), name);
                 (context.creation_schema(&name)?, name.name)
             }
-            Some(_) => return Err(Error::new(SqlState::SYNTAX_ERROR, "improper qualified name")),
+            Some(_) => {
+                return Err(Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    "improper qualified name",
+                ));
+            }
             None => {
                 let mut names = Names::new(context.catalog, table.schema);
                 names.take(&table.name);
-                (table.schema, names.relation(&table.name, Some(&column.name), "seq"))
+                (
+                    table.schema,
+                    names.relation(&table.name, Some(&column.name), "seq"),
+                )
             }
         };
         context.claim_relation_name(schema, &name).await?;
@@ -230,13 +253,15 @@ fn column_names(statement: &CreateTable) -> Result<Vec<String>> {
     statement
         .columns
         .iter()
-        .map(|column| match (&column.data_type, column.options.is_empty()) {
-            (ast::DataType::Unspecified, true) => Ok(crate::catalog::fold(&column.name)),
-            _ => Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "CREATE TABLE AS takes column names only",
-            )),
-        })
+        .map(
+            |column| match (&column.data_type, column.options.is_empty()) {
+                (ast::DataType::Unspecified, true) => Ok(crate::catalog::fold(&column.name)),
+                _ => Err(Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    "CREATE TABLE AS takes column names only",
+                )),
+            },
+        )
         .collect()
 }
 
@@ -249,13 +274,19 @@ fn check_clauses(it: &CreateTable) -> Result<()> {
         );
     }
     if it.inherits.is_some() {
-        return refuse("table inheritance (INHERITS)", "Repeat the columns in each table.");
+        return refuse(
+            "table inheritance (INHERITS)",
+            "Repeat the columns in each table.",
+        );
     }
     if it.partition_by.is_some() || it.partition_of.is_some() || it.for_values.is_some() {
         return refuse("table partitioning", "Use one plain table.");
     }
     if it.or_replace {
-        return refuse("CREATE OR REPLACE TABLE", "Use DROP TABLE IF EXISTS, then CREATE TABLE.");
+        return refuse(
+            "CREATE OR REPLACE TABLE",
+            "Use DROP TABLE IF EXISTS, then CREATE TABLE.",
+        );
     }
     if it.external
         || it.dynamic
@@ -276,7 +307,10 @@ fn check_clauses(it: &CreateTable) -> Result<()> {
         || it.file_format.is_some()
         || it.location.is_some()
         || it.hive_distribution != HiveDistributionStyle::NONE
-        || it.hive_formats.as_ref().is_some_and(|formats| *formats != ast::HiveFormat::default())
+        || it
+            .hive_formats
+            .as_ref()
+            .is_some_and(|formats| *formats != ast::HiveFormat::default())
     {
         return refuse(
             "this form of CREATE TABLE",
@@ -288,9 +322,7 @@ fn check_clauses(it: &CreateTable) -> Result<()> {
         CreateTableOptions::With(options) => check_storage_parameters(options),
         CreateTableOptions::Options(_)
         | CreateTableOptions::Plain(_)
-        | CreateTableOptions::TableProperties(_) => {
-            refuse("a table option", "Leave it out.")
-        }
+        | CreateTableOptions::TableProperties(_) => refuse("a table option", "Leave it out."),
     }
 }
 
@@ -313,7 +345,10 @@ pub(super) fn check_storage_parameters(options: &[SqlOption]) -> Result<()> {
         } else if !(name.starts_with("autovacuum_")
             || matches!(
                 name.as_str(),
-                "parallel_workers" | "toast_tuple_target" | "vacuum_truncate" | "log_autovacuum_min_duration"
+                "parallel_workers"
+                    | "toast_tuple_target"
+                    | "vacuum_truncate"
+                    | "log_autovacuum_min_duration"
             ))
         {
             return Err(Error::new(
