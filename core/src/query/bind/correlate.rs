@@ -15,12 +15,15 @@ use datafusion::scalar::ScalarValue;
 use super::Binder;
 use super::select::rewrite;
 use crate::error::Result;
+use crate::query::functions;
 
 /// A sub-query taken apart: aggregates over `base` joined on `conditions`, then `result`.
 struct Parts {
     base: LogicalPlan,
     conditions: Vec<Expr>,
     aggregates: Vec<Expr>,
+    /// The aggregates' columns as `result` calls them.
+    names: Vec<String>,
     /// The value, over the aggregates' columns.
     result: Expr,
 }
@@ -47,6 +50,25 @@ impl Binder<'_> {
             let Expr::ScalarSubquery(inner) = &subquery else {
                 continue;
             };
+            if computes_outside(&inner.subquery) {
+                // Nobody can join this. It matters only if there are rows to compute it for.
+                let args = inner
+                    .outer_ref_columns
+                    .iter()
+                    .cloned()
+                    .filter_map(here)
+                    .collect();
+                let data = inner.subquery.schema().field(0).data_type().clone();
+                let refused = functions::refused(args, data);
+                for expr in exprs.iter_mut() {
+                    let taken =
+                        std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
+                    **expr = rewrite(taken, &mut |node| {
+                        (*node == subquery).then(|| refused.clone())
+                    })?;
+                }
+                continue;
+            }
             let Some(parts) = take_apart(&inner.subquery) else {
                 continue;
             };
@@ -104,9 +126,8 @@ impl Binder<'_> {
         // Only rows that the join found count.
         let mut names = Vec::with_capacity(parts.aggregates.len());
         let mut calls = Vec::with_capacity(parts.aggregates.len());
-        for (at, call) in parts.aggregates.into_iter().enumerate() {
+        for (at, (call, original)) in parts.aggregates.into_iter().zip(parts.names).enumerate() {
             let name = format!("__value_{number}_{at}");
-            let original = call.schema_name().to_string();
             let call = match call.unalias() {
                 Expr::AggregateFunction(mut call) => {
                     let only = column(&hit);
@@ -178,6 +199,21 @@ fn take_apart(plan: &LogicalPlan) -> Option<Parts> {
                     .collect::<Option<_>>()?;
                 node = &projection.input;
             }
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
+                // The order of the rows is that of the aggregate's values.
+                for call in &mut aggregates {
+                    let mut plain = call.clone().unalias();
+                    if let Expr::AggregateFunction(function) = &mut plain {
+                        if function.params.order_by.is_empty()
+                            && function.func.name() == "array_agg"
+                        {
+                            function.params.order_by = sort.expr.clone();
+                        }
+                    }
+                    *call = plain;
+                }
+                node = &sort.input;
+            }
             LogicalPlan::Filter(filter) => {
                 conditions.extend(split_conjunction_owned(filter.predicate.clone()));
                 node = &filter.input;
@@ -202,6 +238,7 @@ fn take_apart(plan: &LogicalPlan) -> Option<Parts> {
         base,
         conditions: conditions.into_iter().map(here).collect::<Option<_>>()?,
         aggregates: aggregates.into_iter().map(here).collect::<Option<_>>()?,
+        names,
         result: here(result)?,
     })
 }
@@ -258,6 +295,18 @@ fn here(expr: Expr) -> Option<Expr> {
         })
     });
     rewritten.ok().map(|rewritten| rewritten.data)
+}
+
+/// Whether columns of the outer row enter the sub-query other than through a condition or its result.
+fn computes_outside(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let _ = plan.apply(|node| {
+        if let LogicalPlan::Unnest(unnest) = node {
+            found |= refers_out(&unnest.input);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 fn refers_out(plan: &LogicalPlan) -> bool {

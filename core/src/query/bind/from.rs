@@ -430,7 +430,7 @@ impl Binder<'_> {
     }
 
     /// A plan under a unique alias, known to the query as `name`.
-    pub(super) fn aliased(&mut self, bound: Bound, name: &str, key: Vec<String>) -> Result<From> {
+    fn aliased(&mut self, bound: Bound, name: &str, key: Vec<String>) -> Result<From> {
         let qualifier = self.qualifier(name);
         let plan = LogicalPlanBuilder::from(bound.plan)
             .alias(datafusion::common::TableReference::bare(qualifier))?

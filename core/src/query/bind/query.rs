@@ -281,12 +281,17 @@ impl Binder<'_> {
         let mut exprs = Vec::with_capacity(items.len());
         let mut columns: Vec<OutColumn> = Vec::with_capacity(items.len());
         let mut used = std::collections::HashSet::new();
+        // In a sub-query, names that no column of the query around it has.
+        let suffix = match self.frames.len() {
+            0 | 1 => String::new(),
+            _ => format!("#{}", self.next_number()),
+        };
         for (name, typed) in items {
-            let mut inner = name.clone();
+            let mut inner = format!("{name}{suffix}");
             let mut number = 1;
             while !used.insert(inner.clone()) {
                 number += 1;
-                inner = format!("{name}_{number}");
+                inner = format!("{name}_{number}{suffix}");
             }
             exprs.push(typed.expr.alias(&inner));
             columns.push(OutColumn {

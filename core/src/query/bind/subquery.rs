@@ -273,9 +273,15 @@ impl Binder<'_> {
                 "subquery has too many columns"
             });
         }
-        let inner = self.aliased(bound, "subquery", Vec::new())?;
+        // Names that nothing outside has.
+        let number = self.next_number();
+        let items = bound.columns.iter().enumerate();
+        let items = items
+            .map(|(at, column)| (format!("__member_{number}_{at}"), column.typed()))
+            .collect();
+        let inner = self.project(bound.plan, items)?;
         let mut plan = LogicalPlanBuilder::from(inner.plan);
-        let columns = inner.visible;
+        let columns = inner.columns;
         for (value, column) in values.into_iter().zip(&columns) {
             let (expr, references) = self.outer_form(value.expr.clone())?;
             for reference in references {

@@ -29,7 +29,7 @@ pub(super) use math::negated;
 pub(super) use naming::column_name;
 pub(super) use quantify::quantified;
 pub(super) use registry::{Functions, Output};
-pub(super) use single::{more_than_one_row, nullable, single_value};
+pub(super) use single::{more_than_one_row, nullable, refused, single_value};
 
 use std::sync::Arc;
 

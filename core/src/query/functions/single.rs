@@ -55,6 +55,48 @@ impl ScalarUDFImpl for Nullable {
     }
 }
 
+/// A value that cannot be computed: 0A000 once a row asks for it.
+pub(in crate::query) fn refused(args: Vec<Expr>, data: DataType) -> Expr {
+    let function = ScalarUDF::new_from_impl(Refused {
+        signature: Signature::any(args.len(), Volatility::Volatile),
+        data,
+    });
+    function.call(args)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Refused {
+    signature: Signature,
+    data: DataType,
+}
+
+impl ScalarUDFImpl for Refused {
+    fn name(&self) -> &str {
+        "correlated_subquery"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> DfResult<DataType> {
+        Ok(self.data.clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        if args.number_rows == 0 {
+            return Ok(ColumnarValue::Array(arrow::array::new_empty_array(
+                &self.data,
+            )));
+        }
+        Err(Error::unsupported(
+            "a subquery with a set-returning function of the outer row",
+            "Join the function with CROSS JOIN LATERAL instead.",
+        )
+        .into())
+    }
+}
+
 /// 21000.
 pub(in crate::query) fn more_than_one_row() -> Error {
     Error::new(
