@@ -107,10 +107,10 @@ impl Catalog {
                 continue;
             };
             for constraint in &child.constraints {
-                if let ConstraintKind::ForeignKey(key) = &constraint.kind {
-                    if key.table == table {
-                        found.push((child.clone(), key.clone()));
-                    }
+                if let ConstraintKind::ForeignKey(key) = &constraint.kind
+                    && key.table == table
+                {
+                    found.push((child.clone(), key.clone()));
                 }
             }
         }

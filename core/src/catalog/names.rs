@@ -139,10 +139,10 @@ impl Catalog {
         if let Some(schema) = &name.schema {
             return self.relation(self.schema(schema)?.oid, &name.name);
         }
-        if !path.0.iter().any(|schema| schema == "pg_catalog") {
-            if let Some(found) = self.relation(PG_CATALOG_SCHEMA, &name.name) {
-                return Some(found);
-            }
+        if !path.0.iter().any(|schema| schema == "pg_catalog")
+            && let Some(found) = self.relation(PG_CATALOG_SCHEMA, &name.name)
+        {
+            return Some(found);
         }
         path.0
             .iter()

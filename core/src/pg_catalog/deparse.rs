@@ -109,14 +109,11 @@ pub(super) fn default_text(catalog: &Catalog, info: &SessionInfo, stored: &str) 
             if let Expr::Cast {
                 expr, data_type, ..
             } = part
+                && data_type.to_string().eq_ignore_ascii_case("regclass")
+                && let Expr::Value(value) = expr.as_mut()
+                && let Value::SingleQuotedString(name) = &mut value.value
             {
-                if data_type.to_string().eq_ignore_ascii_case("regclass") {
-                    if let Expr::Value(value) = expr.as_mut() {
-                        if let Value::SingleQuotedString(name) = &mut value.value {
-                            *name = shorten(catalog, info, name);
-                        }
-                    }
-                }
+                *name = shorten(catalog, info, name);
             }
             ControlFlow::Continue(())
         });

@@ -72,13 +72,12 @@ impl Session {
         let catalog = self.catalog()?;
         let settings = self.shared.settings();
         let kept = prepared.planned.lock().clone();
-        if let Some(kept) = &kept {
-            if Arc::ptr_eq(&kept.catalog, &catalog)
-                && kept.search_path == settings.typed.search_path
-                && kept.zone == settings.typed.zone
-            {
-                return Ok(kept.clone());
-            }
+        if let Some(kept) = &kept
+            && Arc::ptr_eq(&kept.catalog, &catalog)
+            && kept.search_path == settings.typed.search_path
+            && kept.zone == settings.typed.zone
+        {
+            return Ok(kept.clone());
         }
         let info = self.info()?;
         let planned = plan_body(
@@ -90,15 +89,14 @@ impl Session {
         )
         .await?;
         let planned = Arc::new(planned);
-        if let Some(kept) = kept {
-            if kept.columns.as_ref().map(|columns| shape(columns))
+        if let Some(kept) = kept
+            && kept.columns.as_ref().map(|columns| shape(columns))
                 != planned.columns.as_ref().map(|columns| shape(columns))
-            {
-                return Err(Error::new(
-                    SqlState::FEATURE_NOT_SUPPORTED,
-                    "cached plan must not change result type",
-                ));
-            }
+        {
+            return Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "cached plan must not change result type",
+            ));
         }
         *prepared.planned.lock() = Some(planned.clone());
         Ok(planned)

@@ -368,11 +368,9 @@ impl Session {
             };
             let described = simple.described;
             simple.described = true;
-            if !described {
-                if let Some(columns) = portal.columns.clone() {
-                    simple.running = Some(portal);
-                    return Ok(Some(Step::Describe(columns)));
-                }
+            if !described && let Some(columns) = portal.columns.clone() {
+                simple.running = Some(portal);
+                return Ok(Some(Step::Describe(columns)));
             }
             let step = self.advance(&mut portal, 0).await?;
             match &step {

@@ -332,7 +332,7 @@ fn table_constraints(source: &Source, rows: &mut Rows) {
     }
 }
 
-fn index_of<'s>(source: &'s Source, oid: u32) -> Option<&'s Index> {
+fn index_of(source: &Source, oid: u32) -> Option<&Index> {
     match source.catalog.object(oid)? {
         Object::Index(index) => Some(index),
         _ => None,

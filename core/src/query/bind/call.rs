@@ -84,10 +84,10 @@ impl Binder<'_> {
                 return Err(no_function(&other.join("."), &types));
             }
         };
-        if let FunctionArguments::Subquery(query) = &call.args {
-            if name == "array" {
-                return self.array_subquery(query);
-            }
+        if let FunctionArguments::Subquery(query) = &call.args
+            && name == "array"
+        {
+            return self.array_subquery(query);
         }
         if let Some(over) = &call.over {
             return self.window_function(&name, call, over);
@@ -220,10 +220,10 @@ impl Binder<'_> {
         }
         let types = cast.iter().map(|arg| arg.ty).collect();
         let mut function = output.function.row_function(types, output.result);
-        if output.result.oid == oid::NUMERIC {
-            if let Some(ty) = numeric_result(name, &cast) {
-                function.built = ty;
-            }
+        if output.result.oid == oid::NUMERIC
+            && let Some(ty) = numeric_result(name, &cast)
+        {
+            function.built = ty;
         }
         let data = columns::data_type(function.built, coerce::ZONE);
         let args = cast.into_iter().map(|arg| arg.expr).collect();

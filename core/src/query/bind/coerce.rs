@@ -49,17 +49,17 @@ pub(in crate::query) fn scalar(datum: &Datum<'_>, ty: PgType) -> Result<ScalarVa
     if let (Datum::Numeric(value), None) = (datum, ty.precision_scale()) {
         let (digits, scale) = value.as_bigint_and_scale();
         let scale = u8::try_from(scale).unwrap_or(u8::MAX);
-        if scale <= SHORT_DIGITS {
-            if let Ok(unscaled) = i128::try_from(digits.as_ref()) {
-                let length = unscaled.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1;
-                let precision = length.max(scale).max(1);
-                if precision <= SHORT_DIGITS {
-                    return Ok(ScalarValue::Decimal128(
-                        Some(unscaled),
-                        precision,
-                        scale as i8,
-                    ));
-                }
+        if scale <= SHORT_DIGITS
+            && let Ok(unscaled) = i128::try_from(digits.as_ref())
+        {
+            let length = unscaled.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1;
+            let precision = length.max(scale).max(1);
+            if precision <= SHORT_DIGITS {
+                return Ok(ScalarValue::Decimal128(
+                    Some(unscaled),
+                    precision,
+                    scale as i8,
+                ));
             }
         }
     }
@@ -293,12 +293,14 @@ impl Binder<'_> {
         }
         let zoned =
             |ty: PgType| ty.oid == oid::TIMESTAMPTZ || element_of(ty.oid) == Some(oid::TIMESTAMPTZ);
-        if let Some(datum) = constant(&typed) {
-            if !zoned(from) && !zoned(to) && from.oid != oid::TEXT {
-                let style = &self.context.info.style;
-                let value = cast::cast(datum, from, to, context, style)?;
-                return literal(&value, to);
-            }
+        if let Some(datum) = constant(&typed)
+            && !zoned(from)
+            && !zoned(to)
+            && from.oid != oid::TEXT
+        {
+            let style = &self.context.info.style;
+            let value = cast::cast(datum, from, to, context, style)?;
+            return literal(&value, to);
         }
         if let Some(native) = native_cast(&typed, to) {
             return Ok(native);
@@ -443,14 +445,14 @@ impl Binder<'_> {
 
 /// The same value in another Arrow type of its PostgreSQL type.
 pub(super) fn with_data(item: Typed, ty: PgType, data: &DataType) -> Typed {
-    if let Expr::Literal(value, _) = &item.expr {
-        if let Ok(value) = value.cast_to(data) {
-            return Typed {
-                expr: Expr::Literal(value, None),
-                ty,
-                data: data.clone(),
-            };
-        }
+    if let Expr::Literal(value, _) = &item.expr
+        && let Ok(value) = value.cast_to(data)
+    {
+        return Typed {
+            expr: Expr::Literal(value, None),
+            ty,
+            data: data.clone(),
+        };
     }
     native(item, ty, data.clone())
 }
@@ -470,10 +472,11 @@ fn native_cast(typed: &Typed, to: PgType) -> Option<Typed> {
     if wider || to_float || from_short_decimal || from_oid {
         return Some(native(typed.clone(), to, arrow_type(to)));
     }
-    if to.oid == oid::NUMERIC && to.typmod < 0 {
-        if let Some(digits) = integer_digits(from) {
-            return Some(native(typed.clone(), to, DataType::Decimal128(digits, 0)));
-        }
+    if to.oid == oid::NUMERIC
+        && to.typmod < 0
+        && let Some(digits) = integer_digits(from)
+    {
+        return Some(native(typed.clone(), to, DataType::Decimal128(digits, 0)));
     }
     None
 }

@@ -38,10 +38,11 @@ impl Binder<'_> {
         let mut found: Vec<Expr> = Vec::new();
         for expr in exprs.iter() {
             expr.apply(|node| {
-                if let Expr::ScalarSubquery(subquery) = node {
-                    if !subquery.outer_ref_columns.is_empty() && !found.contains(node) {
-                        found.push(node.clone());
-                    }
+                if let Expr::ScalarSubquery(subquery) = node
+                    && !subquery.outer_ref_columns.is_empty()
+                    && !found.contains(node)
+                {
+                    found.push(node.clone());
                 }
                 Ok(TreeNodeRecursion::Continue)
             })?;
@@ -203,12 +204,11 @@ fn take_apart(plan: &LogicalPlan) -> Option<Parts> {
                 // The order of the rows is that of the aggregate's values.
                 for call in &mut aggregates {
                     let mut plain = call.clone().unalias();
-                    if let Expr::AggregateFunction(function) = &mut plain {
-                        if function.params.order_by.is_empty()
-                            && function.func.name() == "array_agg"
-                        {
-                            function.params.order_by = sort.expr.clone();
-                        }
+                    if let Expr::AggregateFunction(function) = &mut plain
+                        && function.params.order_by.is_empty()
+                        && function.func.name() == "array_agg"
+                    {
+                        function.params.order_by = sort.expr.clone();
                     }
                     *call = plain;
                 }

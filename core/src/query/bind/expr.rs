@@ -271,11 +271,11 @@ impl Binder<'_> {
 
     fn cast(&mut self, expr: &Ast, data_type: &ast::DataType) -> Result<Typed> {
         let ty = from_sql(data_type)?;
-        if let Ast::Array(array) = expr {
-            if let Some(element) = element_of(ty.oid) {
-                let element = PgType::with_typmod(element, ty.typmod);
-                return self.array_of(&array.elem, Some(element));
-            }
+        if let Ast::Array(array) = expr
+            && let Some(element) = element_of(ty.oid)
+        {
+            let element = PgType::with_typmod(element, ty.typmod);
+            return self.array_of(&array.elem, Some(element));
         }
         let typed = self.expr(expr)?;
         self.coerce(typed, ty, Context::Explicit)

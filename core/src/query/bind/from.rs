@@ -203,10 +203,11 @@ impl Binder<'_> {
             return self.join_function(left, call, kind, constraint);
         }
         let (right, lateral) = self.lateral_factor(relation, &left)?;
-        if lateral && matches!(constraint, JoinConstraint::None) {
-            if let Some(exprs) = computed(&right.plan) {
-                return self.extend(left, right, exprs);
-            }
+        if lateral
+            && matches!(constraint, JoinConstraint::None)
+            && let Some(exprs) = computed(&right.plan)
+        {
+            return self.extend(left, right, exprs);
         }
         self.join_bound(left, right, kind, constraint)
     }
@@ -501,10 +502,8 @@ impl Binder<'_> {
             Some(schema) => schema == "pg_catalog" || schema == "information_schema",
             None => !path.0.iter().any(|schema| schema == "pg_catalog"),
         };
-        if system_first {
-            if let Some(bound) = self.system_table(name, alias)? {
-                return Ok((bound, Vec::new()));
-            }
+        if system_first && let Some(bound) = self.system_table(name, alias)? {
+            return Ok((bound, Vec::new()));
         }
         match context.catalog.resolve(name, path) {
             Some(Object::Table(table)) => {
@@ -529,10 +528,8 @@ impl Binder<'_> {
                 format!("\"{}\" is an index", index.name),
             )),
             _ => {
-                if !system_first {
-                    if let Some(bound) = self.system_table(name, alias)? {
-                        return Ok((bound, Vec::new()));
-                    }
+                if !system_first && let Some(bound) = self.system_table(name, alias)? {
+                    return Ok((bound, Vec::new()));
                 }
                 Err(no_relation(name))
             }

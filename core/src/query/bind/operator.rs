@@ -505,14 +505,16 @@ impl Binder<'_> {
             PgType::new(rt.oid),
             crate::types::cast::Context::Implicit,
         )?;
-        if let (Some(l), Some(r)) = (coerce::constant(&left), coerce::constant(&right)) {
-            if !l.is_null() && !r.is_null() && rank(ty).is_some() {
-                // A failing constant may stand where it is never computed.
-                if let Ok(value) = ops::apply(op, &l, &r) {
-                    if let Ok(folded) = coerce::literal(&value, ty) {
-                        return Ok(folded);
-                    }
-                }
+        if let (Some(l), Some(r)) = (coerce::constant(&left), coerce::constant(&right))
+            && !l.is_null()
+            && !r.is_null()
+            && rank(ty).is_some()
+        {
+            // A failing constant may stand where it is never computed.
+            if let Ok(value) = ops::apply(op, &l, &r)
+                && let Ok(folded) = coerce::literal(&value, ty)
+            {
+                return Ok(folded);
             }
         }
         let (function, data) = functions::arithmetic(&Arithmetic {
@@ -577,11 +579,11 @@ impl Binder<'_> {
             return self.operate(op, base, exponent);
         }
         // The least integer has no positive form: the sign belongs to the literal.
-        if let ast::Expr::Value(value) = operand {
-            if let ast::Value::Number(digits, long) = &value.value {
-                let signed = ast::Value::Number(format!("-{digits}"), *long);
-                return self.value(&signed);
-            }
+        if let ast::Expr::Value(value) = operand
+            && let ast::Value::Number(digits, long) = &value.value
+        {
+            let signed = ast::Value::Number(format!("-{digits}"), *long);
+            return self.value(&signed);
         }
         let typed = self.expr(operand)?;
         let typed = if typed.is_unknown() {
@@ -589,10 +591,10 @@ impl Binder<'_> {
         } else {
             typed
         };
-        if let Some(value) = coerce::constant(&typed) {
-            if let Some(value) = functions::negated(&value)? {
-                return coerce::literal(&value, typed.ty);
-            }
+        if let Some(value) = coerce::constant(&typed)
+            && let Some(value) = functions::negated(&value)?
+        {
+            return coerce::literal(&value, typed.ty);
         }
         let missing = no_operator("-", None, typed.ty);
         match self.call_named("negate_op", vec![typed]) {

@@ -231,10 +231,10 @@ impl Binder<'_> {
         state: SqlState,
     ) -> Result<Option<Expr>> {
         let Some(expr) = expr else { return Ok(None) };
-        if let ast::Expr::Identifier(name) = expr {
-            if fold(name) == "all" {
-                return Ok(None);
-            }
+        if let ast::Expr::Identifier(name) = expr
+            && fold(name) == "all"
+        {
+            return Ok(None);
         }
         let frames = std::mem::take(&mut self.frames);
         let typed = self.within(Clause::Limit, |binder| binder.expr(expr));
@@ -602,19 +602,19 @@ fn positions(plan: &LogicalPlan, columns: &[OutColumn]) -> Vec<(String, Typed)> 
 
 /// An arm's column; a constant string in it is still open.
 fn open(column: &OutColumn, plan: &LogicalPlan) -> Typed {
-    if column.ty.oid == PgType::UNKNOWN.oid {
-        if let LogicalPlan::Projection(projection) = plan {
-            for expr in &projection.expr {
-                if let Expr::Alias(alias) = expr {
-                    if alias.name == column.column.name() {
-                        let expr = alias.expr.as_ref();
-                        if matches!(expr, Expr::Literal(..) | Expr::Placeholder(_)) {
-                            return Typed {
-                                expr: expr.clone(),
-                                ..column.typed()
-                            };
-                        }
-                    }
+    if column.ty.oid == PgType::UNKNOWN.oid
+        && let LogicalPlan::Projection(projection) = plan
+    {
+        for expr in &projection.expr {
+            if let Expr::Alias(alias) = expr
+                && alias.name == column.column.name()
+            {
+                let expr = alias.expr.as_ref();
+                if matches!(expr, Expr::Literal(..) | Expr::Placeholder(_)) {
+                    return Typed {
+                        expr: expr.clone(),
+                        ..column.typed()
+                    };
                 }
             }
         }

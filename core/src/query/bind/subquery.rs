@@ -41,10 +41,10 @@ impl Binder<'_> {
         let parent_level = self.frames.len().saturating_sub(1);
         let mut outer = Vec::new();
         for (level, expr) in self.references.pop().unwrap_or_default() {
-            if level < parent_level {
-                if let Some(parent) = self.references.last_mut() {
-                    parent.push((level, expr.clone()));
-                }
+            if level < parent_level
+                && let Some(parent) = self.references.last_mut()
+            {
+                parent.push((level, expr.clone()));
             }
             if !outer.contains(&expr) {
                 outer.push(expr);

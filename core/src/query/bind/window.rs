@@ -112,13 +112,13 @@ impl Binder<'_> {
             ("ntile", 1) => {
                 let count = args.remove(0);
                 let count = self.coerce(count, PgType::INT4, Context::Implicit)?;
-                if let Some(Datum::Int4(count)) = coerce::constant(&count) {
-                    if count <= 0 {
-                        return Err(Error::new(
-                            SqlState::INVALID_PARAMETER_VALUE,
-                            "argument of ntile must be greater than zero",
-                        ));
-                    }
+                if let Some(Datum::Int4(count)) = coerce::constant(&count)
+                    && count <= 0
+                {
+                    return Err(Error::new(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        "argument of ntile must be greater than zero",
+                    ));
                 }
                 args.push(native(count, PgType::INT8, arrow_type(PgType::INT8)));
                 (ntile_udwf(), PgType::INT4)

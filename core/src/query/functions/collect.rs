@@ -334,7 +334,7 @@ fn variance(rows: &[Vec<Datum<'static>>], sample: bool, root: bool) -> Result<Da
     let squares: BigDecimal = numbers.iter().map(|value| value * value).sum();
     let count = BigDecimal::from(count);
     let top = &count * squares - &sum * &sum;
-    if top <= BigDecimal::from(0) {
+    if top <= 0 {
         return Ok(Datum::Numeric(BigDecimal::from(0)));
     }
     let bottom = if sample {

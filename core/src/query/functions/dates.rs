@@ -123,10 +123,9 @@ pub(super) fn define(all: &mut Definitions) {
 
     for (name, ty) in [("extract", "numeric"), ("date_part", "float8")] {
         for source in ["timestamp", "date", "time", "interval"] {
-            all.add(name, &format!("text,{source}"), ty, |c, a| part(c, a));
+            all.add(name, &format!("text,{source}"), ty, part);
         }
-        all.add(name, "text,timestamptz", ty, |c, a| part(c, a))
-            .stable();
+        all.add(name, "text,timestamptz", ty, part).stable();
     }
     all.add(
         "date_trunc",

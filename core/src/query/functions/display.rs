@@ -113,10 +113,10 @@ fn as_text(expr: &Expr) -> Expr {
     if let Some(text) = text_form(expr) {
         return text;
     }
-    if let Expr::Literal(value, _) = expr {
-        if value.is_null() {
-            return Expr::Literal(ScalarValue::Utf8View(None), None);
-        }
+    if let Expr::Literal(value, _) = expr
+        && value.is_null()
+    {
+        return Expr::Literal(ScalarValue::Utf8View(None), None);
     }
     let function = cast_function(PgType::NUMERIC, PgType::TEXT, Context::Explicit);
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr.clone()]))

@@ -198,15 +198,13 @@ pub(super) fn define(all: &mut Definitions) {
         })
         .takes_null()
         .stable();
-        all.add(name("build_array"), "...any", ty, |c, a| build_array(c, a))
+        all.add(name("build_array"), "...any", ty, build_array)
             .takes_null()
             .stable();
     }
-    all.add("to_json", "any", "json", |c, a| to_json(c, a))
-        .stable();
-    all.add("to_jsonb", "any", "jsonb", |c, a| to_json(c, a))
-        .stable();
-    all.add("array_to_json", "anyarray", "json", |c, a| to_json(c, a))
+    all.add("to_json", "any", "json", to_json).stable();
+    all.add("to_jsonb", "any", "jsonb", to_json).stable();
+    all.add("array_to_json", "anyarray", "json", to_json)
         .stable();
     all.add("jsonb_pretty", "jsonb", "text", |_, a| {
         let value = parsed(str_at(a, 0))?;

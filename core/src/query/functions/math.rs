@@ -502,28 +502,28 @@ fn power(base: f64, exponent: f64) -> Result<Datum<'static>> {
 
 fn numeric_power(base: &BigDecimal, exponent: &BigDecimal) -> Result<Datum<'static>> {
     let whole = numeric::truncate(exponent, 0);
-    if &whole == exponent {
-        if let Some(count) = whole.to_i64().filter(|count| count.unsigned_abs() <= 1000) {
-            let mut result = BigDecimal::from(1);
-            for _ in 0..count.unsigned_abs() {
-                result *= base;
-                if result.digits() > 2000 {
-                    return Err(Error::new(
-                        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-                        "value overflows numeric format",
-                    ));
-                }
+    if &whole == exponent
+        && let Some(count) = whole.to_i64().filter(|count| count.unsigned_abs() <= 1000)
+    {
+        let mut result = BigDecimal::from(1);
+        for _ in 0..count.unsigned_abs() {
+            result *= base;
+            if result.digits() > 2000 {
+                return Err(Error::new(
+                    SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+                    "value overflows numeric format",
+                ));
             }
-            if count < 0 {
-                return ops::apply(
-                    BinaryOp::Div,
-                    &Datum::Numeric(BigDecimal::from(1)),
-                    &Datum::Numeric(result),
-                );
-            }
-            // As many digits as PostgreSQL shows: 16 significant ones.
-            return num(numeric::round(&result, FLOAT_DIGITS));
         }
+        if count < 0 {
+            return ops::apply(
+                BinaryOp::Div,
+                &Datum::Numeric(BigDecimal::from(1)),
+                &Datum::Numeric(result),
+            );
+        }
+        // As many digits as PostgreSQL shows: 16 significant ones.
+        return num(numeric::round(&result, FLOAT_DIGITS));
     }
     match power(approximate(base), approximate(exponent))? {
         Datum::Float8(value) => from_float(value),

@@ -274,10 +274,10 @@ pub(super) fn define(all: &mut Definitions) {
     })
     .takes_null()
     .stable();
-    all.add("format", "text,...any", "text", |c, a| format(c, a))
+    all.add("format", "text,...any", "text", format)
         .takes_null()
         .stable();
-    all.add("format", "text", "text", |c, a| format(c, a))
+    all.add("format", "text", "text", format)
         .takes_null()
         .stable();
     all.add("quote_ident", "text", "text", |_, a| {
@@ -425,7 +425,7 @@ pub(super) fn shown(call: &Call<'_>, value: &Datum<'_>, ty: PgType) -> String {
 fn texts<'t>(parts: impl Iterator<Item = &'t str>) -> Result<Datum<'static>> {
     Ok(Datum::Array(Box::new(Array {
         element: PgType::TEXT,
-        items: parts.map(|part| Datum::text(part)).collect(),
+        items: parts.map(Datum::text).collect(),
     })))
 }
 

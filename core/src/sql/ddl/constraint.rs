@@ -28,20 +28,19 @@ pub(super) async fn add(
     table: &Arc<Table>,
     new: &NewConstraint,
 ) -> Result<Arc<Table>> {
-    if let Some(name) = &new.name {
-        if table
+    if let Some(name) = &new.name
+        && table
             .constraints
             .iter()
             .any(|constraint| constraint.name == *name)
-        {
-            return Err(Error::new(
-                SqlState::DUPLICATE_OBJECT,
-                format!(
-                    "constraint \"{name}\" for relation \"{}\" already exists",
-                    table.name
-                ),
-            ));
-        }
+    {
+        return Err(Error::new(
+            SqlState::DUPLICATE_OBJECT,
+            format!(
+                "constraint \"{name}\" for relation \"{}\" already exists",
+                table.name
+            ),
+        ));
     }
     match &new.kind {
         NewKind::PrimaryKey(columns) => {

@@ -59,10 +59,10 @@ pub(super) async fn drop(context: &mut Context<'_>, statement: &Statement) -> Re
         } else {
             find_relation(context, name, kind, *if_exists).await?
         };
-        if let Some(part) = found {
-            if !roots.contains(&part) {
-                roots.push(part);
-            }
+        if let Some(part) = found
+            && !roots.contains(&part)
+        {
+            roots.push(part);
         }
     }
     remove(context, &roots, *cascade).await?;
@@ -122,15 +122,15 @@ async fn find_relation(
         .lock_by_name(&name, RelationMode::AccessExclusive, wait)
         .await?;
     let Some(found) = found else {
-        if let Some(schema) = &name.schema {
-            if context.catalog.schema(schema).is_none() {
-                if if_exists {
-                    let message = format!("schema \"{schema}\" does not exist");
-                    context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
-                    return Ok(None);
-                }
-                return Err(undefined_schema(schema));
+        if let Some(schema) = &name.schema
+            && context.catalog.schema(schema).is_none()
+        {
+            if if_exists {
+                let message = format!("schema \"{schema}\" does not exist");
+                context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
+                return Ok(None);
             }
+            return Err(undefined_schema(schema));
         }
         if if_exists {
             let message = format!("{kind} \"{}\" does not exist", name.name);
@@ -379,12 +379,12 @@ fn remove_relation(context: &mut Context<'_>, oid: u32) -> Result<()> {
             if let Some(storage) = index.storage {
                 context.txn.drop_table(storage)?;
             }
-            if let Some(table) = context.catalog.table(index.table).cloned() {
-                if table.indexes.contains(&oid) {
-                    let mut changed = table.as_ref().clone();
-                    changed.indexes.retain(|it| *it != oid);
-                    context.put_table(changed)?;
-                }
+            if let Some(table) = context.catalog.table(index.table).cloned()
+                && table.indexes.contains(&oid)
+            {
+                let mut changed = table.as_ref().clone();
+                changed.indexes.retain(|it| *it != oid);
+                context.put_table(changed)?;
             }
         }
         Some(Object::Sequence(sequence)) => {

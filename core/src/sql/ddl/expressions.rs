@@ -281,15 +281,15 @@ pub(super) fn sequences_of(catalog: &Catalog, stored: &str) -> Vec<u32> {
     };
     let mut found = Vec::new();
     let _: ControlFlow<()> = visit_expressions_mut(&mut expr, |part| {
-        if let Expr::Function(function) = part {
-            if let Some(name) = first_argument(function).and_then(|expr| string_literal(expr)) {
-                let path = crate::catalog::SearchPath(Arc::from(Vec::new()));
-                let object = parse_regclass(&name)
-                    .ok()
-                    .and_then(|name| catalog.resolve(&name, &path).cloned());
-                if let Some(Object::Sequence(sequence)) = object {
-                    found.push(sequence.oid);
-                }
+        if let Expr::Function(function) = part
+            && let Some(name) = first_argument(function).and_then(|expr| string_literal(expr))
+        {
+            let path = crate::catalog::SearchPath(Arc::from(Vec::new()));
+            let object = parse_regclass(&name)
+                .ok()
+                .and_then(|name| catalog.resolve(&name, &path).cloned());
+            if let Some(Object::Sequence(sequence)) = object {
+                found.push(sequence.oid);
             }
         }
         ControlFlow::Continue(())

@@ -247,13 +247,12 @@ fn rename_in_query(query: &mut Query, from: (&str, &str), to: (&str, &str)) {
                 schema: Some(schema),
                 name,
             }) = QualifiedName::from_ast(relation)
+                && (schema.as_str(), name.as_str()) == self.from
             {
-                if (schema.as_str(), name.as_str()) == self.from {
-                    *relation = ObjectName::from(vec![
-                        Ident::with_quote('"', self.to.0),
-                        Ident::with_quote('"', self.to.1),
-                    ]);
-                }
+                *relation = ObjectName::from(vec![
+                    Ident::with_quote('"', self.to.0),
+                    Ident::with_quote('"', self.to.1),
+                ]);
             }
             std::ops::ControlFlow::Continue(())
         }

@@ -105,12 +105,11 @@ pub(super) fn build_index(context: &mut Context<'_>, table: &Table, index: &Inde
     context.txn.create_table(storage)?;
     let mut seen = HashMap::new();
     for_each_row(context, table, |context, row_key, row| {
-        if index.unique {
-            if let Some(key) = keys::unique_key(index, table, &row)? {
-                if seen.insert(key, ()).is_some() {
-                    return Err(duplicate(context, table, index, &row));
-                }
-            }
+        if index.unique
+            && let Some(key) = keys::unique_key(index, table, &row)?
+            && seen.insert(key, ()).is_some()
+        {
+            return Err(duplicate(context, table, index, &row));
         }
         let key = keys::index_key(index, table, &row, row_key)?;
         context.txn.put(storage, key, Vec::new())

@@ -71,10 +71,10 @@ fn push(table: &Table, out: &mut Vec<Assigned>, column: usize, value: ast::Expr)
         true => Written::Default,
         false => Written::Expr(value),
     };
-    if let (Written::Expr(_), Some(described)) = (&value, table.columns.get(column)) {
-        if described.identity == Some(crate::catalog::Identity::Always) {
-            return Err(generated_always(&described.name, false));
-        }
+    if let (Written::Expr(_), Some(described)) = (&value, table.columns.get(column))
+        && described.identity == Some(crate::catalog::Identity::Always)
+    {
+        return Err(generated_always(&described.name, false));
     }
     out.push(Assigned { column, value });
     Ok(())

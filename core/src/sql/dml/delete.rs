@@ -48,23 +48,23 @@ impl Delete {
         }
         let (target, alias) = target_of(table, Verb::Delete, context)?;
         let using = statement.using.as_deref().unwrap_or(&[]);
-        if using.is_empty() && with.is_none() {
-            if let Some(access) =
+        if using.is_empty()
+            && with.is_none()
+            && let Some(access) =
                 Access::compile(compiler, &target, &alias, statement.selection.as_ref())
-            {
-                let returning = match &statement.returning {
-                    None => None,
-                    Some(list) => Some(
-                        Returning::prepare(engine, context, compiler, list, &target, &alias, &[])
-                            .await?,
-                    ),
-                };
-                return Ok(Delete {
-                    target,
-                    search: Search::Key(Box::new(access)),
-                    returning,
-                });
-            }
+        {
+            let returning = match &statement.returning {
+                None => None,
+                Some(list) => Some(
+                    Returning::prepare(engine, context, compiler, list, &target, &alias, &[])
+                        .await?,
+                ),
+            };
+            return Ok(Delete {
+                target,
+                search: Search::Key(Box::new(access)),
+                returning,
+            });
         }
         let mut second = Vec::new();
         if statement.returning.is_some() && !using.is_empty() {

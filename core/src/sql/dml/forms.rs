@@ -175,10 +175,9 @@ fn rewrite_copy(tokens: &mut Vec<TokenWithSpan>) -> bool {
             token: token @ Token::EscapedStringLiteral(_),
             ..
         }) = tokens.get_mut(at)
+            && let Token::EscapedStringLiteral(text) = token
         {
-            if let Token::EscapedStringLiteral(text) = token {
-                *token = Token::SingleQuotedString(std::mem::take(text));
-            }
+            *token = Token::SingleQuotedString(std::mem::take(text));
         }
         at = next;
     }

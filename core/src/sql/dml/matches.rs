@@ -68,6 +68,7 @@ pub(super) fn item(alias: &str, column: &str) -> SelectItem {
 
 impl Matches {
     /// Plans the search: the row key of `alias` first, then `values`.
+    #[expect(clippy::too_many_arguments)]
     pub(super) async fn plan(
         engine: &Arc<Engine>,
         context: &PlanContext<'_>,

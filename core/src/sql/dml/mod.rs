@@ -178,12 +178,11 @@ fn refuse_writing_ctes(with: Option<&ast::With>) -> Result<()> {
 fn count_parameters(statement: &Statement, compiler: &mut Compiler<'_>) {
     let mut count = 0_usize;
     let _ = visit_expressions(statement, |expr| {
-        if let ast::Expr::Value(value) = expr {
-            if let ast::Value::Placeholder(name) = &value.value {
-                if let Some(n) = name.strip_prefix('$').and_then(|n| n.parse::<u16>().ok()) {
-                    count = count.max(usize::from(n));
-                }
-            }
+        if let ast::Expr::Value(value) = expr
+            && let ast::Value::Placeholder(name) = &value.value
+            && let Some(n) = name.strip_prefix('$').and_then(|n| n.parse::<u16>().ok())
+        {
+            count = count.max(usize::from(n));
         }
         ControlFlow::<()>::Continue(())
     });

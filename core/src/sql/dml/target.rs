@@ -132,15 +132,15 @@ impl Target {
         at: usize,
     ) -> Result<Default> {
         let column = self.column(at)?;
-        if column.identity.is_some() {
-            if let Some(sequence) = column.sequence {
-                let value = Expr {
-                    node: Node::NextValue(sequence),
-                    ty: PgType::INT8,
-                };
-                let value = super::compiled::assignment(value, &column.name, column.ty)?;
-                return Ok(Default::Compiled(value));
-            }
+        if column.identity.is_some()
+            && let Some(sequence) = column.sequence
+        {
+            let value = Expr {
+                node: Node::NextValue(sequence),
+                ty: PgType::INT8,
+            };
+            let value = super::compiled::assignment(value, &column.name, column.ty)?;
+            return Ok(Default::Compiled(value));
         }
         let Some(sql) = &column.default else {
             return Ok(Default::Compiled(Expr::constant(Datum::Null, column.ty)));

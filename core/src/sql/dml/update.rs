@@ -119,18 +119,18 @@ impl Update {
         for Assigned { column, value } in list {
             update.set(compiler, scope, &target, column, value, &mut planned)?;
         }
-        if simple && planned.is_empty() {
-            if let Some(access) =
+        if simple
+            && planned.is_empty()
+            && let Some(access) =
                 Access::compile(compiler, &target, &alias, statement.selection.as_ref())
-            {
-                update.search = Search::Key(Box::new(access));
-                if let Some(list) = &statement.returning {
-                    let list =
-                        Returning::prepare(engine, context, compiler, list, &target, &alias, &[]);
-                    update.returning = Some(list.await?);
-                }
-                return Ok(update);
+        {
+            update.search = Search::Key(Box::new(access));
+            if let Some(list) = &statement.returning {
+                let list =
+                    Returning::prepare(engine, context, compiler, list, &target, &alias, &[]);
+                update.returning = Some(list.await?);
             }
+            return Ok(update);
         }
         if let (Some(_), false) = (&statement.returning, from.is_empty()) {
             update.second =

@@ -180,11 +180,10 @@ fn key_column(expr: &Expr) -> Option<usize> {
             let Node::Column(at) = inner.node else {
                 return None;
             };
-            let same = match (inner.ty.oid, expr.ty.oid) {
-                (oid::INT2 | oid::INT4, oid::INT4 | oid::INT8) => true,
-                (oid::VARCHAR, oid::TEXT) => true,
-                _ => false,
-            };
+            let same = matches!(
+                (inner.ty.oid, expr.ty.oid),
+                (oid::INT2 | oid::INT4, oid::INT4 | oid::INT8) | (oid::VARCHAR, oid::TEXT)
+            );
             (same && at < Row::SECOND).then_some(at)
         }
         _ => None,

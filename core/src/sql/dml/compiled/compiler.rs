@@ -125,10 +125,10 @@ impl<'a> Compiler<'a> {
     }
 
     fn infer(&mut self, at: usize, ty: PgType) {
-        if let Some(slot) = self.parameters.get_mut(at) {
-            if slot.oid == oid::UNKNOWN {
-                *slot = PgType::new(ty.oid);
-            }
+        if let Some(slot) = self.parameters.get_mut(at)
+            && slot.oid == oid::UNKNOWN
+        {
+            *slot = PgType::new(ty.oid);
         }
     }
 
@@ -289,10 +289,10 @@ impl<'a> Compiler<'a> {
                 _ => None,
             },
             UnaryOperator::Minus => {
-                if let ast::Expr::Value(value) = expr {
-                    if let Value::Number(digits, _) = &value.value {
-                        return Some(Item::Known(number(&format!("-{digits}"))?));
-                    }
+                if let ast::Expr::Value(value) = expr
+                    && let Value::Number(digits, _) = &value.value
+                {
+                    return Some(Item::Known(number(&format!("-{digits}"))?));
                 }
                 let inner = match self.item(expr, scope)? {
                     Item::Known(inner) if is_number(inner.ty) => inner,

@@ -71,22 +71,22 @@ impl Select {
             Some(key) => self.access.row_key(&view, &self.target, key)?,
             None => None,
         };
-        if let Some(key) = key {
-            if let Some(entry) = view.get(self.target.table.storage, &key)? {
-                let row = self.target.stored(entry.as_ref())?;
-                let env = Env { row, ..env };
-                let found = match &self.access.residual {
-                    None => true,
-                    Some(residual) => residual.holds(&env)?,
-                };
-                if found {
-                    let values: Result<Vec<Datum<'static>>> = self
-                        .items
-                        .iter()
-                        .map(|item| Ok(item.eval(&env)?.into_owned()))
-                        .collect();
-                    rows.push(values?);
-                }
+        if let Some(key) = key
+            && let Some(entry) = view.get(self.target.table.storage, &key)?
+        {
+            let row = self.target.stored(entry.as_ref())?;
+            let env = Env { row, ..env };
+            let found = match &self.access.residual {
+                None => true,
+                Some(residual) => residual.holds(&env)?,
+            };
+            if found {
+                let values: Result<Vec<Datum<'static>>> = self
+                    .items
+                    .iter()
+                    .map(|item| Ok(item.eval(&env)?.into_owned()))
+                    .collect();
+                rows.push(values?);
             }
         }
         Ok(Outcome::Rows {
