@@ -1,5 +1,6 @@
 //! The command `omendb`: reads the command line and the settings, and starts what was asked for.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -142,6 +143,7 @@ fn start_log(config: &Config) -> Result<(), String> {
         .map_err(|error| format!("log: \"{}\" is not a log filter: {error}", config.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.init(),

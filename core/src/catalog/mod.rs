@@ -12,6 +12,9 @@ mod object;
 mod objects;
 mod sequences;
 mod store;
+mod system;
+#[cfg(test)]
+mod tests;
 
 pub use cache::Cache;
 pub use names::{
@@ -22,6 +25,7 @@ pub use object::Object;
 pub use objects::*;
 pub use sequences::{Sequences, row_id_mark, sequence_mark};
 pub use store::{bootstrap, object_row_key, relation_name_lock, role_name_lock, schema_name_lock};
+pub use system::{system_relation, system_relation_name};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -151,6 +151,7 @@ impl Database {
 
     /// Finishes queued commits and closes the storage.
     pub fn close(&self) -> Result<()> {
+        self.engine.sequences.flush()?;
         self.engine.transactions.store().close()
     }
 }

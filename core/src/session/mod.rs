@@ -7,6 +7,7 @@
 
 mod check;
 mod database;
+mod locate;
 mod portal;
 mod prepared;
 mod rows;

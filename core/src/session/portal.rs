@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::prepared::{Planned, Prepared, no_cursor};
+use super::prepared::{Planned, Prepared};
 use super::{Format, RowBlock, Session};
 use crate::error::{Error, Result, SqlState};
 use crate::query::{ResultColumn, Rows};
@@ -120,10 +120,6 @@ impl Session {
                 )
             }
         })
-    }
-
-    pub(super) fn cursor(&mut self, name: &str) -> Result<&mut Portal> {
-        self.portals.get_mut(name).ok_or_else(|| no_cursor(name))
     }
 
     /// Portals end with their transaction, but for cursors WITH HOLD that were kept.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::query::{Plan, PlanContext, ResultColumn, SessionInfo};
 use crate::sql::settings::Typed;
 use crate::sql::{Body, Engine, Locking, Statement, Verb, ddl, dml};
+use crate::storage::CATALOG_TABLE;
 use crate::types::PgType;
 
 /// A statement that was parsed, with the plan of its last use.
@@ -153,9 +154,23 @@ impl Session {
 
     /// The catalog at the transaction's snapshot.
     pub(super) fn catalog(&mut self) -> Result<Arc<Catalog>> {
+        let engine = self.engine.clone();
         let open = self.open()?;
         let view = open.txn.view()?;
-        let catalog = self.engine.catalog.catalog(&view)?;
+        let catalog = if view.version(CATALOG_TABLE).is_some() {
+            engine.catalog.catalog(&view)?
+        } else {
+            // The transaction's own DDL makes the catalog its own: read once for each change.
+            let base = view.snapshot().last_modified(CATALOG_TABLE);
+            match &open.own_catalog {
+                Some((known, catalog)) if *known == base => catalog.clone(),
+                _ => {
+                    let catalog = engine.catalog.catalog(&view)?;
+                    open.own_catalog = Some((base, catalog.clone()));
+                    catalog
+                }
+            }
+        };
         self.shared.set_catalog(catalog.clone());
         Ok(catalog)
     }

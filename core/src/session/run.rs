@@ -158,7 +158,11 @@ impl Session {
             lock_timeout,
             in_block,
         };
+        let before = context.catalog.clone();
         let result = work(&mut context).await;
+        if !Arc::ptr_eq(&before, &catalog) {
+            open.own_catalog = None;
+        }
         self.shared.set_catalog(catalog);
         result
     }

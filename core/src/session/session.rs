@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::locate::locate;
 use super::portal::{Hold, Portal, Running, State, block, formats};
 use super::prepared::Prepared;
 use super::shared::Shared;
@@ -139,6 +140,7 @@ impl Session {
             let empty = Statement {
                 body: Body::Empty,
                 text: String::new(),
+                offset: 0,
             };
             return self.keep_statement(name, Prepared::new(empty, Vec::new(), false));
         };
@@ -151,7 +153,8 @@ impl Session {
             .collect();
         let prepared = Prepared::new(statement, declared, false);
         if !matches!(prepared.statement.body, Body::Session(_)) {
-            self.planned(&prepared).await?;
+            let planned = self.planned(&prepared).await;
+            planned.map_err(|error| placed(error, &prepared))?;
         }
         self.keep_statement(name, prepared)
     }
@@ -338,7 +341,8 @@ impl Session {
                     self.refuse_if_failed()?;
                 }
                 let prepared = Arc::new(Prepared::new(statement, Vec::new(), false));
-                let planned = self.planned(&prepared).await?;
+                let planned = self.planned(&prepared).await;
+                let planned = planned.map_err(|error| placed(error, &prepared))?;
                 if let Some(missing) = planned.parameters.len().checked_sub(1) {
                     return Err(Error::new(
                         SqlState::UNDEFINED_PARAMETER,
@@ -582,6 +586,11 @@ impl Drop for Session {
         self.shared.unlock_all();
         self.engine.sessions.lock().remove(&self.process_id);
     }
+}
+
+/// The error with its place in the query string.
+fn placed(error: Error, prepared: &Prepared) -> Error {
+    locate(error, &prepared.statement.text, prepared.statement.offset)
 }
 
 /// Statements that run in a failed block.

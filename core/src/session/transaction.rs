@@ -1,7 +1,10 @@
 //! The session's transaction: implicit around a message or a query string, or a block.
 
+use std::sync::Arc;
+
 use super::shared::SettingsState;
 use super::{Session, TransactionStatus};
+use crate::catalog::Catalog;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Modes;
 use crate::sql::settings::isolation_name;
@@ -14,6 +17,8 @@ pub(super) struct Open {
     pub block: bool,
     /// After an error in a block, until ROLLBACK or ROLLBACK TO.
     pub failed: bool,
+    /// The catalog with the transaction's own DDL in it, and the version of the committed one below.
+    pub own_catalog: Option<(u64, Arc<Catalog>)>,
     savepoints: Vec<Named>,
     settings: SettingsState,
     /// `now()`, µs since 1970 UTC.
@@ -59,6 +64,7 @@ impl Session {
             ),
             block: false,
             failed: false,
+            own_catalog: None,
             savepoints: Vec::new(),
             settings: self.shared.settings_state(),
             start: self.engine.env.clock.now(),
@@ -275,6 +281,7 @@ impl Session {
         open.savepoints.truncate(at + 1);
         if let Some(named) = open.savepoints.last() {
             open.txn.rollback_to(named.mark);
+            open.own_catalog = None;
             open.failed = false;
             let settings = named.settings.clone();
             self.shared.restore_settings(settings);

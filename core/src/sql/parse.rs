@@ -116,8 +116,11 @@ fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statemen
         }
         _ => String::new(),
     };
+    let offset = tokens
+        .first()
+        .map_or(0, |first| source.position(first.span.start) - 1);
     let body = parse_body(source, tokens)?;
-    Ok(Statement { body, text })
+    Ok(Statement { body, text, offset })
 }
 
 /// Reads the tokens of one statement. Also called for statements inside others (EXPLAIN, PREPARE).
@@ -131,6 +134,7 @@ pub(super) fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Res
     }
     let (mut tokens, locking) = take_locking(source, tokens)?;
     let forms = super::dml::take_forms(&mut tokens);
+    let tokens = super::ddl::reorder_identity_options(tokens);
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)

@@ -385,6 +385,7 @@ fn inner(cursor: &mut Cursor<'_>) -> Result<Statement> {
     Ok(Statement {
         body: parse_body(cursor.source, tokens)?,
         text,
+        offset: 0,
     })
 }
 

@@ -501,7 +501,13 @@ impl Settings {
             .insert("session_authorization".into(), user.to_owned());
         settings.refresh()?;
         for (name, value) in startup {
-            settings.set(name, Some(std::slice::from_ref(value)))?;
+            if name == "options" {
+                for (name, value) in command_line(value)? {
+                    settings.set(&name, Some(&[value]))?;
+                }
+            } else {
+                settings.set(name, Some(std::slice::from_ref(value)))?;
+            }
         }
         settings.defaults = Arc::new(std::mem::take(&mut settings.values));
         settings.refresh()?;
@@ -670,6 +676,41 @@ impl Settings {
         });
         SearchPath(names.collect())
     }
+}
+
+/// The settings in a start-up message's `options`: `-c name=value` and `--name=value`, separated by
+/// blanks; a backslash takes the next character as it is.
+fn command_line(text: &str) -> Result<Vec<(String, String)>> {
+    let mut words = vec![String::new()];
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        let Some(word) = words.last_mut() else { break };
+        match c {
+            '\\' => word.extend(chars.next()),
+            c if c.is_whitespace() => words.push(String::new()),
+            c => word.push(c),
+        }
+    }
+    let mut words = words.into_iter().filter(|word| !word.is_empty());
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let assignment = if word == "-c" {
+            words.next()
+        } else {
+            let name = word.strip_prefix("--").or_else(|| word.strip_prefix("-c"));
+            name.map(str::to_owned)
+        };
+        let pair = assignment.as_deref().and_then(|text| text.split_once('='));
+        let (name, value) = pair.ok_or_else(|| {
+            Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!("invalid command-line argument for server process: {word}"),
+            )
+            .hint("Give settings as -c name=value.")
+        })?;
+        settings.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(settings)
 }
 
 /// Rank of a message level; what ranks below `client_min_messages` is not sent.

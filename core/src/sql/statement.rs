@@ -11,6 +11,8 @@ pub struct Statement {
     pub body: Body,
     /// The text between the semicolons.
     pub text: String,
+    /// Characters of the query string before it.
+    pub offset: usize,
 }
 
 /// Who runs a statement.

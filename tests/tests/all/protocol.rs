@@ -646,7 +646,7 @@ fn cancel(target: &Target) -> Result<(), Failed> {
     let mut client = target.connect()?;
     for sql in [
         "SELECT pg_sleep(30)",
-        "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b",
+        "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b WHERE a + b < 0",
     ] {
         client.send_query(sql)?;
         std::thread::sleep(Duration::from_millis(300));
@@ -835,10 +835,9 @@ fn hostile_binary(target: &Target) -> Result<(), Failed> {
             let got = exchange(&mut client, &messages)?;
             let fine = got == "12DCZI"
                 || (got.starts_with("1E(") || got.starts_with("12E(")) && got.ends_with("ZI");
-            ensure(
-                fine && !got.contains("XX000"),
-                format!("type {oid}, value {value:?}: {got}"),
-            )?;
+            // PostgreSQL itself says XX000 to an unknown version of jsonb.
+            let fine = fine && (oid == 3802 || !got.contains("XX000"));
+            ensure(fine, format!("type {oid}, value {value:?}: {got}"))?;
         }
     }
     Ok(())

@@ -183,52 +183,14 @@ pub(super) fn oid_of_name(call: &Call<'_>, name: &str, ty: PgType) -> Result<u32
     }
 }
 
-/// OIDs of the system tables that clients name most.
+/// OID of a system table.
 fn system_oid(name: &QualifiedName) -> Option<u32> {
-    if name
-        .schema
-        .as_deref()
-        .is_some_and(|schema| schema != "pg_catalog")
-    {
-        return None;
-    }
-    Some(match name.name.as_str() {
-        "pg_type" => 1247,
-        "pg_attribute" => 1249,
-        "pg_proc" => 1255,
-        "pg_class" => 1259,
-        "pg_authid" => 1260,
-        "pg_database" => 1262,
-        "pg_am" => 2601,
-        "pg_attrdef" => 2604,
-        "pg_constraint" => 2606,
-        "pg_description" => 2609,
-        "pg_index" => 2610,
-        "pg_namespace" => 2615,
-        "pg_trigger" => 2620,
-        "pg_collation" => 3456,
-        _ => return None,
-    })
+    let schema = name.schema.as_deref().unwrap_or("pg_catalog");
+    crate::catalog::system_relation(schema, &name.name)
 }
 
 fn system_name(oid: u32) -> Option<&'static str> {
-    Some(match oid {
-        1247 => "pg_type",
-        1249 => "pg_attribute",
-        1255 => "pg_proc",
-        1259 => "pg_class",
-        1260 => "pg_authid",
-        1262 => "pg_database",
-        2601 => "pg_am",
-        2604 => "pg_attrdef",
-        2606 => "pg_constraint",
-        2609 => "pg_description",
-        2610 => "pg_index",
-        2615 => "pg_namespace",
-        2620 => "pg_trigger",
-        3456 => "pg_collation",
-        _ => return None,
-    })
+    crate::catalog::system_relation_name(oid)
 }
 
 fn one_name(text: &str) -> String {

@@ -33,7 +33,7 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterTable) -> 
     let Some(found) = found else {
         if statement.if_exists {
             let message = format!("relation \"{}\" does not exist", name.name);
-            context.skipping(SqlState::UNDEFINED_TABLE, message);
+            context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
             return Ok(tag);
         }
         return Err(context.missing_relation(&name));

@@ -164,7 +164,7 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &AlterForm) -> Resu
     let Some(found) = found else {
         if form.if_exists {
             let message = format!("relation \"{}\" does not exist", form.name.name);
-            context.skipping(SqlState::UNDEFINED_TABLE, message);
+            context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
             return Ok(tag);
         }
         return Err(context.missing_relation(&form.name));

@@ -91,7 +91,7 @@ async fn find_schema(
         }
         None if if_exists => {
             context.skipping(
-                SqlState::INVALID_SCHEMA_NAME,
+                SqlState::SUCCESSFUL_COMPLETION,
                 format!("schema \"{name}\" does not exist"),
             );
             Ok(None)
@@ -126,7 +126,7 @@ async fn find_relation(
             if context.catalog.schema(schema).is_none() {
                 if if_exists {
                     let message = format!("schema \"{schema}\" does not exist");
-                    context.skipping(SqlState::INVALID_SCHEMA_NAME, message);
+                    context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
                     return Ok(None);
                 }
                 return Err(undefined_schema(schema));

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::super::cursor::Cursor;
 use super::super::{Context, Outcome};
@@ -32,9 +32,10 @@ pub enum Form {
         table: QualifiedName,
         text: Option<String>,
     },
-    /// `CREATE TABLE … AS query WITH [NO] DATA`.
+    /// `CREATE TABLE t [(columns)] AS query [WITH [NO] DATA]`; the columns are not in the statement.
     CreateTableAs {
         statement: Box<Statement>,
+        columns: Vec<String>,
         with_data: bool,
     },
     /// What there is not.
@@ -142,12 +143,13 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &Form) -> Result<Ou
         }
         Form::CreateTableAs {
             statement,
+            columns,
             with_data,
         } => {
             let Statement::CreateTable(create) = statement.as_ref() else {
                 return Err(Error::internal("not CREATE TABLE AS"));
             };
-            super::table::create_from(context, create, *with_data).await
+            super::table::create_from(context, create, columns, *with_data).await
         }
         Form::Refused { what, hint } => Err(Error::unsupported(what, hint)),
     }
@@ -201,51 +203,69 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
     Ok(None)
 }
 
-/// `CREATE TABLE … AS … WITH [NO] DATA`: the end is taken off, the rest is sqlparser's.
+/// CREATE TABLE … AS with a list of columns or with WITH [NO] DATA: both are taken out, the rest is
+/// sqlparser's.
 fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>> {
+    // The list and where it stands among the tokens after CREATE.
+    cursor.keywords(&["IF", "NOT", "EXISTS"]);
+    qualified(cursor)?;
+    let before = cursor.mark();
+    let columns = column_list(cursor);
+    let after = cursor.mark();
+    if !cursor.keyword("AS") {
+        return Ok(None);
+    }
     cursor.back(mark);
     let mut tokens = cursor.rest();
-    let word = |token: Option<&Token>, wanted: &str| {
-        matches!(token, Some(Token::Word(word))
+    tokens.drain(before.saturating_sub(mark)..after.saturating_sub(mark));
+    let word = |back: usize, wanted: &str| {
+        let at = tokens.len().checked_sub(back);
+        matches!(at.and_then(|at| tokens.get(at)).map(|token| &token.token), Some(Token::Word(word))
             if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
     };
-    let from_end = |tokens: &[datafusion::sql::sqlparser::tokenizer::TokenWithSpan],
-                    back: usize| {
-        let at = tokens.len().checked_sub(back)?;
-        tokens.get(at).map(|token| token.token.clone())
+    let (cut, with_data) = match () {
+        () if word(1, "DATA") && word(2, "WITH") => (2, true),
+        () if word(1, "DATA") && word(2, "NO") && word(3, "WITH") => (3, false),
+        () if columns.is_empty() => return Ok(None),
+        () => (0, true),
     };
-    let (last, second, third) = (
-        from_end(&tokens, 1),
-        from_end(&tokens, 2),
-        from_end(&tokens, 3),
-    );
-    let with_data = if !word(last.as_ref(), "DATA") {
-        return Ok(None);
-    } else if word(second.as_ref(), "WITH") {
-        true
-    } else if word(second.as_ref(), "NO") && word(third.as_ref(), "WITH") {
-        false
-    } else {
-        return Ok(None);
-    };
-    tokens.truncate(tokens.len().saturating_sub(if with_data { 2 } else { 3 }));
-    let keyword = Token::make_keyword("CREATE");
-    tokens.insert(
-        0,
-        datafusion::sql::sqlparser::tokenizer::TokenWithSpan::wrap(keyword),
-    );
+    tokens.truncate(tokens.len().saturating_sub(cut));
+    tokens.insert(0, TokenWithSpan::wrap(Token::make_keyword("CREATE")));
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let statement = parser
         .parse_statement()
         .map_err(|error| Error::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
+    let is_end = parser.peek_token().token == Token::EOF;
     match &statement {
-        Statement::CreateTable(create) if create.query.is_some() => Ok(Some(Form::CreateTableAs {
-            statement: Box::new(statement),
-            with_data,
-        })),
+        Statement::CreateTable(create) if create.query.is_some() && is_end => {
+            Ok(Some(Form::CreateTableAs {
+                statement: Box::new(statement),
+                columns,
+                with_data,
+            }))
+        }
         _ => Ok(None),
     }
+}
+
+/// `(a, b)`, plain names only; nothing is taken when it is something else.
+fn column_list(cursor: &mut Cursor<'_>) -> Vec<String> {
+    let mark = cursor.mark();
+    let mut columns = Vec::new();
+    if cursor.token(&Token::LParen) {
+        while let Ok(column) = name(cursor) {
+            columns.push(column);
+            if cursor.token(&Token::RParen) {
+                return columns;
+            }
+            if !cursor.token(&Token::Comma) {
+                break;
+            }
+        }
+    }
+    cursor.back(mark);
+    Vec::new()
 }
 
 fn alter(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {

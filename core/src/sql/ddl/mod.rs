@@ -23,6 +23,7 @@ mod depends;
 mod drop;
 mod expressions;
 mod forms;
+mod identity_order;
 mod index;
 mod maintenance;
 mod naming;
@@ -41,6 +42,7 @@ mod view;
 mod view_text;
 
 pub use forms::{Form, parse};
+pub use identity_order::reorder as reorder_identity_options;
 
 use datafusion::sql::sqlparser::ast::Statement;
 

@@ -137,7 +137,7 @@ mod tests {
         );
         assert_eq!(
             object_name(&long, Some(&long), "fkey"),
-            format!("{}_{}_fkey", "x".repeat(28), "x".repeat(29))
+            format!("{}_{}_fkey", "x".repeat(29), "x".repeat(28))
         );
         let wide = "é".repeat(40);
         assert!(object_name(&wide, None, "pkey").len() <= MAX_NAME_BYTES);

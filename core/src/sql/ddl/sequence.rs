@@ -88,7 +88,7 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterSequence) 
         Some(other) => return Err(not_a(&other, "a sequence")),
         None if statement.if_exists => {
             let message = format!("relation \"{}\" does not exist", statement.name);
-            context.skipping(SqlState::UNDEFINED_TABLE, message);
+            context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
             return Ok(tag);
         }
         None => return Err(context.missing_relation(&statement.name)),

@@ -23,7 +23,7 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateTable) -
     check_clauses(statement)?;
     let name = QualifiedName::from_ast(&statement.name)?;
     if statement.query.is_some() {
-        return create_from(context, statement, true).await;
+        return create_from(context, statement, &column_names(statement)?, true).await;
     }
     let tag = Outcome::Command("CREATE TABLE".to_owned());
     let schema = context.creation_schema(&name)?;
@@ -63,11 +63,11 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateTable) -
 pub(super) async fn create_from(
     context: &mut Context<'_>,
     statement: &CreateTable,
+    columns: &[String],
     with_data: bool,
 ) -> Result<Outcome> {
     check_clauses(statement)?;
     let name = QualifiedName::from_ast(&statement.name)?;
-    let columns = column_names(statement)?;
     let query = statement
         .query
         .as_ref()
@@ -76,7 +76,7 @@ pub(super) async fn create_from(
         context,
         &name,
         statement.if_not_exists,
-        &columns,
+        columns,
         query,
         with_data,
     )

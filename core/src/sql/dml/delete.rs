@@ -5,12 +5,12 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{self, FromTable, SelectItem};
 
 use super::begin::begin;
-use super::compiled::{Access, Compiler, Scope, SecondColumn};
+use super::compiled::{Access, Compiler};
 use super::matches::{self, Matches};
 use super::names::Verb;
 use super::returning::{Returned, Returning};
 use super::target::Target;
-use super::update::{Search, Settle, locked_by_key, merge_parameters, target_of};
+use super::update::{Search, locked_by_key, merge_parameters, target_of};
 use super::write::Changes;
 use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;
@@ -23,8 +23,6 @@ pub(super) struct Delete {
     pub target: Arc<Target>,
     pub search: Search,
     pub returning: Option<Returning>,
-    /// Columns of the USING items, if RETURNING may name them.
-    second: Vec<SecondColumn>,
 }
 
 impl Delete {
@@ -50,31 +48,21 @@ impl Delete {
         }
         let (target, alias) = target_of(table, Verb::Delete, context)?;
         let using = statement.using.as_deref().unwrap_or(&[]);
-        let settle = Settle {
-            engine,
-            context,
-            with,
-            table,
-            from: using,
-        };
-        let mut open = Vec::new();
-        let mut returning = None;
         if using.is_empty() && with.is_none() {
             if let Some(access) =
                 Access::compile(compiler, &target, &alias, statement.selection.as_ref())
             {
-                if let Some(list) = &statement.returning {
-                    let scope = Scope::table(&target.table, &alias);
-                    let (list, items) = Returning::compile(compiler, list, scope)?;
-                    returning = Some(list);
-                    open = items;
-                }
-                settle.run(compiler, returning.as_mut(), &open).await?;
+                let returning = match &statement.returning {
+                    None => None,
+                    Some(list) => Some(
+                        Returning::prepare(engine, context, compiler, list, &target, &alias, &[])
+                            .await?,
+                    ),
+                };
                 return Ok(Delete {
                     target,
                     search: Search::Key(Box::new(access)),
                     returning,
-                    second: Vec::new(),
                 });
             }
         }
@@ -83,16 +71,13 @@ impl Delete {
             second =
                 matches::columns_of(engine, context, &compiler.parameters, with, using).await?;
         }
-        if let Some(list) = &statement.returning {
-            let scope = Scope {
-                table: Some((&target.table, &alias)),
-                second: &second,
-                plain_second: true,
-            };
-            let (list, items) = Returning::compile(compiler, list, scope)?;
-            returning = Some(list);
-            open = items;
-        }
+        let returning = match &statement.returning {
+            None => None,
+            Some(list) => Some(
+                Returning::prepare(engine, context, compiler, list, &target, &alias, &second)
+                    .await?,
+            ),
+        };
         let values = second
             .iter()
             .enumerate()
@@ -118,12 +103,10 @@ impl Delete {
         )
         .await?;
         merge_parameters(compiler, &search.plan.parameters);
-        settle.run(compiler, returning.as_mut(), &open).await?;
         Ok(Delete {
             target,
             search: Search::Query(Box::new(search)),
             returning,
-            second,
         })
     }
 
@@ -144,14 +127,15 @@ impl Delete {
             return Ok(Outcome::Replan);
         }
         let mut changes = Changes::default();
-        let mut returned = Returned::new(self.returning.as_ref());
+        let mut returned = Returned::new(context, self.returning.as_ref())?;
         let mut count = 0_u64;
         match &self.search {
             Search::Key(access) => {
                 if let Some((row_key, bytes)) =
                     locked_by_key(context, &self.target, access, RowMode::Update).await?
                 {
-                    self.remove(context, &mut changes, &mut returned, &row_key, &bytes, &[])?;
+                    self.remove(context, &mut changes, &mut returned, &row_key, &bytes, &[])
+                        .await?;
                     count = 1;
                 }
             }
@@ -175,23 +159,17 @@ impl Delete {
                         key,
                         &bytes,
                         &found.values,
-                    )?;
+                    )
+                    .await?;
                     count = count.saturating_add(1);
                 }
             }
         }
         changes.finish(context).await?;
-        returned
-            .finish(
-                context,
-                &self.target,
-                &self.second,
-                format!("DELETE {count}"),
-            )
-            .await
+        Ok(returned.finish(format!("DELETE {count}")))
     }
 
-    fn remove(
+    async fn remove(
         &self,
         context: &mut Context<'_>,
         changes: &mut Changes,
@@ -202,7 +180,7 @@ impl Delete {
     ) -> Result<()> {
         let old = self.target.decode(bytes)?;
         self.target.delete(context, changes, row_key, &old)?;
-        returned.add(context, &old, second)
+        returned.add(context, &old, second).await
     }
 }
 

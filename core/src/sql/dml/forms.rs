@@ -34,6 +34,8 @@ pub fn take(tokens: &mut Vec<TokenWithSpan>) -> Forms {
     match tokens.first().and_then(word).as_deref() {
         Some("INSERT" | "WITH") => forms.overriding = take_overriding(tokens),
         Some("COPY") => forms.header_match = rewrite_copy(tokens),
+        Some("UPDATE") => drop_only(tokens, 1),
+        Some("DELETE") => drop_only(tokens, 2),
         _ => {}
     }
     forms
@@ -81,6 +83,18 @@ fn word(token: &TokenWithSpan) -> Option<String> {
 
 fn is(token: Option<&TokenWithSpan>, wanted: &str) -> bool {
     token.and_then(word).as_deref() == Some(wanted)
+}
+
+/// ONLY leaves out the tables that inherit; none do, and sqlparser reads it as a table's name.
+fn drop_only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let names_a_table = matches!(
+        tokens.get(at.saturating_add(1)).map(|token| &token.token),
+        Some(Token::Word(word)) if !matches!(word.keyword, Keyword::SET | Keyword::AS)
+            || word.quote_style.is_some()
+    );
+    if is(tokens.get(at), "ONLY") && names_a_table {
+        tokens.remove(at);
+    }
 }
 
 fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {

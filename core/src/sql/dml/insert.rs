@@ -15,14 +15,14 @@ use super::check::generated_always;
 use super::compiled::{Compiler, Env, Expr, Row, Scope};
 use super::forms::Overriding;
 use super::matches;
-use super::names::{Verb, parts, undefined_column, writable};
+use super::names::{Verb, parts, refuse_aggregates, undefined_column, writable};
 use super::on_conflict::{OnConflict, Resolved};
 use super::returning::{Returned, Returning};
 use super::target::{Default, Target};
-use super::update::{Settle, merge_parameters};
+use super::update::merge_parameters;
 use super::values::{Conversion, is_open_literal, value};
 use super::write::{Changes, Unique};
-use crate::catalog::{fold, quote};
+use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
 use crate::query::{Execution, Plan, PlanContext};
 use crate::sql::{Context, Engine, Outcome};
@@ -144,23 +144,12 @@ impl Insert {
                 ));
             }
         };
-        let mut returning = None;
-        if let Some(list) = &statement.returning {
-            let scope = Scope::table(&target.table, &alias);
-            let (mut list, open) = Returning::compile(compiler, list, scope)?;
-            if !open.is_empty() {
-                let from = table_item(name, &alias)?;
-                let settle = Settle {
-                    engine,
-                    context,
-                    with: None,
-                    table: &from,
-                    from: &[],
-                };
-                settle.run(compiler, Some(&mut list), &open).await?;
-            }
-            returning = Some(list);
-        }
+        let returning = match &statement.returning {
+            None => None,
+            Some(list) => Some(
+                Returning::prepare(engine, context, compiler, list, &target, &alias, &[]).await?,
+            ),
+        };
         Ok(Insert {
             target,
             source,
@@ -210,7 +199,7 @@ impl Insert {
         }
         let mut state = State {
             changes: Changes::default(),
-            returned: Returned::new(self.returning.as_ref()),
+            returned: Returned::new(context, self.returning.as_ref())?,
             count: 0,
             touched: std::collections::HashSet::new(),
         };
@@ -253,7 +242,7 @@ impl Insert {
         }
         state.changes.finish(context).await?;
         let tag = format!("INSERT 0 {}", state.count);
-        state.returned.finish(context, &self.target, &[], tag).await
+        Ok(state.returned.finish(tag))
     }
 
     async fn cell(
@@ -318,7 +307,7 @@ impl Insert {
                 .insert(context, &mut state.changes, &values, Unique::Check)
                 .await?;
             state.count = state.count.saturating_add(1);
-            return state.returned.add(context, &values, &[]);
+            return state.returned.add(context, &values, &[]).await;
         };
         let resolved = conflict
             .write(
@@ -330,8 +319,8 @@ impl Insert {
             )
             .await?;
         match resolved {
-            Resolved::Inserted => state.returned.add(context, &values, &[])?,
-            Resolved::Updated(row) => state.returned.add(context, &row, &[])?,
+            Resolved::Inserted => state.returned.add(context, &values, &[]).await?,
+            Resolved::Updated(row) => state.returned.add(context, &row, &[]).await?,
             Resolved::Skipped => return Ok(()),
         }
         state.count = state.count.saturating_add(1);
@@ -415,12 +404,6 @@ fn values_of(query: &ast::Query) -> Option<&ast::Values> {
         SetExpr::Values(values) if plain => Some(values),
         _ => None,
     }
-}
-
-fn table_item(name: &ast::ObjectName, alias: &str) -> Result<ast::TableWithJoins> {
-    matches::from_items(&format!("{name} AS {}", quote(alias)))?
-        .pop()
-        .ok_or_else(|| Error::internal("a table is no FROM item"))
 }
 
 /// 42601 for a source that is wider or narrower than the column list.
@@ -529,6 +512,7 @@ impl Values<'_> {
         match compiler.assign(expr, Scope::default(), &column.name, column.ty)? {
             Some(expr) => Ok(Cell::Compiled(expr)),
             None => {
+                refuse_aggregates(expr, "VALUES")?;
                 self.open.push((row, cell, at, expr.clone()));
                 Ok(Cell::Default(Default::Compiled(Expr::constant(
                     Datum::Null,

@@ -12,6 +12,7 @@ mod delete;
 mod explain;
 mod foreign_key;
 mod forms;
+mod general;
 mod insert;
 mod lock_rows;
 mod matches;

@@ -143,3 +143,45 @@ pub(super) fn conjuncts<'a>(expr: &'a ast::Expr, out: &mut Vec<&'a ast::Expr>) {
         other => out.push(other),
     }
 }
+
+/// Aggregates that every value list refuses by name.
+const AGGREGATES: &[&str] = &[
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "array_agg",
+    "string_agg",
+    "bool_and",
+    "bool_or",
+    "every",
+];
+
+/// 42803 for an aggregate in a place that has no group.
+pub(super) fn refuse_aggregates(expr: &ast::Expr, place: &str) -> Result<()> {
+    use std::ops::ControlFlow;
+    let mut found = false;
+    let _ = ast::visit_expressions(expr, |inner| {
+        match inner {
+            // An aggregate in a sub-query is the sub-query's.
+            ast::Expr::Subquery(_) | ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => {
+                found = false;
+                return ControlFlow::Break(());
+            }
+            ast::Expr::Function(function) if function.over.is_none() => {
+                let name = parts(&function.name).pop().unwrap_or_default();
+                found |= AGGREGATES.contains(&name.as_str());
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    if found {
+        return Err(Error::new(
+            SqlState::GROUPING_ERROR,
+            format!("aggregate functions are not allowed in {place}"),
+        ));
+    }
+    Ok(())
+}

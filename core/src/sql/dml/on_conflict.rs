@@ -3,14 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, ConflictTarget, OnConflictAction, SelectItem};
+use datafusion::sql::sqlparser::ast::{self, ConflictTarget, OnConflictAction};
 
 use super::assign::{Assigned, Written, assigned, default_value};
 use super::compiled::{Compiler, Env, Expr, Row, Scope, SecondColumn};
-use super::matches;
-use super::returning::{evaluate_over, rewrite};
+use super::general::General;
 use super::target::{Default, Target};
-use super::update::merge_parameters;
 use super::values::{Conversion, is_open_literal};
 use super::write::{Changes, Unique};
 use crate::catalog::{ConstraintKind, fold};
@@ -35,15 +33,13 @@ struct DoUpdate {
     condition: Option<Value>,
     changed: Vec<bool>,
     mode: RowMode,
-    /// The columns of `excluded`.
-    excluded: Vec<SecondColumn>,
 }
 
 enum Value {
     Compiled(Expr),
-    /// Over the existing row; `excluded`'s columns are parameters.
+    /// Planned over the existing row and `excluded`.
     General {
-        expr: Box<ast::Expr>,
+        expr: Box<General>,
         literal: bool,
     },
     Default(Default),
@@ -121,7 +117,6 @@ impl OnConflict {
                 condition,
                 mode: target.update_mode(&changed),
                 changed,
-                excluded,
             }),
         })
     }
@@ -300,14 +295,10 @@ impl DoUpdate {
                 default_value(context, target, column.unwrap_or(0), expr).await
             }
             Value::General { expr, literal } => {
-                let expressions = std::slice::from_ref(expr.as_ref());
-                let results =
-                    evaluate_over(context, target, expressions, &self.excluded, old, excluded)
-                        .await?;
-                let (value, ty) = results
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| Error::internal("an expression gave no value"))?;
+                let view = context.txn.view()?;
+                let value = expr.eval(context, view, old, excluded).await?.pop();
+                let value = value.ok_or_else(|| Error::internal("an expression gave no value"))?;
+                let ty = expr.types().next().unwrap_or(PgType::TEXT);
                 let Some(column) = column else {
                     return Ok(value);
                 };
@@ -333,7 +324,8 @@ impl Prepare<'_> {
         Scope {
             table: Some((&self.target.table, self.alias)),
             second: self.excluded,
-            plain_second: false,
+            // Both rows have every column: a plain name is ambiguous.
+            plain_second: true,
         }
     }
 
@@ -349,16 +341,17 @@ impl Prepare<'_> {
         if let Some(expr) = compiler.assign(&expr, self.scope(), &column.name, column.ty)? {
             return Ok(Value::Compiled(expr));
         }
-        let ty = self.planned_type(compiler, &expr).await?;
-        Conversion::new(ty, is_open_literal(&expr), &column.name, column.ty)?;
-        Ok(self.general(compiler, expr))
+        let literal = is_open_literal(&expr);
+        let (expr, ty) = self.general(compiler, expr).await?;
+        Conversion::new(ty, literal, &column.name, column.ty)?;
+        Ok(Value::General { expr, literal })
     }
 
     async fn condition(&self, compiler: &mut Compiler<'_>, expr: &ast::Expr) -> Result<Value> {
         if let Some(expr) = compiler.condition(expr, self.scope()) {
             return Ok(Value::Compiled(expr));
         }
-        let ty = self.planned_type(compiler, expr).await?;
+        let (expr, ty) = self.general(compiler, expr.clone()).await?;
         if ty != PgType::BOOL {
             return Err(Error::new(
                 SqlState::DATATYPE_MISMATCH,
@@ -368,53 +361,31 @@ impl Prepare<'_> {
                 ),
             ));
         }
-        Ok(self.general(compiler, expr.clone()))
+        Ok(Value::General {
+            expr,
+            literal: false,
+        })
     }
 
-    fn general(&self, compiler: &Compiler<'_>, mut expr: ast::Expr) -> Value {
-        let literal = is_open_literal(&expr);
-        rewrite(&mut expr, self.scope(), compiler.parameters.len());
-        Value::General {
-            expr: Box::new(expr),
-            literal,
-        }
-    }
-
-    /// The type that the planner gives an expression over the table and `excluded`.
-    async fn planned_type(&self, compiler: &mut Compiler<'_>, expr: &ast::Expr) -> Result<PgType> {
-        let table = &self.target.table;
-        let name = |alias: &str| {
-            format!(
-                "{}.{} AS {}",
-                crate::catalog::quote(&self.target.schema),
-                crate::catalog::quote(&table.name),
-                crate::catalog::quote(alias),
-            )
-        };
-        let from = format!("{}, {}", name(self.alias), name("excluded"));
-        let from = matches::from_items(&from)?;
-        let item = SelectItem::UnnamedExpr(expr.clone());
-        // `excluded` must be named, but as a table of the same shape it makes plain names
-        // ambiguous: those are the target's.
-        let item = match item {
-            SelectItem::UnnamedExpr(mut expr) => {
-                super::returning::qualify(&mut expr, table, self.alias);
-                SelectItem::UnnamedExpr(expr)
-            }
-            other => other,
-        };
-        let query = matches::query(None, vec![item], from, None)?;
-        let context = PlanContext {
-            parameters: &compiler.parameters,
-            row_keys: &[],
-            ..self.context.clone()
-        };
-        let plan = self.engine.query.plan(&query, &context).await?;
-        merge_parameters(compiler, &plan.parameters);
-        plan.columns
-            .first()
-            .map(|column| column.ty)
-            .ok_or_else(|| Error::internal("an expression has no type"))
+    /// Leaves an expression to the planner.
+    async fn general(
+        &self,
+        compiler: &mut Compiler<'_>,
+        expr: ast::Expr,
+    ) -> Result<(Box<General>, PgType)> {
+        let general = General::plan(
+            self.engine,
+            self.context,
+            compiler,
+            self.target,
+            self.alias,
+            self.excluded,
+            vec![expr],
+        )
+        .await?;
+        let ty = general.types().next();
+        let ty = ty.ok_or_else(|| Error::internal("an expression has no type"))?;
+        Ok((Box::new(general), ty))
     }
 }
 

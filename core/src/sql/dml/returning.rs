@@ -1,57 +1,59 @@
 //! RETURNING: rows made of the rows that a statement wrote.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem};
 
 use super::compiled::{
     Compiler, Env, Expr, Node, Row, Scope, SecondColumn, column_name, projection,
 };
+use super::general::General;
+use super::names::refuse_aggregates;
 use super::target::Target;
 use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
-use crate::query::{ResultColumn, Rows};
-use crate::sql::{Context, Outcome, Tag};
+use crate::query::{PlanContext, ResultColumn, Rows};
+use crate::sql::{Context, Engine, Outcome, Tag};
+use crate::txn::View;
 use crate::types::{Datum, PgType};
 
 /// A RETURNING list.
 pub(super) struct Returning {
     pub columns: Arc<[ResultColumn]>,
     items: Vec<Item>,
+    /// What does not compile.
+    general: Option<General>,
 }
 
 enum Item {
     Compiled(Expr),
-    /// Left to DataFusion; columns of the second row are parameters after the statement's own.
-    General(Box<ast::Expr>),
-}
-
-/// An item of the list that does not compile: its type has to be asked of the planner.
-pub(super) struct Open {
-    /// As written, for the planner.
-    pub expr: ast::Expr,
-    name: String,
-    at: usize,
+    /// The next column of the planned expressions.
+    General,
 }
 
 impl Returning {
     pub(super) fn is_compiled(&self) -> bool {
-        self.items
-            .iter()
-            .all(|item| matches!(item, Item::Compiled(_)))
+        self.general.is_none()
     }
 
-    /// Compiles a list. The second value holds what is left to the planner; [`Returning::settle`]
-    /// takes the types it found.
+    /// Prepares a list over the target's row and the columns of other FROM items.
     ///
     /// # Errors
     /// 42703 for columns and 42P01 for tables that the list cannot name.
-    pub(super) fn compile(
+    pub(super) async fn prepare(
+        engine: &Arc<Engine>,
+        context: &PlanContext<'_>,
         compiler: &mut Compiler<'_>,
         list: &[SelectItem],
-        scope: Scope<'_>,
-    ) -> Result<(Returning, Vec<Open>)> {
+        target: &Target,
+        alias: &str,
+        second_columns: &[SecondColumn],
+    ) -> Result<Returning> {
+        let scope = Scope {
+            table: Some((&target.table, alias)),
+            second: second_columns,
+            plain_second: true,
+        };
         let mut columns = Vec::with_capacity(list.len());
         let mut items = Vec::with_capacity(list.len());
         let mut open = Vec::new();
@@ -112,38 +114,42 @@ impl Returning {
                 SelectItem::ExprWithAlias { expr, alias } => (expr, fold(alias)),
                 _ => return Err(wildcard()),
             };
-            open.push(Open {
-                expr: expr.clone(),
-                name,
-                at: items.len(),
-            });
+            refuse_aggregates(expr, "RETURNING")?;
+            open.push(expr.clone());
             columns.push(ResultColumn {
-                name: String::new(),
+                name,
                 ty: PgType::TEXT,
                 table: 0,
                 attribute: 0,
             });
-            let mut rewritten = expr.clone();
-            rewrite(&mut rewritten, scope, compiler.parameters.len());
-            items.push(Item::General(Box::new(rewritten)));
+            items.push(Item::General);
         }
-        let returning = Returning {
+        let mut general = None;
+        if !open.is_empty() {
+            let planned = General::plan(
+                engine,
+                context,
+                compiler,
+                target,
+                alias,
+                second_columns,
+                open,
+            )
+            .await?;
+            let mut types = planned.types();
+            for (item, column) in items.iter().zip(&mut columns) {
+                if let Item::General = item {
+                    column.ty = types.next().unwrap_or(PgType::TEXT);
+                }
+            }
+            drop(types);
+            general = Some(planned);
+        }
+        Ok(Returning {
             columns: columns.into(),
             items,
-        };
-        Ok((returning, open))
-    }
-
-    /// Sets the types of the items that did not compile, in their order.
-    pub(super) fn settle(&mut self, open: &[Open], types: &[PgType]) {
-        let mut columns = self.columns.to_vec();
-        for (open, ty) in open.iter().zip(types) {
-            if let Some(column) = columns.get_mut(open.at) {
-                column.name = open.name.clone();
-                column.ty = *ty;
-            }
-        }
-        self.columns = columns.into();
+            general,
+        })
     }
 }
 
@@ -168,64 +174,29 @@ fn second(at: usize, column: &SecondColumn) -> (ResultColumn, Expr) {
     (column, expr)
 }
 
-/// Makes an expression one over the table's plain column names, its second row's columns
-/// parameters from `parameters` on.
-pub(super) fn rewrite(expr: &mut ast::Expr, scope: Scope<'_>, parameters: usize) {
-    let _ = visit_expressions_mut(expr, |expr| {
-        let (qualifier, name) = match &*expr {
-            ast::Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [qualifier, name] => (Some(fold(qualifier)), name.clone()),
-                _ => return ControlFlow::<()>::Continue(()),
-            },
-            ast::Expr::Identifier(name) => (None, name.clone()),
-            _ => return ControlFlow::Continue(()),
-        };
-        let folded = fold(&name);
-        if let Some((table, alias)) = scope.table {
-            let own = qualifier
-                .as_deref()
-                .is_none_or(|qualifier| qualifier == alias);
-            if own && table.column(&folded).is_some() {
-                *expr = ast::Expr::Identifier(name);
-                return ControlFlow::Continue(());
-            }
-        }
-        if qualifier.is_none() && !scope.plain_second {
-            return ControlFlow::Continue(());
-        }
-        let found = scope.second.iter().position(|column| {
-            column.name == folded
-                && qualifier
-                    .as_deref()
-                    .is_none_or(|qualifier| qualifier == column.qualifier)
-        });
-        if let Some(at) = found {
-            let number = parameters.saturating_add(at).saturating_add(1);
-            *expr = ast::Expr::Value(ast::Value::Placeholder(format!("${number}")).into());
-        }
-        ControlFlow::Continue(())
-    });
-}
-
 /// Collects the rows of a RETURNING list while the statement writes.
 pub(super) struct Returned<'r> {
     returning: Option<&'r Returning>,
     rows: Vec<Vec<Datum<'static>>>,
-    /// Rows whose items are not all compiled: evaluated at the end.
-    waiting: Vec<(Vec<Datum<'static>>, Vec<Datum<'static>>)>,
+    /// What sub-queries in the list read: the state before the statement's writes.
+    view: Option<View>,
 }
 
 impl<'r> Returned<'r> {
-    pub(super) fn new(returning: Option<&'r Returning>) -> Self {
-        Returned {
+    pub(super) fn new(context: &mut Context<'_>, returning: Option<&'r Returning>) -> Result<Self> {
+        let view = match returning {
+            Some(list) if !list.is_compiled() => Some(context.txn.view()?),
+            _ => None,
+        };
+        Ok(Returned {
             returning,
             rows: Vec::new(),
-            waiting: Vec::new(),
-        }
+            view,
+        })
     }
 
     /// Takes a written row, and values of the other FROM items.
-    pub(super) fn add(
+    pub(super) async fn add(
         &mut self,
         context: &Context<'_>,
         row: &[Datum<'_>],
@@ -234,10 +205,11 @@ impl<'r> Returned<'r> {
         let Some(returning) = self.returning else {
             return Ok(());
         };
-        if !returning.is_compiled() {
-            self.waiting.push((own(row), own(second)));
-            return Ok(());
-        }
+        let general = match (&returning.general, &self.view) {
+            (Some(general), Some(view)) => general.eval(context, view.clone(), row, second).await?,
+            _ => Vec::new(),
+        };
+        let mut general = general.into_iter();
         let env = Env {
             row: Row::Two(row, second),
             parameters: context.parameters,
@@ -245,122 +217,26 @@ impl<'r> Returned<'r> {
         };
         let mut values = Vec::with_capacity(returning.items.len());
         for item in &returning.items {
-            if let Item::Compiled(expr) = item {
-                values.push(expr.eval(&env)?.into_owned());
-            }
+            values.push(match item {
+                Item::Compiled(expr) => expr.eval(&env)?.into_owned(),
+                Item::General => general
+                    .next()
+                    .ok_or_else(|| Error::internal("an expression gave no value"))?,
+            });
         }
         self.rows.push(values);
         Ok(())
     }
 
     /// The statement's outcome: its rows, or its tag alone.
-    pub(super) async fn finish(
-        mut self,
-        context: &mut Context<'_>,
-        target: &Target,
-        second: &[SecondColumn],
-        tag: String,
-    ) -> Result<Outcome> {
+    pub(super) fn finish(self, tag: String) -> Outcome {
         let Some(returning) = self.returning else {
-            return Ok(Outcome::Command(tag));
+            return Outcome::Command(tag);
         };
-        for (row, values) in std::mem::take(&mut self.waiting) {
-            let row = evaluate(context, target, returning, second, &row, &values).await?;
-            self.rows.push(row);
-        }
-        Ok(Outcome::Rows {
+        Outcome::Rows {
             columns: returning.columns.clone(),
             rows: Box::pin(futures::stream::iter([Ok(Rows::Datums(self.rows))])),
             tag: Tag::Fixed(tag),
-        })
-    }
-}
-
-fn own(row: &[Datum<'_>]) -> Vec<Datum<'static>> {
-    row.iter().map(|datum| datum.clone().into_owned()).collect()
-}
-
-async fn evaluate(
-    context: &mut Context<'_>,
-    target: &Target,
-    returning: &Returning,
-    second: &[SecondColumn],
-    row: &[Datum<'static>],
-    values: &[Datum<'static>],
-) -> Result<Vec<Datum<'static>>> {
-    let general: Vec<ast::Expr> = returning
-        .items
-        .iter()
-        .filter_map(|item| match item {
-            Item::General(expr) => Some(expr.as_ref().clone()),
-            Item::Compiled(_) => None,
-        })
-        .collect();
-    let results = evaluate_over(context, target, &general, second, row, values).await?;
-    let mut results = results.into_iter();
-    let mut out = Vec::with_capacity(returning.items.len());
-    for item in &returning.items {
-        match item {
-            Item::Compiled(expr) => {
-                let env = Env {
-                    row: Row::Two(row, values),
-                    parameters: context.parameters,
-                    info: &context.info,
-                };
-                out.push(expr.eval(&env)?.into_owned());
-            }
-            Item::General(_) => {
-                let (value, _) = results
-                    .next()
-                    .ok_or_else(|| Error::internal("an expression gave no value"))?;
-                out.push(value);
-            }
         }
     }
-    Ok(out)
-}
-
-/// Evaluates expressions that [`rewrite`] prepared over one row and its second row.
-pub(super) async fn evaluate_over(
-    context: &mut Context<'_>,
-    target: &Target,
-    expressions: &[ast::Expr],
-    second: &[SecondColumn],
-    row: &[Datum<'_>],
-    values: &[Datum<'_>],
-) -> Result<Vec<(Datum<'static>, PgType)>> {
-    let mut execution = context.execution()?;
-    execution.parameters.extend(own(values));
-    let mut types = context.parameter_types.to_vec();
-    types.extend(second.iter().map(|column| column.ty));
-    let live: Vec<Datum<'static>> = target
-        .live(row)
-        .map(|datum| datum.clone().into_owned())
-        .collect();
-    let mut plan = context.plan_context();
-    plan.parameters = &types;
-    let results = context
-        .engine
-        .query
-        .evaluate(expressions, Some(&target.table), &[live], &plan, &execution)
-        .await?;
-    results
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::internal("expressions gave no row"))
-}
-
-/// Puts `alias` before the plain names of a table's columns.
-pub(super) fn qualify(expr: &mut ast::Expr, table: &crate::catalog::Table, alias: &str) {
-    let _ = visit_expressions_mut(expr, |expr| {
-        if let ast::Expr::Identifier(name) = &*expr {
-            if table.column(&fold(name)).is_some() {
-                *expr = ast::Expr::CompoundIdentifier(vec![
-                    Ident::with_quote('"', alias),
-                    name.clone(),
-                ]);
-            }
-        }
-        ControlFlow::<()>::Continue(())
-    });
 }

@@ -8,8 +8,8 @@ use super::assign::{Assigned, Set, SetValue, Written, assigned};
 use super::begin::begin;
 use super::compiled::{Access, Compiler, Env, Row, Scope, SecondColumn};
 use super::matches::{self, Matches};
-use super::names::{Verb, plain_table, writable};
-use super::returning::{Open, Returned, Returning};
+use super::names::{Verb, plain_table, refuse_aggregates, writable};
+use super::returning::{Returned, Returning};
 use super::target::Target;
 use super::values::{Conversion, is_open_literal};
 use super::write::Changes;
@@ -119,27 +119,16 @@ impl Update {
         for Assigned { column, value } in list {
             update.set(compiler, scope, &target, column, value, &mut planned)?;
         }
-        let mut open = Vec::new();
         if simple && planned.is_empty() {
             if let Some(access) =
                 Access::compile(compiler, &target, &alias, statement.selection.as_ref())
             {
                 update.search = Search::Key(Box::new(access));
                 if let Some(list) = &statement.returning {
-                    let (returning, items) = Returning::compile(compiler, list, scope)?;
-                    update.returning = Some(returning);
-                    open = items;
+                    let list =
+                        Returning::prepare(engine, context, compiler, list, &target, &alias, &[]);
+                    update.returning = Some(list.await?);
                 }
-                let settle = Settle {
-                    engine,
-                    context,
-                    with,
-                    table: &statement.table,
-                    from,
-                };
-                settle
-                    .run(compiler, update.returning.as_mut(), &open)
-                    .await?;
                 return Ok(update);
             }
         }
@@ -148,14 +137,10 @@ impl Update {
                 matches::columns_of(engine, context, &compiler.parameters, with, from).await?;
         }
         if let Some(list) = &statement.returning {
-            let scope = Scope {
-                table: Some((&target.table, &alias)),
-                second: &update.second,
-                plain_second: true,
-            };
-            let (returning, items) = Returning::compile(compiler, list, scope)?;
-            update.returning = Some(returning);
-            open = items;
+            let second = &update.second;
+            let list = Returning::prepare(engine, context, compiler, list, &target, &alias, second)
+                .await?;
+            update.returning = Some(list);
         }
         let values: Vec<SelectItem> = planned
             .iter()
@@ -209,16 +194,6 @@ impl Update {
             });
         }
         update.search = Search::Query(Box::new(search));
-        let settle = Settle {
-            engine,
-            context,
-            with,
-            table: &statement.table,
-            from,
-        };
-        settle
-            .run(compiler, update.returning.as_mut(), &open)
-            .await?;
         Ok(update)
     }
 
@@ -241,6 +216,7 @@ impl Update {
                 match compiler.assign(&expr, scope, &described.name, described.ty)? {
                     Some(expr) => SetValue::Compiled(expr),
                     None => {
+                        refuse_aggregates(&expr, "UPDATE")?;
                         planned.push((column, expr));
                         return Ok(());
                     }
@@ -272,7 +248,7 @@ impl Update {
             return Ok(Outcome::Replan);
         }
         let mut changes = Changes::default();
-        let mut returned = Returned::new(self.returning.as_ref());
+        let mut returned = Returned::new(context, self.returning.as_ref())?;
         let mut count = 0_u64;
         match &self.search {
             Search::Key(access) => {
@@ -309,14 +285,7 @@ impl Update {
             }
         }
         changes.finish(context).await?;
-        returned
-            .finish(
-                context,
-                &self.target,
-                &self.second,
-                format!("UPDATE {count}"),
-            )
-            .await
+        Ok(returned.finish(format!("UPDATE {count}")))
     }
 
     /// Writes the new version of one locked row.
@@ -344,7 +313,7 @@ impl Update {
             .update(context, changes, row_key, &old, &new, &self.changed)
             .await?;
         let second = planned.get(self.second_start..).unwrap_or(&[]);
-        returned.add(context, &new, second)
+        returned.add(context, &new, second).await
     }
 }
 
@@ -403,48 +372,5 @@ pub(super) fn merge_parameters(compiler: &mut Compiler<'_>, inferred: &[PgType])
             Some(_) => {}
             None => compiler.parameters.push(*ty),
         }
-    }
-}
-
-/// Asks the planner for the types of RETURNING items that do not compile.
-pub(super) struct Settle<'a> {
-    pub engine: &'a Arc<Engine>,
-    pub context: &'a PlanContext<'a>,
-    pub with: Option<&'a ast::With>,
-    pub table: &'a TableWithJoins,
-    pub from: &'a [TableWithJoins],
-}
-
-impl Settle<'_> {
-    pub(super) async fn run(
-        &self,
-        compiler: &mut Compiler<'_>,
-        returning: Option<&mut Returning>,
-        open: &[Open],
-    ) -> Result<()> {
-        let Some(returning) = returning.filter(|_| !open.is_empty()) else {
-            return Ok(());
-        };
-        let items = open
-            .iter()
-            .enumerate()
-            .map(|(n, open)| SelectItem::ExprWithAlias {
-                expr: open.expr.clone(),
-                alias: ast::Ident::with_quote('"', format!("__returning_{n}")),
-            })
-            .collect();
-        let mut from = vec![self.table.clone()];
-        from.extend_from_slice(self.from);
-        let query = matches::query(self.with.cloned(), items, from, None)?;
-        let context = PlanContext {
-            parameters: &compiler.parameters,
-            row_keys: &[],
-            ..self.context.clone()
-        };
-        let plan = self.engine.query.plan(&query, &context).await?;
-        let types: Vec<PgType> = plan.columns.iter().map(|column| column.ty).collect();
-        returning.settle(open, &types);
-        merge_parameters(compiler, &plan.parameters);
-        Ok(())
     }
 }

@@ -7,7 +7,7 @@ mod select;
 
 pub use access::Access;
 pub use compiler::{
-    Compiler, Item, Scope, SecondColumn, assignable, assignment, not_assignable, string_value,
+    Compiler, Scope, SecondColumn, assignable, assignment, not_assignable, string_value,
 };
-pub use expr::{Env, Expr, Node, Row, borrow};
+pub use expr::{Env, Expr, Node, Row};
 pub use select::{Select, column_name, projection};
