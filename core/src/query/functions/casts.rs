@@ -235,6 +235,7 @@ pub(super) fn name_of_oid(call: &Call<'_>, value: u32, ty: PgType) -> String {
         return "-".to_owned();
     }
     let found = match ty.oid {
+        oid::REGTYPE if value == oid::BPCHAR => Some("character".to_owned()),
         oid::REGTYPE => {
             crate::types::names::is_known(value).then(|| format_type(PgType::new(value)))
         }

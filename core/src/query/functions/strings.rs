@@ -100,6 +100,9 @@ pub(super) fn define(all: &mut Definitions) {
     all.add("octet_length", "text", "int4", |_, a| {
         int4(str_at(a, 0).len())
     });
+    all.add("octet_length", "bpchar", "int4", |_, a| {
+        int4(str_at(a, 0).len())
+    });
     all.add("octet_length", "bytea", "int4", |_, a| {
         int4(bytes_at(a, 0).len())
     });
