@@ -646,7 +646,7 @@ fn cancel(target: &Target) -> Result<(), Failed> {
     let mut client = target.connect()?;
     for sql in [
         "SELECT pg_sleep(30)",
-        "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b WHERE a + b < 0",
+        "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b WHERE (a + b) % 7 = 8",
     ] {
         client.send_query(sql)?;
         std::thread::sleep(Duration::from_millis(300));
