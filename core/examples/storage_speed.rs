@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p omendb-core --example storage_speed [file]`; without a file, in memory.
 
+#![allow(clippy::disallowed_methods)] // An example is a host: it has files, threads and a clock.
+
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;

@@ -221,7 +221,10 @@ impl Session {
         let parameters: Arc<[Datum<'static>]> = values
             .iter()
             .zip(&planned.parameters)
-            .map(|(value, ty)| read_parameter(value, *ty, &settings.typed.style))
+            .map(|(value, ty)| match self.named_relation(value, *ty) {
+                Some(oid) => Ok(Datum::Oid(oid)),
+                None => read_parameter(value, *ty, &settings.typed.style),
+            })
             .collect::<Result<_>>()?;
         let columns = planned.columns.clone();
         let count = columns.as_ref().map_or(0, |columns| columns.len());
@@ -237,6 +240,15 @@ impl Session {
         };
         self.portals.insert(name.to_owned(), portal);
         Ok(())
+    }
+
+    /// The OID of the relation that a text parameter of type regclass names.
+    fn named_relation(&self, value: &Parameter<'_>, ty: PgType) -> Option<u32> {
+        if ty.oid != oid::REGCLASS || value.format != Format::Text {
+            return None;
+        }
+        let text = std::str::from_utf8(value.value?).ok()?;
+        self.shared.relation(text)
     }
 
     async fn do_execute(&mut self, name: &str, limit: usize) -> Result<Step> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, Object, Sequence};
+use crate::catalog::{self, Catalog, Object, QualifiedName, Sequence};
 use crate::error::{Error, Result, SqlState};
 use crate::query::{PreparedInfo, SessionAccess};
 use crate::sql::Engine;
@@ -104,6 +104,19 @@ impl Shared {
         state.lasting = Arc::new(settings);
         state.current = state.lasting.clone();
         Ok(())
+    }
+
+    /// The OID of the relation of that name (`schema.name` or `name`, plain identifiers).
+    pub fn relation(&self, text: &str) -> Option<u32> {
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(schema.to_lowercase()), name.to_lowercase()),
+            None => (None, text.to_lowercase()),
+        };
+        let path = self.settings().typed.search_path.clone();
+        let system = catalog::system_relation(schema.as_deref().unwrap_or("pg_catalog"), &name);
+        let name = QualifiedName { schema, name };
+        let found = self.catalog.lock().resolve(&name, &path).map(Object::oid);
+        found.or(system)
     }
 
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {

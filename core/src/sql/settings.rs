@@ -913,7 +913,9 @@ fn check(definition: &Definition, text: &str) -> Result<String> {
             "ISO, MDY".to_owned()
         }
         Kind::Encoding => {
-            let name = text.trim().to_ascii_lowercase().replace(['-', '_'], "");
+            // Some drivers send the quotes of a literal along.
+            let name = text.trim().trim_matches('\'');
+            let name = name.to_ascii_lowercase().replace(['-', '_'], "");
             match name.as_str() {
                 "utf8" | "unicode" => "UTF8".to_owned(),
                 _ => return Err(refused(definition, text, "UTF8")),
