@@ -98,10 +98,10 @@ async fn run(session: &mut Session, sql: &str) -> Result<Vec<StatementResult>> {
             }
             Step::CopyOut(_) | Step::CopyDone => {}
             Step::CopyData(data) => {
-                let text = String::from_utf8_lossy(&data);
+                let text = |row: &[u8]| String::from_utf8_lossy(row).trim_end().to_owned();
                 current
                     .rows
-                    .extend(text.lines().map(|line| vec![Some(line.to_owned())]));
+                    .extend(data.iter().map(|row| vec![Some(text(row))]));
             }
         }
     }

@@ -20,6 +20,7 @@ mod verbs;
 
 pub use crate::error::Notice;
 pub use crate::query::{ResultColumn, Rows};
+pub use crate::sql::CopyRows;
 pub use database::{DATABASE_NAME, Database, DatabaseOptions, Login};
 pub use rows::{Format, RowBlock};
 pub use session::Session;
@@ -89,7 +90,7 @@ pub enum Step {
     CopyIn(CopyShape),
     /// The data of `COPY … TO STDOUT` follows as `CopyData`, then `CopyDone`, then `Complete`.
     CopyOut(CopyShape),
-    CopyData(Vec<u8>),
+    CopyData(CopyRows),
     CopyDone,
 }
 

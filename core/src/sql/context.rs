@@ -71,12 +71,44 @@ pub trait CopySink: Send {
     fn finish<'a>(&'a mut self, context: &'a mut Context<'_>) -> CopyFuture<'a, String>;
 }
 
+/// Rows of `COPY … TO STDOUT`. Clients count on one message a row.
+#[derive(Clone, Debug, Default)]
+pub struct CopyRows {
+    bytes: Vec<u8>,
+    /// Where each row ends in `bytes`.
+    ends: Vec<usize>,
+}
+
+impl CopyRows {
+    /// Where the next row is written.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// What was written since the last end is a row.
+    pub fn end_row(&mut self) {
+        self.ends.push(self.bytes.len());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The rows, one by one.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts
+            .zip(&self.ends)
+            .filter_map(|(from, to)| self.bytes.get(from..*to))
+    }
+}
+
 /// Gives the data of `COPY … TO STDOUT`.
 pub trait CopySource: Send {
     fn columns(&self) -> usize;
     fn binary(&self) -> bool;
     /// The next piece (whole rows), or `None` at the end.
-    fn next(&mut self) -> CopyFuture<'_, Option<Vec<u8>>>;
+    fn next(&mut self) -> CopyFuture<'_, Option<CopyRows>>;
     /// The command tag, once `next` gave `None`.
     fn tag(&self) -> String;
 }

@@ -14,7 +14,7 @@ mod session_verbs;
 pub mod settings;
 mod statement;
 
-pub use context::{Context, CopySink, CopySource, Outcome, Tag};
+pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
 pub use engine::Engine;
 pub use parse::parse;
 pub use statement::{

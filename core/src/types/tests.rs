@@ -8,7 +8,6 @@ use super::{Datum, PgType, binary, kinds, names, oid, text};
 use crate::error::{Error, Result};
 
 mod properties;
-mod speed;
 
 const INPUT: &str = include_str!("testdata/input.txt");
 const CAST: &str = include_str!("testdata/cast.txt");

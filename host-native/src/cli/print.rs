@@ -47,7 +47,7 @@ impl Printer {
             Step::Describe(columns) => self.begin(columns, out),
             Step::Rows(block) => return self.block(&block, out),
             Step::Complete(tag) => self.end(&tag, out),
-            Step::CopyData(data) => out.write_all(&data),
+            Step::CopyData(data) => data.iter().try_for_each(|row| out.write_all(row)),
             Step::Empty | Step::Suspended => Ok(()),
             Step::CopyIn(_) | Step::CopyOut(_) | Step::CopyDone => Ok(()),
         };

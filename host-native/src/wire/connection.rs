@@ -394,7 +394,9 @@ where
             }
             Step::CopyOut(shape) => backend::copy_response(out, b'H', shape),
             Step::CopyData(data) => {
-                backend::copy_data(out, &data)?;
+                for row in data.iter() {
+                    backend::copy_data(out, row)?;
+                }
                 if self.wire.wants_flush(false) {
                     self.wire.flush().await?;
                 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use omendb_core::error::{Error, Notice, Result, SqlState};
 use omendb_core::session::{
-    ConnectOptions, CopyShape, Format, Login, Parameter, ResultColumn, RowBlock, Rows, SqlSession,
-    StatementDescription, Step, TransactionStatus,
+    ConnectOptions, CopyRows, CopyShape, Format, Login, Parameter, ResultColumn, RowBlock, Rows,
+    SqlSession, StatementDescription, Step, TransactionStatus,
 };
 use omendb_core::txn::Interrupt;
 use omendb_core::types::text::TextStyle;
@@ -177,7 +177,12 @@ impl MockSession {
                 run.at += 1;
                 Ok(match run.at {
                     1 => Step::CopyOut(SHAPE),
-                    2 => Step::CopyData(b"1\tone\n".to_vec()),
+                    2 => {
+                        let mut rows = CopyRows::default();
+                        rows.buffer().extend_from_slice(b"1\tone\n");
+                        rows.end_row();
+                        Step::CopyData(rows)
+                    }
                     3 => Step::CopyDone,
                     _ => Step::Complete("COPY 1".into()),
                 })

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::query::{ResultColumn, Rows};
 use crate::sql::context::CopyFuture;
 use crate::sql::dml::matches;
-use crate::sql::{Context, CopySource, Outcome};
+use crate::sql::{Context, CopyRows, CopySource, Outcome};
 use crate::types::text::TextStyle;
 use crate::types::{self, Datum};
 
@@ -92,9 +92,10 @@ impl To {
         }
     }
 
-    fn write(&self, rows: &Rows, out: &mut Vec<u8>) -> Result<()> {
+    fn write(&self, rows: &Rows, block: &mut CopyRows) -> Result<()> {
         let mut scratch = Vec::new();
         for row in 0..rows.len() {
+            let out = block.buffer();
             if self.options.format == Format::Binary {
                 let count = i16::try_from(self.columns.len())
                     .map_err(|_| Error::new(SqlState::TOO_MANY_COLUMNS, "too many columns"))?;
@@ -122,6 +123,7 @@ impl To {
             if self.options.format != Format::Binary {
                 out.push(b'\n');
             }
+            block.end_row();
         }
         Ok(())
     }
@@ -245,15 +247,19 @@ impl CopySource for To {
         self.options.format == Format::Binary
     }
 
-    fn next(&mut self) -> CopyFuture<'_, Option<Vec<u8>>> {
+    fn next(&mut self) -> CopyFuture<'_, Option<CopyRows>> {
         Box::pin(async move {
             if self.ended {
                 return Ok(None);
             }
-            let mut out = Vec::new();
+            let mut out = CopyRows::default();
             if !self.started {
                 self.started = true;
-                self.open(&mut out);
+                self.open(out.buffer());
+                // A binary header travels with the first row, a line of names by itself.
+                if self.options.format != Format::Binary && !out.buffer().is_empty() {
+                    out.end_row();
+                }
             }
             match self.rows.next().await {
                 Some(rows) => {
@@ -265,7 +271,8 @@ impl CopySource for To {
                 None => {
                     self.ended = true;
                     if self.options.format == Format::Binary {
-                        out.extend_from_slice(&(-1_i16).to_be_bytes());
+                        out.buffer().extend_from_slice(&(-1_i16).to_be_bytes());
+                        out.end_row();
                     }
                     if out.is_empty() {
                         return Ok(None);
