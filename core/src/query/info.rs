@@ -40,9 +40,17 @@ pub struct PreparedInfo {
 pub trait SessionAccess: Debug + Send + Sync {
     /// `nextval`, by sequence OID.
     fn next_value(&self, sequence: u32) -> Result<i64>;
+    /// As `next_value`, for an identity column: whoever may insert may count.
+    fn next_identity(&self, sequence: u32) -> Result<i64> {
+        self.next_value(sequence)
+    }
     /// `currval`: 55000 when this session took none.
     fn current_value(&self, sequence: u32) -> Result<i64>;
     fn last_value(&self) -> Result<i64>;
+    /// The last value of a sequence, whoever took it, and whether it was given.
+    fn sequence_state(&self, sequence: u32) -> Result<(i64, bool)>;
+    /// When the database was opened, µs since 1970 UTC.
+    fn started(&self) -> i64;
     fn set_value(&self, sequence: u32, value: i64, is_called: bool) -> Result<i64>;
     /// `current_setting`: the setting's text, `None` when there is no such setting.
     fn setting(&self, name: &str) -> Option<String>;

@@ -31,7 +31,6 @@ pub struct Session {
     pub(super) engine: Arc<Engine>,
     pub(super) shared: Arc<Shared>,
     pub(super) interrupt: Interrupt,
-    pub(super) user: String,
     pub(super) database: String,
     pub(super) process_id: i32,
     pub(super) statements: HashMap<String, Arc<Prepared>>,
@@ -69,10 +68,9 @@ impl Session {
             .lock()
             .insert(options.process_id, interrupt.clone());
         Ok(Session {
-            shared: Arc::new(Shared::new(engine.clone(), settings, locks)),
+            shared: Arc::new(Shared::new(engine.clone(), settings, locks, options.user)),
             engine,
             interrupt,
-            user: options.user,
             database: options.database,
             process_id: options.process_id,
             statements: HashMap::new(),
@@ -97,13 +95,10 @@ impl Session {
             ..(*typed.style).clone()
         };
         Ok(Arc::new(SessionInfo {
-            user: settings
-                .get("session_authorization")
-                .unwrap_or(&self.user)
-                .to_owned(),
-            session_user: self.user.clone(),
+            user: typed.user.as_ref().to_owned(),
+            session_user: typed.session_user.as_ref().to_owned(),
             database: self.database.clone(),
-            search_path: typed.search_path.clone(),
+            search_path: self.shared.search_path(),
             zone: typed.zone.clone(),
             style: Arc::new(style),
             transaction_start: start,

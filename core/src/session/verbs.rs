@@ -173,24 +173,12 @@ impl Session {
                     read_only: Some(read_only),
                 })
             }
-            "session_authorization" | "role" => self.set_user(name, one(values)),
+            "session_authorization" | "role" => {
+                // The roles are the newest that there are.
+                self.catalog()?;
+                self.shared.set_role(name, one(values).as_deref(), local)
+            }
             _ => self.shared.set(name, values, local),
-        }
-    }
-
-    /// SET ROLE and SET SESSION AUTHORIZATION: to oneself, and back.
-    fn set_user(&mut self, name: &str, value: Option<String>) -> Result<()> {
-        match value.as_deref() {
-            None | Some("none" | "default") => Ok(()),
-            Some(user) if user == self.user => Ok(()),
-            Some(_) => Err(Error::unsupported(
-                if name == "role" {
-                    "SET ROLE to another role"
-                } else {
-                    "SET SESSION AUTHORIZATION"
-                },
-                "Connect as that role.",
-            )),
         }
     }
 
@@ -253,6 +241,7 @@ impl Session {
         self.portals.clear();
         self.statements.clear();
         self.shared.unlist_prepared(None);
+        self.shared.set_role("session_authorization", None, false)?;
         self.shared.reset_all()?;
         self.shared.forget_sequences();
         self.shared.unlock_all();
@@ -362,6 +351,7 @@ impl Session {
         self.open()?.txn.start_statement()?;
         let prepared = Arc::new(Prepared::new(statement.clone(), Vec::new(), false));
         let planned = Box::pin(self.planned(&prepared)).await?;
+        planned.allowed()?;
         let lines = match &planned.way {
             Way::Query(plan) => {
                 let execution = self.execution(parameters)?;

@@ -12,6 +12,8 @@ use crate::txn::{Interrupt, Transactions};
 /// The parts of an open database.
 pub struct Engine {
     pub env: Env,
+    /// When the database was opened, µs since 1970 UTC.
+    pub started: i64,
     pub transactions: Transactions,
     pub catalog: Cache,
     pub sequences: Sequences,

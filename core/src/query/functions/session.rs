@@ -154,18 +154,17 @@ pub(super) fn define(all: &mut Definitions) {
         .volatile();
     }
     all.add("sequence_last_value", "regclass", "int8", |c, a| {
-        c.info
-            .access
-            .current_value(sequence(c, a)?)
-            .map(Datum::Int8)
+        let (value, _) = c.info.access.sequence_state(sequence(c, a)?)?;
+        Ok(Datum::Int8(value))
     })
     .volatile();
     all.add("sequence_log_count", "regclass", "int8", |_, _| {
         Ok(Datum::Int8(0))
     })
     .volatile();
-    all.add("sequence_is_called", "regclass", "bool", |_, _| {
-        Ok(Datum::Bool(true))
+    all.add("sequence_is_called", "regclass", "bool", |c, a| {
+        let (_, called) = c.info.access.sequence_state(sequence(c, a)?)?;
+        Ok(Datum::Bool(called))
     })
     .volatile();
     all.add("pg_get_serial_sequence", "text,text", "text", |c, a| {

@@ -185,6 +185,7 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &AlterForm) -> Resu
                 name => name.to_owned(),
             };
             let owner = find_role(context.catalog, &owner)?.oid;
+            context.hold_role(owner).await?;
             rename::owner(context, &found, owner)?;
         }
         Change::RenameColumn { old, new } => {

@@ -11,9 +11,11 @@ use datafusion::sql::sqlparser::ast::{
 use super::super::Context;
 use super::columns::{NewConstraint, NewKind};
 use super::naming::{Names, joined};
+use super::scope::Needed;
 use super::{expressions, rows};
 use crate::catalog::{
-    Action, Catalog, Constraint, ConstraintKind, ForeignKey, Index, Object, QualifiedName, Table,
+    Action, Catalog, Constraint, ConstraintKind, ForeignKey, Index, Object, Privileges, QualifiedName,
+    Table,
     keys, quote,
 };
 use crate::error::{Error, Result, SqlState};
@@ -348,6 +350,20 @@ async fn violates(context: &mut Context<'_>, table: &Table, expr: &Expr) -> Resu
     Ok(false)
 }
 
+/// A foreign key needs REFERENCES on both of its ends.
+fn check_references(context: &Context<'_>, table: &Arc<Table>, columns: &[usize]) -> Result<()> {
+    let rights = context.rights();
+    let object = Object::Table(table.clone());
+    let wanted = Privileges::REFERENCES;
+    let catalog = &context.catalog;
+    let whole = catalog.check(&rights, &object, wanted);
+    let by_column = columns.iter().all(|at| {
+        let number = u32::try_from(at.saturating_add(1)).unwrap_or(u32::MAX);
+        catalog.column_privileges(&rights, table.oid, number, wanted) == wanted
+    });
+    if by_column { Ok(()) } else { whole }
+}
+
 async fn add_foreign_key(
     context: &mut Context<'_>,
     table: &Arc<Table>,
@@ -366,7 +382,11 @@ async fn add_foreign_key(
     } else {
         let wait = context.wait();
         let mode = RelationMode::ShareRowExclusive;
-        match context.lock_by_name(&parent_name, mode, wait).await? {
+        let needed = Needed::Nothing;
+        match context
+            .lock_needed(&parent_name, mode, wait, needed)
+            .await?
+        {
             Some(Object::Table(parent)) => parent,
             Some(other) => {
                 return Err(Error::new(
@@ -384,6 +404,8 @@ async fn add_foreign_key(
         .map(crate::catalog::fold)
         .collect();
     let (referenced, index) = referenced_key(context.catalog, &parent, &written)?;
+    check_references(context, &parent, &referenced)?;
+    check_references(context, table, &positions)?;
     if positions.len() != referenced.len() {
         return Err(Error::new(
             SqlState::INVALID_FOREIGN_KEY,

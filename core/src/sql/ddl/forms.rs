@@ -8,12 +8,16 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::super::cursor::Cursor;
 use super::super::{Context, Outcome};
 use super::alter_forms::{self, AlterForm};
+use super::grant_forms::{DefaultPrivileges, Grant};
 use super::index::{self, Reindex};
 use super::maintenance::{self, Maintenance, Target};
-use super::role::{self, AlterRole, CreateRole, RoleChange, RoleOptions};
+use super::membership::{self, Members};
+use super::owned::{self, Owned};
+use super::role::{self, AlterRole, CreateRole, RoleChange};
+use super::role_options::{RoleOptions, names};
 use super::sequence::{self, AlterSequence, CreateSequence};
 use super::sequence_options::{SequenceOptions, dotted};
-use super::{comment, refused};
+use super::{comment, default_privileges, grant, grant_forms, refused};
 use crate::catalog::{QualifiedName, truncate};
 use crate::error::{Error, Result, SqlState};
 
@@ -24,6 +28,10 @@ pub enum Form {
     AlterSequence(AlterSequence),
     CreateRole(CreateRole),
     AlterRole(AlterRole),
+    Grant(Grant),
+    Members(Members),
+    DefaultPrivileges(DefaultPrivileges),
+    Owned(Owned),
     Alter(AlterForm),
     Reindex(Reindex),
     Maintain(Maintenance),
@@ -53,6 +61,12 @@ impl Form {
             Form::AlterSequence(_) => "ALTER SEQUENCE",
             Form::CreateRole(_) => "CREATE ROLE",
             Form::AlterRole(_) => "ALTER ROLE",
+            Form::Grant(it) if it.revoke => "REVOKE",
+            Form::Grant(_) => "GRANT",
+            Form::Members(it) if it.revoke => "REVOKE ROLE",
+            Form::Members(_) => "GRANT ROLE",
+            Form::DefaultPrivileges(_) => "ALTER DEFAULT PRIVILEGES",
+            Form::Owned(it) => it.tag(),
             Form::Alter(alter) => alter.tag(),
             Form::Reindex(_) => "REINDEX",
             Form::Maintain(Maintenance::Vacuum(_)) => "VACUUM",
@@ -70,7 +84,9 @@ impl Form {
 /// 42601 where a form begins but does not go on as it should.
 pub fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
     let mark = cursor.mark();
-    let form = if cursor.keyword("CREATE") {
+    let form = if let Some(form) = grant_forms::parse(cursor)? {
+        Some(form)
+    } else if cursor.keyword("CREATE") {
         create(cursor)?
     } else if cursor.keyword("ALTER") {
         alter(cursor)?
@@ -135,6 +151,10 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &Form) -> Result<Ou
         Form::AlterSequence(it) => sequence::alter(context, it).await,
         Form::CreateRole(it) => role::create(context, it).await,
         Form::AlterRole(it) => role::alter(context, it).await,
+        Form::Grant(it) => grant::execute(context, it).await,
+        Form::Members(it) => membership::execute(context, it).await,
+        Form::DefaultPrivileges(it) => default_privileges::execute(context, it).await,
+        Form::Owned(it) => owned::execute(context, it).await,
         Form::Alter(it) => alter_forms::execute(context, it).await,
         Form::Reindex(it) => index::reindex(context, it).await,
         Form::Maintain(it) => maintenance::run(context, it).await,
@@ -189,7 +209,7 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
                 return Ok(None);
             }
             let name = name(cursor)?;
-            let options = RoleOptions::parse(cursor)?;
+            let options = RoleOptions::parse(cursor, true)?;
             return Ok(Some(Form::CreateRole(CreateRole {
                 name,
                 user,
@@ -213,6 +233,10 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
     let columns = column_list(cursor);
     let after = cursor.mark();
     if !cursor.keyword("AS") {
+        // Names without types can only be those of CREATE TABLE … AS.
+        if !columns.is_empty() && cursor.is_end() {
+            return Err(cursor.unexpected());
+        }
         return Ok(None);
     }
     cursor.back(mark);
@@ -328,14 +352,17 @@ fn alter_role(cursor: &mut Cursor<'_>) -> Result<Form> {
             hint: "Let the client send the setting when it connects.".to_owned(),
         });
     }
-    if cursor.keyword("ADD") || cursor.keyword("DROP") {
-        cursor.rest();
-        return Ok(Form::Refused {
-            what: "membership in roles".to_owned(),
-            hint: "Give each role its own attributes.".to_owned(),
-        });
+    let drops = cursor.keywords(&["DROP", "USER"]);
+    if drops || cursor.keywords(&["ADD", "USER"]) {
+        return Ok(Form::Members(Members {
+            revoke: drops,
+            roles: vec![name],
+            members: names(cursor)?,
+            admin: false,
+            granted_by: None,
+        }));
     }
-    let options = RoleOptions::parse(cursor)?;
+    let options = RoleOptions::parse(cursor, false)?;
     Ok(Form::AlterRole(AlterRole {
         name,
         change: RoleChange::Options(options),

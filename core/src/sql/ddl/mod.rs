@@ -5,6 +5,7 @@
 //! | `schema`, `table`, `create_as`, `index`, `view`, `sequence`, `role` | CREATE … (and ALTER where it is small) |
 //! | `columns`, `constraint`, `expressions` | what a table's definition is made of |
 //! | `alter`, `alter_column`, `rename` | ALTER TABLE, VIEW, INDEX |
+//! | `grant_forms`, `grant`, `membership`, `default_privileges`, `owned` | GRANT, REVOKE and their like |
 //! | `drop`, `depends` | DROP, and who depends on what |
 //! | `truncate`, `comment`, `maintenance` | TRUNCATE; COMMENT ON; VACUUM, ANALYZE, LOCK TABLE |
 //! | `forms`, `alter_forms` | the forms that sqlparser cannot read, from tokens |
@@ -19,17 +20,23 @@ mod columns;
 mod comment;
 mod constraint;
 mod create_as;
+mod default_privileges;
 mod depends;
 mod drop;
 mod expressions;
 mod forms;
+mod grant;
+mod grant_forms;
 mod identity_order;
 mod index;
 mod maintenance;
+mod membership;
 mod naming;
+mod owned;
 mod refused;
 mod rename;
 mod role;
+mod role_options;
 mod rows;
 mod schema;
 mod scope;
@@ -74,8 +81,6 @@ fn verb(statement: &Statement) -> Option<String> {
         Statement::Drop { object_type, .. } => format!("DROP {object_type}"),
         Statement::Truncate(_) => "TRUNCATE TABLE".to_owned(),
         Statement::Comment { .. } => "COMMENT".to_owned(),
-        Statement::Grant(_) => "GRANT".to_owned(),
-        Statement::Revoke(_) => "REVOKE".to_owned(),
         Statement::Lock(_) => "LOCK TABLE".to_owned(),
         other => refused::verb(other)?.to_owned(),
     })
@@ -104,7 +109,6 @@ pub async fn execute(context: &mut Context<'_>, statement: &Statement) -> Result
         Statement::Drop { .. } => drop::drop(context, statement).await,
         Statement::Truncate(truncate) => truncate::truncate(context, truncate).await,
         Statement::Comment { .. } => comment::comment(context, statement).await,
-        Statement::Grant(_) | Statement::Revoke(_) => role::grant(context, statement),
         Statement::Lock(lock) => maintenance::lock(context, lock).await,
         other => Err(refused::refuse(other)),
     }
