@@ -114,7 +114,11 @@ impl Database {
             ));
         }
         let connect = Privileges::CONNECT;
-        if catalog.rights_of(role.oid).held(&catalog.database_acl(), connect) != connect {
+        if catalog
+            .rights_of(role.oid)
+            .held(&catalog.database_acl(), connect)
+            != connect
+        {
             return Err(Error::new(
                 SqlState::INSUFFICIENT_PRIVILEGE,
                 format!("permission denied for database \"{DATABASE_NAME}\""),

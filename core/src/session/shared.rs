@@ -57,12 +57,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub fn new(
-        engine: Arc<Engine>,
-        settings: Settings,
-        locks: SessionLocks,
-        user: String,
-    ) -> Self {
+    pub fn new(engine: Arc<Engine>, settings: Settings, locks: SessionLocks, user: String) -> Self {
         let settings = Arc::new(settings);
         Shared {
             engine,

@@ -403,11 +403,19 @@ fn column_type(target: &Target, seed: u64) -> Result<(), Failed> {
         for round in 0..ROUNDS {
             if number == 0 {
                 let ty = if round % 2 == 0 { "bigint" } else { "int" };
-                attempt(client, &format!("ALTER TABLE t ALTER COLUMN n TYPE {ty}"), &[])?;
+                attempt(
+                    client,
+                    &format!("ALTER TABLE t ALTER COLUMN n TYPE {ty}"),
+                    &[],
+                )?;
                 continue;
             }
             let id = random.below(10);
-            attempt(client, &format!("UPDATE t SET n = n + 1 WHERE id = {id}"), &[])?;
+            attempt(
+                client,
+                &format!("UPDATE t SET n = n + 1 WHERE id = {id}"),
+                &[],
+            )?;
             done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -580,11 +588,7 @@ fn roles(target: &Target, _: u64) -> Result<(), Failed> {
             // Else the role could never be dropped.
             thread::sleep(Duration::from_millis(4));
             // PostgreSQL says XX000 for tuples that two change at once, or roles just gone.
-            attempt(
-                client,
-                "GRANT SELECT ON t TO race_eve",
-                &["42704", "XX000"],
-            )?;
+            attempt(client, "GRANT SELECT ON t TO race_eve", &["42704", "XX000"])?;
         }
         Ok(())
     })?;
@@ -618,5 +622,9 @@ fn readers(target: &Target, _: u64) -> Result<(), Failed> {
     if count != Some(vec![vec![Some(right.to_owned())]]) {
         return Err(format!("the reader saw {count:?}").into());
     }
-    expect(&mut reader, "SELECT count(*) FROM t WHERE b IS NOT NULL", "2")
+    expect(
+        &mut reader,
+        "SELECT count(*) FROM t WHERE b IS NOT NULL",
+        "2",
+    )
 }

@@ -51,9 +51,9 @@ impl Privileges {
     pub fn all(kind: Kind) -> Privileges {
         match kind {
             Kind::Table => Privileges(0b111_1111),
-            Kind::Column => Privileges(
-                Self::INSERT.0 | Self::SELECT.0 | Self::UPDATE.0 | Self::REFERENCES.0,
-            ),
+            Kind::Column => {
+                Privileges(Self::INSERT.0 | Self::SELECT.0 | Self::UPDATE.0 | Self::REFERENCES.0)
+            }
             Kind::Sequence => Privileges(Self::USAGE.0 | Self::SELECT.0 | Self::UPDATE.0),
             Kind::Schema => Privileges(Self::USAGE.0 | Self::CREATE.0),
             Kind::Database => Privileges(Self::CREATE.0 | Self::TEMPORARY.0 | Self::CONNECT.0),

@@ -158,4 +158,3 @@ pub(super) fn serial_sequence(source: &Source, args: &[Datum<'_>]) -> Result<Dat
         _ => None,
     }))
 }
-

@@ -41,11 +41,21 @@ struct Function {
 const FUNCTIONS: &[(&str, PgType, bool, Run)] = &[
     ("format_type", PgType::TEXT, false, format_type),
     ("pg_get_expr", PgType::TEXT, true, first_text),
-    ("pg_get_constraintdef", PgType::TEXT, true, look_up::constraint_def),
+    (
+        "pg_get_constraintdef",
+        PgType::TEXT,
+        true,
+        look_up::constraint_def,
+    ),
     ("pg_get_indexdef", PgType::TEXT, true, look_up::index_def),
     ("pg_get_viewdef", PgType::TEXT, true, look_up::view_def),
     ("pg_get_userbyid", PgType::NAME, true, look_up::user_by_id),
-    ("pg_table_is_visible", PgType::BOOL, true, look_up::table_is_visible),
+    (
+        "pg_table_is_visible",
+        PgType::BOOL,
+        true,
+        look_up::table_is_visible,
+    ),
     ("pg_type_is_visible", PgType::BOOL, true, always),
     ("pg_function_is_visible", PgType::BOOL, true, always),
     ("pg_operator_is_visible", PgType::BOOL, true, always),
@@ -58,11 +68,36 @@ const FUNCTIONS: &[(&str, PgType, bool, Run)] = &[
     ("pg_ts_dict_is_visible", PgType::BOOL, true, always),
     ("pg_ts_parser_is_visible", PgType::BOOL, true, always),
     ("pg_ts_template_is_visible", PgType::BOOL, true, always),
-    ("obj_description", PgType::TEXT, true, look_up::obj_description),
-    ("col_description", PgType::TEXT, true, look_up::col_description),
-    ("shobj_description", PgType::TEXT, true, look_up::shobj_description),
-    ("pg_encoding_to_char", PgType::NAME, true, look_up::encoding_to_char),
-    ("pg_char_to_encoding", PgType::INT4, true, look_up::char_to_encoding),
+    (
+        "obj_description",
+        PgType::TEXT,
+        true,
+        look_up::obj_description,
+    ),
+    (
+        "col_description",
+        PgType::TEXT,
+        true,
+        look_up::col_description,
+    ),
+    (
+        "shobj_description",
+        PgType::TEXT,
+        true,
+        look_up::shobj_description,
+    ),
+    (
+        "pg_encoding_to_char",
+        PgType::NAME,
+        true,
+        look_up::encoding_to_char,
+    ),
+    (
+        "pg_char_to_encoding",
+        PgType::INT4,
+        true,
+        look_up::char_to_encoding,
+    ),
     (
         "pg_get_serial_sequence",
         PgType::TEXT,
@@ -84,7 +119,12 @@ const FUNCTIONS: &[(&str, PgType, bool, Run)] = &[
     ("pg_get_statisticsobjdef", PgType::TEXT, true, null),
     ("pg_get_statisticsobjdef_columns", PgType::TEXT, true, null),
     ("pg_relation_is_publishable", PgType::BOOL, true, never),
-    ("pg_relation_is_updatable", PgType::INT4, true, system::updatable),
+    (
+        "pg_relation_is_updatable",
+        PgType::INT4,
+        true,
+        system::updatable,
+    ),
     ("pg_tablespace_location", PgType::TEXT, true, empty_text),
     ("pg_relation_filenode", PgType::OID, true, system::filenode),
     ("pg_table_size", PgType::INT8, true, system::size),
@@ -369,4 +409,3 @@ fn format_type(_: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     };
     Ok(Datum::text(shown))
 }
-

@@ -168,8 +168,7 @@ pub(super) fn has_column(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'s
         Some(name) => Some(column_of(&object, name)?),
         None => int(rest.get(1)).and_then(|number| u32::try_from(number).ok()),
     };
-    let Some(number) = number.filter(|it| column_numbers(&object).any(|known| known == *it))
-    else {
+    let Some(number) = number.filter(|it| column_numbers(&object).any(|known| known == *it)) else {
         return Ok(Datum::Null);
     };
     Ok(Datum::Bool(

@@ -65,4 +65,3 @@ pub(super) fn updatable(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'st
     let table = oid(args.first()).and_then(|it| source.catalog.table(it));
     Ok(Datum::Int4(if table.is_some() { 28 } else { 0 }))
 }
-

@@ -2,8 +2,8 @@
 
 use super::super::deparse;
 use super::super::rows::{Rows, Source, int4, number, text, text_or_null, yes};
-use super::objects::{all_sequences, tables};
 use super::grants::{self, Sight};
+use super::objects::{all_sequences, tables};
 use super::roles;
 use super::views::role_name;
 use crate::catalog::{

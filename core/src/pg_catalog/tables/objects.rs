@@ -228,13 +228,25 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
                 };
                 for (at, position) in index.columns.iter().enumerate() {
                     if let Some(column) = table.columns.get(*position) {
-                        attribute(source, rows, index.oid, at, &plain_column(&column.name, column.ty));
+                        attribute(
+                            source,
+                            rows,
+                            index.oid,
+                            at,
+                            &plain_column(&column.name, column.ty),
+                        );
                     }
                 }
             }
             Object::View(view) => {
                 for (at, column) in view.columns.iter().enumerate() {
-                    attribute(source, rows, view.oid, at, &plain_column(&column.name, column.ty));
+                    attribute(
+                        source,
+                        rows,
+                        view.oid,
+                        at,
+                        &plain_column(&column.name, column.ty),
+                    );
                 }
             }
             Object::Sequence(sequence) => {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{CommentObject, ObjectName, Statement};
 
 use super::super::{Context, Outcome};
-use super::{maintenance, role};
 use super::schema::simple;
 use super::scope::{Needed, find_role};
+use super::{maintenance, role};
 use crate::catalog::{Object, QualifiedName, Table, View, not_owner, undefined_schema};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;

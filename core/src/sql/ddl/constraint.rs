@@ -14,9 +14,8 @@ use super::naming::{Names, joined};
 use super::scope::Needed;
 use super::{expressions, rows};
 use crate::catalog::{
-    Action, Catalog, Constraint, ConstraintKind, ForeignKey, Index, Object, Privileges, QualifiedName,
-    Table,
-    keys, quote,
+    Action, Catalog, Constraint, ConstraintKind, ForeignKey, Index, Object, Privileges,
+    QualifiedName, Table, keys, quote,
 };
 use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;

@@ -60,7 +60,13 @@ pub(super) async fn execute(context: &mut Context<'_>, statement: &Grant) -> Res
                 context.lock_catalog_row(&object).await?;
                 context.refresh()?;
                 if let Some(object) = context.catalog.object(object.oid()).cloned() {
-                    on_relation(context, statement, &grantees, object, *kind == Kind::Sequence)?;
+                    on_relation(
+                        context,
+                        statement,
+                        &grantees,
+                        object,
+                        *kind == Kind::Sequence,
+                    )?;
                 }
             }
         }
@@ -205,7 +211,9 @@ fn on_relation(
         }
     }
     // What is taken from a table is taken from its columns, too.
-    if statement.revoke && let Object::Table(table) = &object {
+    if statement.revoke
+        && let Object::Table(table) = &object
+    {
         let of_columns = wanted.among(Privileges::all(Kind::Column));
         for (number, name) in granted_columns(context, table) {
             match by_column.iter_mut().find(|(it, ..)| *it == number) {
@@ -399,7 +407,9 @@ fn grantor(
     }
     // Who has no part in it at all is refused; others are told that nothing happened.
     let held = rights.held(acl, Privileges(u16::MAX));
-    let of_table = table.map_or(Privileges::NONE, |acl| rights.held(acl, Privileges(u16::MAX)));
+    let of_table = table.map_or(Privileges::NONE, |acl| {
+        rights.held(acl, Privileges(u16::MAX))
+    });
     if !held.with(of_table).is_empty() {
         return Ok(best);
     }
@@ -421,7 +431,10 @@ fn warn(context: &mut Context<'_>, revoke: bool, place: &Place, none: bool) {
         None => format!("\"{}\"", place.name),
     };
     let (state, what) = match (revoke, none) {
-        (false, true) => (SqlState::PRIVILEGE_NOT_GRANTED, "no privileges were granted"),
+        (false, true) => (
+            SqlState::PRIVILEGE_NOT_GRANTED,
+            "no privileges were granted",
+        ),
         (false, false) => (
             SqlState::PRIVILEGE_NOT_GRANTED,
             "not all privileges were granted",

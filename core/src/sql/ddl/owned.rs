@@ -149,8 +149,13 @@ fn forget(context: &mut Context<'_>, role: u32) -> Result<()> {
     for (owner, schema, letter) in defaults {
         for kind in [Kind::Table, Kind::Sequence, Kind::Schema] {
             if kind.letter() == letter {
-                Arc::make_mut(context.catalog)
-                    .set_default_acl(context.txn, owner, schema, kind, None)?;
+                Arc::make_mut(context.catalog).set_default_acl(
+                    context.txn,
+                    owner,
+                    schema,
+                    kind,
+                    None,
+                )?;
             }
         }
     }

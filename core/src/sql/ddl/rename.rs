@@ -426,11 +426,7 @@ pub(super) fn owner(context: &mut Context<'_>, object: &Object, owner: u32) -> R
 }
 
 /// As [`owner`], for who may do so anyway.
-pub(super) fn change_owner(
-    context: &mut Context<'_>,
-    object: &Object,
-    owner: u32,
-) -> Result<()> {
+pub(super) fn change_owner(context: &mut Context<'_>, object: &Object, owner: u32) -> Result<()> {
     let mut changed = vec![with_owner(object, owner)];
     if let Object::Table(table) = object {
         changed.extend(

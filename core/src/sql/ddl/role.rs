@@ -166,8 +166,7 @@ fn check_options(context: &Context<'_>, role: &Role, options: &RoleOptions) -> R
                 "must be superuser to alter superuser roles or change superuser attribute",
             ));
         }
-    } else if !context.creates_roles()
-        && !(options.is_password() && role.name == context.info.user)
+    } else if !context.creates_roles() && !(options.is_password() && role.name == context.info.user)
     {
         return Err(denied("permission denied"));
     }

@@ -55,7 +55,9 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &Statement) -> 
         return Err(Error::new(SqlState::DUPLICATE_SCHEMA, message));
     }
     let oid = context.new_oid()?;
-    context.put_new(Object::Schema(Arc::new(Schema { oid, name, owner }))).await?;
+    context
+        .put_new(Object::Schema(Arc::new(Schema { oid, name, owner })))
+        .await?;
     Ok(tag)
 }
 

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use super::super::Context;
+pub(super) use crate::catalog::is_system_schema;
 use crate::catalog::{
     Catalog, Index, Object, Privileges, QualifiedName, Rights, Role, Schema, Sequence, Table, View,
     object_row_key, relation_name_lock, role_name_lock, schema_name_lock, undefined_relation,
     undefined_schema,
 };
-pub(super) use crate::catalog::is_system_schema;
 use crate::error::{Error, Result, SqlState};
 use crate::storage::CATALOG_TABLE;
 use crate::txn::{RelationMode, RowLock, RowMode, Wait};

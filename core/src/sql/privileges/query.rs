@@ -287,10 +287,7 @@ impl Walk<'_> {
                 let inner = frame.items.split_off(before.min(frame.items.len()));
                 Item {
                     name: fold(&alias.name),
-                    columns: inner
-                        .iter()
-                        .flat_map(|item| item.columns.clone())
-                        .collect(),
+                    columns: inner.iter().flat_map(|item| item.columns.clone()).collect(),
                     needs: inner.iter().flat_map(|item| item.needs.clone()).collect(),
                     opaque: true,
                 }

@@ -13,11 +13,7 @@ use crate::sql::Locking;
 
 impl Walk<'_> {
     /// Walks a statement; the names of the columns that it returns.
-    pub(super) fn statement(
-        &mut self,
-        statement: &Statement,
-        locking: &[Locking],
-    ) -> Vec<String> {
+    pub(super) fn statement(&mut self, statement: &Statement, locking: &[Locking]) -> Vec<String> {
         let mut names = Vec::new();
         match statement {
             Statement::Query(query) => return self.query(query, locking),
@@ -37,7 +33,12 @@ impl Walk<'_> {
     }
 
     /// A target of a write, as the only item of a new frame.
-    fn target(&mut self, name: &ObjectName, alias: Option<String>, privileges: Privileges) -> usize {
+    fn target(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<String>,
+        privileges: Privileges,
+    ) -> usize {
         let mut item = match QualifiedName::from_ast(name) {
             Ok(name) => self.stored(&name, privileges),
             Err(_) => Item {
@@ -217,9 +218,8 @@ impl Walk<'_> {
         let alias = alias.as_ref().map(|alias| fold(&alias.name));
         let need = self.target(name, alias, Privileges::UPDATE);
         self.assignments(&update.assignments, need);
-        if let Some(
-            UpdateTableFromKind::AfterSet(from) | UpdateTableFromKind::BeforeSet(from),
-        ) = &update.from
+        if let Some(UpdateTableFromKind::AfterSet(from) | UpdateTableFromKind::BeforeSet(from)) =
+            &update.from
         {
             for table in from {
                 self.table_with_joins(table);

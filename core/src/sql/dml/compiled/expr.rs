@@ -185,9 +185,7 @@ impl Expr {
             Node::StatementStart => Datum::Timestamptz(env.info.statement_start),
             Node::Clock => Datum::Timestamptz(env.info.access.clock()),
             Node::NextValue(sequence) => Datum::Int8(env.info.access.next_value(*sequence)?),
-            Node::NextIdentity(sequence) => {
-                Datum::Int8(env.info.access.next_identity(*sequence)?)
-            }
+            Node::NextIdentity(sequence) => Datum::Int8(env.info.access.next_identity(*sequence)?),
             Node::RandomUuid => Datum::Uuid(random_uuid(env.info.access.random())),
             Node::CurrentUser => Datum::text(env.info.user.as_str()),
             Node::SessionUser => Datum::text(env.info.session_user.as_str()),
