@@ -65,7 +65,7 @@ fn value(value: JsValue) -> Result<(Format, Option<Vec<u8>>), JsValue> {
     } else if let Some(truth) = value.as_bool() {
         text(if truth { "true" } else { "false" }.into())
     } else if let Some(number) = value.as_f64() {
-        text(js_sys::Number::from(number).to_string(10)?)
+        text(js_sys::Number::from(number).to_string_with_radix(10)?)
     } else {
         let message =
             "a parameter is null, a string, a number, a bigint, a boolean, a Date or a Uint8Array";

@@ -1,6 +1,6 @@
 // pgjdbc against the server in PGHOST, PGPORT.
 //
-//   java -cp /usr/share/java/postgresql.jar tests/clients/java/Jdbc.java
+//   java -cp /usr/share/java/postgresql.jar tests/clients/java/Jdbc.java [WORDS]    checks with WORDS in their name
 
 import java.io.StringReader;
 import java.io.StringWriter;
@@ -53,6 +53,8 @@ public class Jdbc {
         properties.setProperty("prepareThreshold", binary ? "-1" : "0");
         properties.setProperty("binaryTransfer", String.valueOf(binary));
         properties.setProperty("connectTimeout", "20");
+        properties.setProperty("password", setting("PGPASSWORD", ""));
+        properties.setProperty("sslmode", setting("PGSSLMODE", "prefer"));
         String url = "jdbc:postgresql://" + setting("PGHOST", "127.0.0.1") + ":" + setting("PGPORT", "5432") + "/" + setting("PGDATABASE", "postgres");
         return DriverManager.getConnection(url, properties);
     }
@@ -358,6 +360,7 @@ public class Jdbc {
         types();
         statements();
         transactions();
+        if (arguments.length > 0) CHECKS.removeIf(named -> !named.name.contains(arguments[0]));
         int failed = 0;
         for (Named named : CHECKS) {
             try (Connection connection = connect(named.binary)) {
