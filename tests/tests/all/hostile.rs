@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use omendb_tests::server::Target;
-use omendb_tests::wire::{Client, bind_body, parse_body, put_message, read_report};
+use omendb_tests::wire::{bind_body, parse_body, put_message, read_report};
 
 use crate::protocol::{
     Send, bind, ensure, equal, exchange, execute, letters, parse, sync, until_ready,
