@@ -1,7 +1,7 @@
 //! What attackers and broken clients send: no panic, no hang, no memory that grows with what was only
 //! announced, and afterwards the server serves on.
 //!
-//! `OMENDB_HOSTILE_SEED=s` starts the random messages at seed s, `OMENDB_HOSTILE_ROUNDS=n` sends n
+//! `HOSTILE_SEED=s` starts the random messages at seed s, `HOSTILE_ROUNDS=n` sends n
 //! rounds of them; a failure prints the seed.
 
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use crate::protocol::{
 /// Bytes by which the server may grow over something that it should not keep.
 const MAX_GROWTH: u64 = 48 << 20;
 /// Rounds of random messages, each on a connection of its own.
-const ROUNDS: u64 = 200;
+const ROUNDS: u64 = 1000;
 const MESSAGES_PER_ROUND: u64 = 24;
 
 type Test = (&'static str, fn(&Target) -> Result<(), Failed>);
@@ -189,11 +189,11 @@ fn number(name: &str, default: u64) -> u64 {
 fn random_messages(target: &Target) -> Result<(), Failed> {
     let mut setup = target.connect()?;
     setup.simple("CREATE TABLE h (id int PRIMARY KEY, v text); INSERT INTO h VALUES (1, 'one')")?;
-    let first = number("OMENDB_HOSTILE_SEED", 1);
-    for seed in first..first + number("OMENDB_HOSTILE_ROUNDS", ROUNDS) {
+    let first = number("HOSTILE_SEED", 1);
+    for seed in first..first + number("HOSTILE_ROUNDS", ROUNDS) {
         round(target, seed).map_err(|why| {
             let why = why.message().unwrap_or_default().to_owned();
-            format!("OMENDB_HOSTILE_SEED={seed} OMENDB_HOSTILE_ROUNDS=1: {why}")
+            format!("HOSTILE_SEED={seed} HOSTILE_ROUNDS=1: {why}")
         })?;
     }
     Ok(())
@@ -220,7 +220,6 @@ fn round(target: &Target, seed: u64) -> Result<(), Failed> {
         ('S', b""),
         ('Q', b"ROLLBACK\0"),
         ('Q', b"SELECT 'in step'\0"),
-        ('X', b""),
     ] {
         put_message(&mut bytes, kind, body);
     }
@@ -248,12 +247,15 @@ fn round(target: &Target, seed: u64) -> Result<(), Failed> {
     let internal = seen
         .iter()
         .find(|message| message.kind == 'E' && read_report(&message.body).code().starts_with("XX"));
-    if let Some(message) = internal {
+    if let (Some(message), Target::Omendb(_)) = (internal, target) {
         return Err(format!("an internal error: {}", read_report(&message.body)).into());
     }
     if whole {
         let tail = letters(&seen);
-        ensure(tail.ends_with("CZITDCZI"), format!("out of step: {tail}"))?;
+        // PostgreSQL gives up when a COPY is interrupted by another message.
+        let gave_up = matches!(target, Target::Postgres { .. }) && tail.ends_with("E(08P01)");
+        let in_step = tail.ends_with("CZITDCZI") || gave_up;
+        ensure(in_step, format!("out of step: {tail}"))?;
     }
     Ok(())
 }
@@ -326,15 +328,15 @@ fn copy_interleaved(target: &Target) -> Result<(), Failed> {
     equal(count, "2".to_owned())
 }
 
-/// Messages of a gigabyte that never come take no memory.
+/// Messages of 768 MiB that never come take no memory.
 fn announced(target: &Target) -> Result<(), Failed> {
     target.connect()?.value("SELECT 1")?;
     let before = memory(target);
     let mut waiting = Vec::new();
-    for kind in "QPBdfQPBdf".chars() {
+    for kind in "QPBdFQPBdF".chars() {
         let mut client = target.connect()?;
         let mut bytes = vec![kind as u8];
-        bytes.extend_from_slice(&0x3fff_ffff_u32.to_be_bytes());
+        bytes.extend_from_slice(&0x3000_0000_u32.to_be_bytes());
         bytes.extend_from_slice(b"and that is all");
         client.send_raw(&bytes)?;
         waiting.push(client);
