@@ -15,7 +15,7 @@ use super::{
 use crate::error::{Error, Result, SqlState};
 use crate::query::SessionInfo;
 use crate::sql::settings::{Settings, severity};
-use crate::sql::{Body, CopySink, Engine, Statement, Verb, parse};
+use crate::sql::{Body, CopySink, Engine, RunningSession, Statement, Verb, parse};
 use crate::txn::Interrupt;
 use crate::types::text::TextStyle;
 use crate::types::{Datum, PgType, binary, oid, text};
@@ -41,8 +41,16 @@ pub struct Session {
     pub(super) notices: Vec<Notice>,
     /// Whether the running query string has several statements.
     pub(super) many_statements: bool,
+    /// `statement_timestamp()`, µs since 1970 UTC.
+    pub(super) statement_start: i64,
+    /// When `statement_timeout` ends the running statement, µs since 1970 UTC.
+    pub(super) deadline: Option<i64>,
     simple: Option<Simple>,
     reported: BTreeMap<&'static str, String>,
+    /// The settings that `reported` is up to date with.
+    reported_of: Option<Arc<Settings>>,
+    /// What the last statement knew of the session, and the settings it was made of.
+    info: Option<(Arc<Settings>, Arc<SessionInfo>)>,
 }
 
 /// A COPY that takes data.
@@ -64,12 +72,14 @@ impl Session {
         let settings = Settings::new(&options.user, &options.parameters)?;
         let interrupt = Interrupt::default();
         let locks = engine.transactions.session(options.process_id);
-        engine
-            .sessions
-            .lock()
-            .insert(options.process_id, interrupt.clone());
+        let running = RunningSession {
+            interrupt: interrupt.clone(),
+            locks: locks.group(),
+        };
+        engine.sessions.lock().insert(options.process_id, running);
+        let shared = Shared::new(engine.clone(), settings, locks, interrupt.clone());
         Ok(Session {
-            shared: Arc::new(Shared::new(engine.clone(), settings, locks)),
+            shared: Arc::new(shared),
             engine,
             interrupt,
             user: options.user,
@@ -81,22 +91,39 @@ impl Session {
             copy: None,
             notices: Vec::new(),
             many_statements: false,
+            statement_start: 0,
+            deadline: None,
             simple: None,
             reported: BTreeMap::new(),
+            reported_of: None,
+            info: None,
         })
     }
 
     /// What running queries may know of the session.
     pub(super) fn info(&mut self) -> Result<Arc<SessionInfo>> {
-        let now = self.engine.env.clock.now();
         let start = self.open()?.start;
         let settings = self.shared.settings();
+        // Nobody holds the last statement's any more, as a rule; then it costs nothing to make.
+        if let Some((known, info)) = &mut self.info
+            && Arc::ptr_eq(known, &settings)
+        {
+            if info.transaction_start == start && info.statement_start == self.statement_start {
+                return Ok(info.clone());
+            }
+            if let Some(free) = Arc::get_mut(info) {
+                free.transaction_start = start;
+                free.statement_start = self.statement_start;
+                Arc::make_mut(&mut free.style).now = start;
+                return Ok(info.clone());
+            }
+        }
         let typed = &settings.typed;
         let style = TextStyle {
             now: start,
             ..(*typed.style).clone()
         };
-        Ok(Arc::new(SessionInfo {
+        let info = Arc::new(SessionInfo {
             user: settings
                 .get("session_authorization")
                 .unwrap_or(&self.user)
@@ -107,10 +134,12 @@ impl Session {
             zone: typed.zone.clone(),
             style: Arc::new(style),
             transaction_start: start,
-            statement_start: now,
+            statement_start: self.statement_start,
             process_id: self.process_id,
             access: self.shared.clone(),
-        }))
+        });
+        self.info = Some((settings, info.clone()));
+        Ok(info)
     }
 
     pub(super) fn warn(&mut self, state: SqlState, message: &str) {
@@ -129,6 +158,7 @@ impl Session {
     }
 
     async fn do_parse(&mut self, name: &str, sql: &str, types: &[u32]) -> Result<()> {
+        self.begin_statement();
         let mut statements = parse(sql)?;
         if statements.len() > 1 {
             return Err(Error::new(
@@ -273,7 +303,7 @@ impl Session {
     /// The next step of a portal.
     async fn advance(&mut self, portal: &mut Portal, limit: usize) -> Result<Step> {
         if matches!(portal.state, State::Ready) {
-            self.interrupt.clear();
+            self.begin_statement();
             if matches!(portal.statement.statement.body, Body::Empty) {
                 portal.state = State::Done(String::new());
                 return Ok(Step::Empty);
@@ -348,7 +378,7 @@ impl Session {
                     self.simple = None;
                     return Ok(empty.then_some(Step::Empty));
                 };
-                self.interrupt.clear();
+                self.begin_statement();
                 if !ends_transaction(&statement) {
                     self.refuse_if_failed()?;
                 }
@@ -408,6 +438,7 @@ impl Session {
         if last && implicit {
             self.commit().await?;
         }
+        self.end_statement();
         Ok(())
     }
 
@@ -548,7 +579,10 @@ impl SqlSession for Session {
                 let result = self.commit().await;
                 self.settle(result)
             }
-            _ => Ok(()),
+            _ => {
+                self.end_statement();
+                Ok(())
+            }
         }
     }
 
@@ -557,6 +591,7 @@ impl SqlSession for Session {
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.extend(self.shared.take_notices());
         if self.notices.is_empty() {
             return Vec::new();
         }
@@ -569,12 +604,18 @@ impl SqlSession for Session {
     fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
         let settings = self.shared.settings();
         let mut changes = Vec::new();
+        if let Some(known) = &self.reported_of
+            && Arc::ptr_eq(known, &settings)
+        {
+            return changes;
+        }
         for (name, value) in settings.reported() {
             if self.reported.get(name).is_none_or(|known| known != value) {
                 self.reported.insert(name, value.to_owned());
                 changes.push((name.to_owned(), value.to_owned()));
             }
         }
+        self.reported_of = Some(settings);
         changes
     }
 
@@ -593,13 +634,13 @@ impl SqlSession for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.rollback();
-        self.shared.unlock_all();
+        self.shared.locks.unlock_all();
         self.engine.sessions.lock().remove(&self.process_id);
     }
 }
 
 /// The error with its place in the query string.
-fn placed(error: Error, prepared: &Prepared) -> Error {
+pub(super) fn placed(error: Error, prepared: &Prepared) -> Error {
     locate(error, &prepared.statement.text, prepared.statement.offset)
 }
 
