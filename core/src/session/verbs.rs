@@ -86,6 +86,7 @@ impl Session {
                 "DISCARD ALL"
             }
             Verb::DiscardPlans => {
+                self.parsed.clear();
                 self.statements
                     .values()
                     .for_each(|prepared| prepared.forget_plan());
@@ -252,6 +253,7 @@ impl Session {
         }
         self.portals.clear();
         self.statements.clear();
+        self.parsed.clear();
         self.shared.unlist_prepared(None);
         self.shared.reset_all()?;
         self.shared.forget_sequences();
@@ -274,6 +276,7 @@ impl Session {
         }
         let mut prepared = Prepared::new(statement.clone(), types.to_vec(), true);
         text.clone_into(&mut prepared.text);
+        let prepared = Arc::new(prepared);
         let planned = Box::pin(self.planned(&prepared)).await?;
         if matches!(planned.way, Way::Ddl | Way::Copy) {
             return Err(Error::new(
