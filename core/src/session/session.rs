@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::locate::locate;
+use super::parsed::Parsed;
 use super::portal::{Hold, Portal, Running, State, block, formats};
 use super::prepared::Prepared;
 use super::shared::Shared;
@@ -45,12 +46,13 @@ pub struct Session {
     pub(super) statement_start: i64,
     /// When `statement_timeout` ends the running statement, µs since 1970 UTC.
     pub(super) deadline: Option<i64>,
+    pub(super) parsed: Parsed,
     simple: Option<Simple>,
+    /// What the client was told of settings, and the settings that were looked at last.
     reported: BTreeMap<&'static str, String>,
-    /// The settings that `reported` is up to date with.
-    reported_of: Option<Arc<Settings>>,
-    /// What the last statement knew of the session, and the settings it was made of.
-    info: Option<(Arc<Settings>, Arc<SessionInfo>)>,
+    reported_at: Option<Arc<Settings>>,
+    /// The facts of the last statement, and the settings they come from.
+    facts: Option<(Arc<Settings>, Arc<SessionInfo>)>,
 }
 
 /// A COPY that takes data.
@@ -60,7 +62,7 @@ pub(super) struct CopyState {
 
 /// A simple query under way.
 struct Simple {
-    statements: VecDeque<Statement>,
+    statements: VecDeque<Arc<Prepared>>,
     running: Option<Box<Portal>>,
     described: bool,
     /// Whether the query string had no statement at all.
@@ -93,10 +95,11 @@ impl Session {
             many_statements: false,
             statement_start: 0,
             deadline: None,
+            parsed: Parsed::default(),
             simple: None,
             reported: BTreeMap::new(),
-            reported_of: None,
-            info: None,
+            reported_at: None,
+            facts: None,
         })
     }
 
@@ -104,26 +107,32 @@ impl Session {
     pub(super) fn info(&mut self) -> Result<Arc<SessionInfo>> {
         let start = self.open()?.start;
         let settings = self.shared.settings();
-        // Nobody holds the last statement's any more, as a rule; then it costs nothing to make.
-        if let Some((known, info)) = &mut self.info
+        // Mostly nobody holds the last statement's facts any more: only the times are new.
+        if let Some((known, info)) = &mut self.facts
             && Arc::ptr_eq(known, &settings)
+            && let Some(info) = Arc::get_mut(info)
+            && let Some(style) = Arc::get_mut(&mut info.style)
         {
-            if info.transaction_start == start && info.statement_start == self.statement_start {
-                return Ok(info.clone());
-            }
-            if let Some(free) = Arc::get_mut(info) {
-                free.transaction_start = start;
-                free.statement_start = self.statement_start;
-                Arc::make_mut(&mut free.style).now = start;
-                return Ok(info.clone());
-            }
+            style.now = start;
+            info.transaction_start = start;
+            info.statement_start = self.statement_start;
+        } else {
+            let info = self.new_info(&settings, start);
+            self.facts = Some((settings, Arc::new(info)));
         }
+        match &self.facts {
+            Some((_, info)) => Ok(info.clone()),
+            None => Err(Error::internal("a session has no facts")),
+        }
+    }
+
+    fn new_info(&self, settings: &Settings, start: i64) -> SessionInfo {
         let typed = &settings.typed;
         let style = TextStyle {
             now: start,
             ..(*typed.style).clone()
         };
-        let info = Arc::new(SessionInfo {
+        SessionInfo {
             user: settings
                 .get("session_authorization")
                 .unwrap_or(&self.user)
@@ -137,9 +146,7 @@ impl Session {
             statement_start: self.statement_start,
             process_id: self.process_id,
             access: self.shared.clone(),
-        });
-        self.info = Some((settings, info.clone()));
-        Ok(info)
+        }
     }
 
     pub(super) fn warn(&mut self, state: SqlState, message: &str) {
@@ -159,6 +166,15 @@ impl Session {
 
     async fn do_parse(&mut self, name: &str, sql: &str, types: &[u32]) -> Result<()> {
         self.begin_statement();
+        let settings = self.shared.settings();
+        if let Some(known) = self.parsed.find(sql, types, &settings) {
+            if !ends_transaction(&known.statement) {
+                self.refuse_if_failed()?;
+            }
+            if self.is_current(&known)? {
+                return self.keep_planned(name, known).await;
+            }
+        }
         let mut statements = parse(sql)?;
         if statements.len() > 1 {
             return Err(Error::new(
@@ -172,7 +188,8 @@ impl Session {
                 text: String::new(),
                 offset: 0,
             };
-            return self.keep_statement(name, Prepared::new(empty, Vec::new(), false));
+            let empty = Prepared::new(empty, Vec::new(), false);
+            return self.keep_statement(name, Arc::new(empty));
         };
         if !ends_transaction(&statement) {
             self.refuse_if_failed()?;
@@ -181,7 +198,13 @@ impl Session {
             .iter()
             .map(|oid| PgType::new(if *oid == 0 { oid::UNKNOWN } else { *oid }))
             .collect();
-        let prepared = Prepared::new(statement, declared, false);
+        let prepared = Arc::new(Prepared::new(statement, declared, false));
+        self.parsed.keep(sql, types, &prepared);
+        self.keep_planned(name, prepared).await
+    }
+
+    /// Keeps a statement that can be planned.
+    async fn keep_planned(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<()> {
         if !matches!(prepared.statement.body, Body::Session(_)) {
             let planned = self.planned(&prepared).await;
             planned.map_err(|error| placed(error, &prepared))?;
@@ -189,7 +212,7 @@ impl Session {
         self.keep_statement(name, prepared)
     }
 
-    pub(super) fn keep_statement(&mut self, name: &str, prepared: Prepared) -> Result<()> {
+    pub(super) fn keep_statement(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<()> {
         if !name.is_empty() {
             if self.statements.contains_key(name) {
                 return Err(Error::new(
@@ -209,7 +232,7 @@ impl Session {
             self.shared
                 .list_prepared(name, &prepared.text, prepared.from_sql);
         }
-        self.statements.insert(name.to_owned(), Arc::new(prepared));
+        self.statements.insert(name.to_owned(), prepared);
         Ok(())
     }
 
@@ -373,16 +396,18 @@ impl Session {
                 return Ok(None);
             };
             let Some(mut portal) = simple.running.take() else {
-                let Some(statement) = simple.statements.pop_front() else {
+                let Some(prepared) = simple.statements.pop_front() else {
                     let empty = simple.empty;
                     self.simple = None;
                     return Ok(empty.then_some(Step::Empty));
                 };
                 self.begin_statement();
-                if !ends_transaction(&statement) {
+                if !ends_transaction(&prepared.statement) {
                     self.refuse_if_failed()?;
                 }
-                let prepared = Arc::new(Prepared::new(statement, Vec::new(), false));
+                if !self.is_current(&prepared)? {
+                    prepared.forget_plan();
+                }
                 let planned = self.planned(&prepared).await;
                 let planned = planned.map_err(|error| placed(error, &prepared))?;
                 if let Some(missing) = planned.parameters.len().checked_sub(1) {
@@ -521,8 +546,19 @@ impl SqlSession for Session {
     async fn simple(&mut self, sql: &str) -> Result<()> {
         self.statements.remove("");
         self.portals.remove("");
-        let result = parse(sql);
-        let statements: VecDeque<_> = self.settle(result)?.into();
+        let settings = self.shared.settings();
+        let statements: VecDeque<_> = match self.parsed.find(sql, &[], &settings) {
+            Some(known) => [known].into(),
+            None => {
+                let result = parse(sql);
+                let new = |statement| Arc::new(Prepared::new(statement, Vec::new(), false));
+                let statements: VecDeque<_> = self.settle(result)?.into_iter().map(new).collect();
+                if let (1, Some(only)) = (statements.len(), statements.front()) {
+                    self.parsed.keep(sql, &[], only);
+                }
+                statements
+            }
+        };
         self.many_statements = statements.len() > 1;
         let empty = statements.is_empty();
         self.simple = Some(Simple {
@@ -604,9 +640,8 @@ impl SqlSession for Session {
     fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
         let settings = self.shared.settings();
         let mut changes = Vec::new();
-        if let Some(known) = &self.reported_of
-            && Arc::ptr_eq(known, &settings)
-        {
+        let same = |known: &Arc<Settings>| Arc::ptr_eq(known, &settings);
+        if self.reported_at.as_ref().is_some_and(same) {
             return changes;
         }
         for (name, value) in settings.reported() {
@@ -615,7 +650,7 @@ impl SqlSession for Session {
                 changes.push((name.to_owned(), value.to_owned()));
             }
         }
-        self.reported_of = Some(settings);
+        self.reported_at = Some(settings);
         changes
     }
 

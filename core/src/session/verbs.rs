@@ -92,6 +92,7 @@ impl Session {
                 "DISCARD ALL"
             }
             Verb::DiscardPlans => {
+                self.parsed.clear();
                 self.statements
                     .values()
                     .for_each(|prepared| prepared.forget_plan());
@@ -264,6 +265,7 @@ impl Session {
         }
         self.portals.clear();
         self.statements.clear();
+        self.parsed.clear();
         self.shared.unlist_prepared(None);
         self.shared.reset_all()?;
         self.shared.forget_sequences();
@@ -280,6 +282,7 @@ impl Session {
     ) -> Result<()> {
         let mut prepared = Prepared::new(statement.clone(), types.to_vec(), true);
         text.clone_into(&mut prepared.text);
+        let prepared = Arc::new(prepared);
         let planned = Box::pin(self.planned(&prepared)).await;
         planned.map_err(|error| placed(error, &prepared))?;
         self.keep_statement(name, prepared)

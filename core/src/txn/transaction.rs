@@ -279,6 +279,22 @@ impl Transaction {
         self.take(key, mode.into(), wait).await.map(|_| ())
     }
 
+    /// [`Transaction::lock_key`] of a key value of `table` (a table's row or an index's entry).
+    pub async fn lock_value(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        mode: RowMode,
+        wait: Wait,
+    ) -> Result<()> {
+        let wait = match wait {
+            Wait::Skip => Wait::Fail,
+            wait => wait,
+        };
+        let key = self.locks.row_key(table, key);
+        self.take(key, mode.into(), wait).await.map(|_| ())
+    }
+
     /// Takes a lock if that needs no waiting. Returns whether it did.
     pub async fn try_lock_key(&mut self, target: &LockTarget, mode: RowMode) -> Result<bool> {
         let key = self.locks.key(with_row_modes(target)?);
