@@ -133,7 +133,7 @@ fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Body> {
         return Ok(Body::Ddl(Box::new(form)));
     }
     let (mut tokens, locking) = take_locking(source, tokens)?;
-    let forms = super::dml::take_forms(&mut tokens);
+    let forms = super::dml::take_forms(&mut tokens)?;
     let tokens = super::ddl::reorder_identity_options(tokens);
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect)

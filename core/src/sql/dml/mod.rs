@@ -19,6 +19,7 @@ mod matches;
 mod names;
 mod on_conflict;
 mod returning;
+mod search;
 mod target;
 mod update;
 mod values;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use definitions::{Definition, all, find, reported};
 use lists::{command_line, quote_schema, split_path};
+pub use value::is_encoding;
 use value::{check, shown};
 
 use super::statement::IsolationLevel;

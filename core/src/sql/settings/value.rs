@@ -32,6 +32,12 @@ const ENCODINGS: &str = "abc alt big5 eucchn euccn eucjis2004 eucjp euckr euctw 
     windows1253 windows1254 windows1255 windows1256 windows1257 windows1258 windows866 windows874 \
     windows932 windows936 windows949 windows950";
 
+/// Whether PostgreSQL has a character set of this name, in lower case and without marks.
+pub fn is_encoding(name: &str) -> bool {
+    let mut known = ENCODINGS.split_whitespace();
+    matches!(name, "utf8" | "unicode") || known.any(|known| known == name)
+}
+
 impl Unit {
     /// How much one of it is in the smallest unit of its kind, and the names of all of them.
     fn family(self) -> Option<(f64, &'static [(&'static str, f64)])> {
@@ -158,7 +164,7 @@ pub(super) fn canonical(definition: &Definition, text: &str) -> Result<String> {
             let name: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
             match name.to_ascii_lowercase().as_str() {
                 "utf8" | "unicode" => "UTF8".to_owned(),
-                name if ENCODINGS.split_whitespace().any(|known| known == name) => {
+                name if is_encoding(name) => {
                     return Err(refused(definition, text));
                 }
                 _ => return Err(invalid(definition, text)),
