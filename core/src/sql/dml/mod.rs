@@ -14,6 +14,7 @@ mod foreign_key;
 mod forms;
 mod general;
 mod insert;
+mod insert_source;
 mod lock_rows;
 mod matches;
 mod names;
