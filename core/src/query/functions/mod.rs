@@ -19,6 +19,7 @@ mod row;
 mod session;
 mod single;
 mod strings;
+mod whole;
 
 pub(super) use arithmetic::{Arithmetic, arithmetic};
 pub(super) use arrays::{array_builder, set_columns};

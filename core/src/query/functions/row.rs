@@ -13,6 +13,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
 use super::super::context::RunContext;
+use super::whole::{self, WholeFn};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::query::SessionInfo;
@@ -52,6 +53,8 @@ pub(in crate::query) struct RowFunction {
     /// Builds numeric results as text, with the digits that PostgreSQL shows.
     pub as_text: bool,
     pub run: RowFn,
+    /// The same over whole columns.
+    pub whole: Option<WholeFn>,
 }
 
 impl RowFunction {
@@ -68,6 +71,7 @@ impl RowFunction {
             count => Signature::any(count, volatility),
         };
         RowFunction {
+            whole: whole::find(name, &types),
             name: name.to_owned(),
             signature,
             types,
@@ -91,6 +95,15 @@ impl RowFunction {
         }
     }
 
+    fn call<'a>(&'a self, context: &'a RunContext) -> Call<'a> {
+        Call {
+            info: &context.info,
+            catalog: &context.catalog,
+            types: &self.types,
+            result: self.result,
+        }
+    }
+
     fn column(
         &self,
         context: &RunContext,
@@ -98,12 +111,7 @@ impl RowFunction {
         wide: &[bool],
         rows: usize,
     ) -> Result<ArrayRef> {
-        let call = Call {
-            info: &context.info,
-            catalog: &context.catalog,
-            types: &self.types,
-            result: self.result,
-        };
+        let call = self.call(context);
         let built = if self.as_text {
             PgType::TEXT
         } else {
@@ -192,6 +200,15 @@ impl ScalarUDFImpl for RowFunction {
                 .args
                 .iter()
                 .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        if let Some(whole) = self
+            .whole
+            .filter(|_| !constant && self.strict && !self.as_text)
+        {
+            let call = self.call(context);
+            if let Some(array) = whole(&call, &args.args, &self.data_type())? {
+                return Ok(ColumnarValue::Array(array));
+            }
+        }
         let rows = if constant { 1 } else { args.number_rows };
         let mut arrays = Vec::with_capacity(args.args.len());
         let mut wide = Vec::with_capacity(args.args.len());
