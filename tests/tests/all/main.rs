@@ -6,6 +6,7 @@
 mod crash;
 mod ddl_races;
 mod driver;
+mod hostile;
 mod isolation;
 mod protocol;
 mod races;
@@ -27,6 +28,7 @@ fn main() {
     trials.extend(races::trials());
     trials.extend(ddl_races::trials());
     trials.extend(protocol::trials());
+    trials.extend(hostile::trials());
     trials.extend(driver::trials());
     trials.extend(crash::trials());
     libtest_mimic::run(&arguments, trials).exit();

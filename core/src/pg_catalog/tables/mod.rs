@@ -2,6 +2,7 @@
 
 mod grants;
 mod information;
+mod locks;
 mod objects;
 mod roles;
 mod types;
@@ -41,6 +42,7 @@ pub(super) fn fill(definition: &Definition, source: &Source, rows: &mut Rows) {
         }
         "pg_auth_members" => grants::members(source, rows),
         "pg_default_acl" => grants::defaults(source, rows),
+        "pg_locks" => locks::locks(source, rows),
         "pg_shdescription" => roles::descriptions(source, rows),
         name => views::fill(name, source, rows),
     }
