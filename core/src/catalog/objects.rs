@@ -175,6 +175,9 @@ pub struct Index {
     pub descending: Vec<bool>,
     pub unique: bool,
     pub primary: bool,
+    /// UNIQUE NULLS NOT DISTINCT: NULL is a value like any other.
+    #[serde(default)]
+    pub nulls_not_distinct: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

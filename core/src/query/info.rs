@@ -90,5 +90,8 @@ pub trait SessionAccess: Debug + Send + Sync {
     /// Sends the client a warning.
     fn warn(&self, warning: Error);
     /// `pg_cancel_backend`.
-    fn cancel(&self, process_id: i32) -> bool;
+    ///
+    /// # Errors
+    /// 42501 when the query is another role's.
+    fn cancel(&self, process_id: i32) -> Result<bool>;
 }

@@ -74,6 +74,7 @@ impl Session {
         let interrupt = Interrupt::default();
         let locks = engine.transactions.session(options.process_id);
         let running = RunningSession {
+            user: options.user.clone(),
             interrupt: interrupt.clone(),
             locks: locks.group(),
         };

@@ -431,13 +431,29 @@ impl SessionAccess for Shared {
         }
     }
 
-    fn cancel(&self, process_id: i32) -> bool {
+    fn cancel(&self, process_id: i32) -> Result<bool> {
+        let catalog = self.catalog.lock().clone();
+        let own = catalog.rights(&self.settings().typed.user);
         let sessions = self.engine.sessions.lock();
         let Some(session) = sessions.get(&process_id) else {
-            return false;
+            return Ok(false);
         };
+        let other = catalog.rights(&session.user);
+        let refused = if other.superuser && !own.superuser {
+            Some("must be a superuser to cancel superuser query")
+        } else if !own.owns(other.role) {
+            Some(
+                "must be a member of the role whose query is being canceled \
+                 or member of pg_signal_backend",
+            )
+        } else {
+            None
+        };
+        if let Some(message) = refused {
+            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        }
         session.interrupt.raise(canceled());
-        true
+        Ok(true)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Engine {
 
 /// What other sessions may know of one.
 pub struct RunningSession {
+    /// The role that logged in.
+    pub user: String,
     /// For `pg_cancel_backend`.
     pub interrupt: Interrupt,
     /// Owner of its locks ([`crate::txn::LockInfo::group`]), for `pg_locks`.

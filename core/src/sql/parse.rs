@@ -134,7 +134,7 @@ fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Body> {
     }
     let (mut tokens, locking) = take_locking(source, tokens)?;
     let forms = super::dml::take_forms(&mut tokens)?;
-    let tokens = super::ddl::reorder_identity_options(tokens);
+    let tokens = super::ddl::normalize_tokens(tokens);
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)

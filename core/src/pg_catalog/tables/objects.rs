@@ -377,6 +377,7 @@ pub(super) fn indexes(source: &Source, rows: &mut Rows) {
             ("indnatts", int2(index.columns.len())),
             ("indnkeyatts", int2(index.columns.len())),
             ("indisunique", Datum::Bool(index.unique)),
+            ("indnullsnotdistinct", Datum::Bool(index.nulls_not_distinct)),
             ("indisprimary", Datum::Bool(index.primary)),
             ("indimmediate", Datum::Bool(true)),
             ("indisvalid", Datum::Bool(true)),

@@ -211,7 +211,7 @@ pub(super) fn define(all: &mut Definitions) {
     })
     .stable();
     all.add("pg_cancel_backend", "int4", "bool", |c, a| {
-        Ok(Datum::Bool(c.info.access.cancel(int_at(a, 0) as i32)))
+        c.info.access.cancel(int_at(a, 0) as i32).map(Datum::Bool)
     })
     .volatile();
     all.add("pg_notify", "text,text", "void", |_, _| {

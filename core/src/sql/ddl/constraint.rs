@@ -53,7 +53,8 @@ pub(super) async fn add(
         }
         NewKind::Unique(columns) => {
             let columns = key_positions(table, columns, "unique")?;
-            add_unique(context, table, columns, new.name.as_deref()).await
+            let nulls = new.nulls_not_distinct;
+            add_unique(context, table, columns, new.name.as_deref(), nulls).await
         }
         NewKind::Check(expr) => add_check(context, table, expr, new.name.as_deref()).await,
         NewKind::ForeignKey {
@@ -181,6 +182,7 @@ async fn add_primary_key(
         descending,
         unique: true,
         primary: true,
+        nulls_not_distinct: false,
     })?;
     // The rows are stored under their primary key, so they have to move.
     if existing.is_empty() {
@@ -217,6 +219,7 @@ async fn add_unique(
     table: &Arc<Table>,
     columns: Vec<usize>,
     name: Option<&str>,
+    nulls_not_distinct: bool,
 ) -> Result<Arc<Table>> {
     let label = joined(
         columns
@@ -236,6 +239,7 @@ async fn add_unique(
         descending,
         unique: true,
         primary: false,
+        nulls_not_distinct,
     };
     rows::build_index(context, table, &index)?;
     context.put_index(index)?;

@@ -46,6 +46,8 @@ pub enum Form {
         columns: Vec<String>,
         with_data: bool,
     },
+    /// DROP INDEX CONCURRENTLY; the word is not in the statement.
+    DropConcurrently(Box<Statement>),
     /// What there is not.
     Refused {
         what: String,
@@ -72,6 +74,7 @@ impl Form {
             Form::Maintain(Maintenance::Vacuum(_)) => "VACUUM",
             Form::CommentOnConstraint { .. } => "COMMENT",
             Form::CreateTableAs { .. } => "CREATE TABLE AS",
+            Form::DropConcurrently(_) => "DROP INDEX",
             Form::Maintain(_) | Form::Refused { .. } => return None,
         })
     }
@@ -109,6 +112,8 @@ pub fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
             cursor.identifier()?;
         }
         Some(Form::Maintain(Maintenance::Cluster(name)))
+    } else if cursor.keywords(&["DROP", "INDEX", "CONCURRENTLY"]) {
+        Some(drop_concurrently(cursor)?)
     } else if cursor.keywords(&["COMMENT", "ON", "CONSTRAINT"]) {
         let name = name(cursor)?;
         cursor.expect_keyword("ON")?;
@@ -171,6 +176,15 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &Form) -> Result<Ou
             };
             super::table::create_from(context, create, columns, *with_data).await
         }
+        Form::DropConcurrently(statement) => {
+            if context.in_block {
+                return Err(Error::new(
+                    SqlState::ACTIVE_SQL_TRANSACTION,
+                    "DROP INDEX CONCURRENTLY cannot run inside a transaction block",
+                ));
+            }
+            super::drop::drop(context, statement).await
+        }
         Form::Refused { what, hint } => Err(Error::unsupported(what, hint)),
     }
 }
@@ -230,6 +244,8 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
     cursor.keywords(&["IF", "NOT", "EXISTS"]);
     qualified(cursor)?;
     let before = cursor.mark();
+    refuse_exclusion(cursor)?;
+    cursor.back(before);
     let columns = column_list(cursor);
     let after = cursor.mark();
     if !cursor.keyword("AS") {
@@ -271,6 +287,51 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
         }
         _ => Ok(None),
     }
+}
+
+/// Exclusion constraints, which sqlparser does not know, are refused by name.
+fn refuse_exclusion(cursor: &mut Cursor<'_>) -> Result<()> {
+    let mut depth = 0_i64;
+    let mut begins = false;
+    while let Some(token) = cursor.peek() {
+        if begins && depth == 1 {
+            let mark = cursor.mark();
+            if cursor.keyword("CONSTRAINT") {
+                cursor.identifier()?;
+            }
+            // A column may have this name, but then a type follows.
+            let exclude = cursor.keyword("EXCLUDE");
+            if exclude && (cursor.keyword("USING") || cursor.token(&Token::LParen)) {
+                return Err(Error::unsupported(
+                    "an EXCLUDE constraint",
+                    "Use UNIQUE, or check for overlaps in a SERIALIZABLE transaction.",
+                ));
+            }
+            cursor.back(mark);
+        }
+        begins = matches!(token, Token::LParen | Token::Comma);
+        depth = match token {
+            Token::LParen => depth.saturating_add(1),
+            Token::RParen => depth.saturating_sub(1),
+            _ => depth,
+        };
+        cursor.skip();
+    }
+    Ok(())
+}
+
+fn drop_concurrently(cursor: &mut Cursor<'_>) -> Result<Form> {
+    let mut tokens = vec![
+        TokenWithSpan::wrap(Token::make_keyword("DROP")),
+        TokenWithSpan::wrap(Token::make_keyword("INDEX")),
+    ];
+    tokens.extend(cursor.rest());
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+    let statement = parser
+        .parse_statement()
+        .map_err(|error| Error::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
+    Ok(Form::DropConcurrently(Box::new(statement)))
 }
 
 /// `(a, b)`, plain names only; nothing is taken when it is something else.
@@ -319,6 +380,12 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
     }
     for (keyword, kind) in [("VIEW", "view"), ("INDEX", "index"), ("TABLE", "table")] {
         if cursor.keyword(keyword) {
+            if kind == "table" && cursor.keywords(&["ALL", "IN", "TABLESPACE"]) {
+                return Err(Error::unsupported(
+                    "a tablespace",
+                    "All data lies in the one data directory.",
+                ));
+            }
             let if_exists = cursor.keywords(&["IF", "EXISTS"]);
             cursor.keyword("ONLY");
             let name = qualified(cursor)?;

@@ -84,6 +84,7 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateIndex) -
         descending,
         unique: statement.unique,
         primary: false,
+        nulls_not_distinct: statement.unique && statement.nulls_distinct == Some(false),
     };
     rows::build_index(context, &table, &index)?;
     let mut changed = table.as_ref().clone();
@@ -202,9 +203,6 @@ fn check_clauses(it: &CreateIndex) -> Result<()> {
             "an index with INCLUDE",
             "Add the columns to the key, or leave them out.",
         ));
-    }
-    if it.nulls_distinct == Some(false) {
-        return Err(columns::nulls_not_distinct());
     }
     if !it.with.is_empty() || !it.index_options.is_empty() || !it.alter_options.is_empty() {
         return Err(Error::unsupported("an index option", "Leave WITH out."));

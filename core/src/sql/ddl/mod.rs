@@ -8,7 +8,7 @@
 //! | `grant_forms`, `grant`, `membership`, `default_privileges`, `owned` | GRANT, REVOKE and their like |
 //! | `drop`, `depends` | DROP, and who depends on what |
 //! | `truncate`, `comment`, `maintenance` | TRUNCATE; COMMENT ON; VACUUM, ANALYZE, LOCK TABLE |
-//! | `forms`, `alter_forms` | the forms that sqlparser cannot read, from tokens |
+//! | `forms`, `alter_forms`, `alter_idle`, `token_forms` | the forms that sqlparser cannot read, from tokens |
 //! | `refused` | what there is not, by name |
 //!
 //! Every statement locks what PostgreSQL locks, in its modes; see `scope`.
@@ -16,6 +16,7 @@
 mod alter;
 mod alter_column;
 mod alter_forms;
+mod alter_idle;
 mod columns;
 mod comment;
 mod constraint;
@@ -44,12 +45,13 @@ mod scram;
 mod sequence;
 mod sequence_options;
 mod table;
+mod token_forms;
 mod truncate;
 mod view;
 mod view_text;
 
 pub use forms::{Form, parse};
-pub use identity_order::reorder as reorder_identity_options;
+pub use token_forms::normalize as normalize_tokens;
 
 use datafusion::sql::sqlparser::ast::Statement;
 
