@@ -13,6 +13,7 @@ mod parse;
 mod session_verbs;
 pub mod settings;
 mod statement;
+mod trim_form;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
 pub use engine::Engine;

@@ -134,7 +134,8 @@ pub(super) fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Res
     }
     let (mut tokens, locking) = take_locking(source, tokens)?;
     let forms = super::dml::take_forms(&mut tokens);
-    let tokens = super::ddl::reorder_identity_options(tokens);
+    let mut tokens = super::ddl::reorder_identity_options(tokens);
+    super::trim_form::rewrite(&mut tokens);
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::catalog::SearchPath;
 use crate::error::{Error, Result, SqlState};
 use crate::txn::Isolation;
-use crate::types::text::{TextStyle, Zone};
+use crate::types::text::{DateOrder, TextStyle, Zone};
 
 /// PostgreSQL version that clients are told; they choose their catalog queries by it.
 pub const SERVER_VERSION: &str = "15.18";
@@ -636,6 +636,11 @@ impl Settings {
             time_zone: Zone::parse(&zone)?,
             bytea_escape: self.get("bytea_output") == Some("escape"),
             extra_float_digits: self.integer("extra_float_digits") as i32,
+            date_order: match self.get("DateStyle") {
+                Some("ISO, DMY") => DateOrder::DayMonthYear,
+                Some("ISO, YMD") => DateOrder::YearMonthDay,
+                _ => DateOrder::MonthDayYear,
+            },
             now: 0,
         };
         let limit = |micros: i64| u64::try_from(micros).ok().filter(|ms| *ms > 0);
@@ -828,6 +833,25 @@ fn refused(definition: &Definition, text: &str, only: &str) -> Error {
     )
 }
 
+/// `ISO` and an order of fields, in any order of the words; `DEFAULT` is ISO, MDY.
+fn date_style(definition: &Definition, text: &str) -> Result<String> {
+    let mut order = "MDY";
+    for word in text.split(',') {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "iso" => {}
+            "mdy" | "us" | "noneuro" | "noneuropean" | "default" => order = "MDY",
+            "dmy" | "euro" | "european" => order = "DMY",
+            "ymd" => order = "YMD",
+            "sql" | "postgres" | "german" => return Err(refused(definition, text, "ISO")),
+            _ => {
+                return Err(invalid(definition, text)
+                    .detail(format!("Unrecognized key word: \"{}\".", word.trim())));
+            }
+        }
+    }
+    Ok(format!("ISO, {order}"))
+}
+
 /// Checks a value and gives its canonical text.
 fn check(definition: &Definition, text: &str) -> Result<String> {
     let bad = || invalid(definition, text);
@@ -903,15 +927,7 @@ fn check(definition: &Definition, text: &str) -> Result<String> {
             Zone::parse(text)?;
             text.to_owned()
         }
-        Kind::DateStyle => {
-            for word in text.split(',') {
-                match word.trim().to_ascii_lowercase().as_str() {
-                    "iso" | "mdy" | "us" | "noneuro" | "noneuropean" | "default" => {}
-                    _ => return Err(refused(definition, text, "ISO, MDY")),
-                }
-            }
-            "ISO, MDY".to_owned()
-        }
+        Kind::DateStyle => date_style(definition, text)?,
         Kind::Encoding => {
             // Some drivers send the quotes of a literal along.
             let name = text.trim().trim_matches('\'');

@@ -30,7 +30,7 @@ mod select;
 mod subquery;
 mod window;
 
-pub(super) use coerce::{ZONE, arrow_type, scalar};
+pub(super) use coerce::{ZONE, arrow_type};
 pub(super) use scope::{Item, OutColumn, Typed};
 
 use std::collections::HashSet;

@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::query::SessionInfo;
 use crate::types::columns::{self, ColumnBuilder};
-use crate::types::text::{self, TextStyle};
+use crate::types::text::TextStyle;
 use crate::types::{Datum, PgType};
 
 /// What a function may look at besides its arguments.
@@ -49,8 +49,6 @@ pub(in crate::query) struct RowFunction {
     pub built: PgType,
     /// NULL for any NULL argument.
     pub strict: bool,
-    /// Builds numeric results as text, with the digits that PostgreSQL shows.
-    pub as_text: bool,
     pub run: RowFn,
 }
 
@@ -74,7 +72,6 @@ impl RowFunction {
             result,
             built: result,
             strict,
-            as_text: false,
             run,
         }
     }
@@ -84,11 +81,7 @@ impl RowFunction {
     }
 
     fn data_type(&self) -> DataType {
-        if self.as_text {
-            DataType::Utf8View
-        } else {
-            arrow_type(self.built)
-        }
+        arrow_type(self.built)
     }
 
     fn column(
@@ -104,12 +97,7 @@ impl RowFunction {
             types: &self.types,
             result: self.result,
         };
-        let built = if self.as_text {
-            PgType::TEXT
-        } else {
-            self.built
-        };
-        let mut builder = ColumnBuilder::new(built, ZONE, rows);
+        let mut builder = ColumnBuilder::new(self.built, ZONE, rows);
         let mut values: Vec<Datum<'_>> = Vec::with_capacity(args.len());
         // Constant arguments are read once.
         let mut fixed: Vec<Option<Datum<'_>>> = Vec::with_capacity(args.len());
@@ -133,13 +121,7 @@ impl RowFunction {
                 }
                 values.push(value);
             }
-            let value = (self.run)(&call, &values)?;
-            if self.as_text && !value.is_null() {
-                let shown = text::to_string(&value, self.result, call.style());
-                builder.append(&Datum::text(shown))?;
-            } else {
-                builder.append(&value)?;
-            }
+            builder.append(&(self.run)(&call, &values)?)?;
         }
         Ok(builder.finish())
     }
@@ -157,7 +139,6 @@ impl PartialEq for RowFunction {
             && self.types == other.types
             && self.result == other.result
             && self.built == other.built
-            && self.as_text == other.as_text
     }
 }
 
@@ -168,7 +149,6 @@ impl Hash for RowFunction {
         self.name.hash(state);
         self.types.hash(state);
         self.result.hash(state);
-        self.as_text.hash(state);
     }
 }
 
