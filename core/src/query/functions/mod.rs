@@ -3,6 +3,7 @@
 //! Most are written on single values ([`row::RowFunction`] runs them over columns); what analytics
 //! lean on (integer, float and short decimal arithmetic, date parts) works on whole columns.
 
+mod advisory;
 mod arithmetic;
 mod arrays;
 mod casts;
@@ -25,6 +26,8 @@ mod spread;
 mod strings;
 mod sum;
 mod sum_packed;
+mod waiting;
+mod whole;
 
 pub(super) use arithmetic::{Arithmetic, arithmetic};
 pub(super) use arrays::{array_builder, set_columns};

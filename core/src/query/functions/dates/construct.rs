@@ -15,18 +15,7 @@ const YEARS: std::ops::RangeInclusive<i64> = -4_714..=5_874_898;
 
 pub(super) fn define(all: &mut Definitions) {
     all.add("make_date", "int4,int4,int4", "date", |_, a| {
-        let days = civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))?;
-        i32::try_from(days)
-            .ok()
-            .filter(|days| date_in_range(i64::from(*days)))
-            .map(Datum::Date)
-            .ok_or_else(|| {
-                let shown = (int_at(a, 0), int_at(a, 1), int_at(a, 2));
-                Error::new(
-                    SqlState::DATETIME_FIELD_OVERFLOW,
-                    format!("date out of range: {}-{:02}-{:02}", shown.0, shown.1, shown.2),
-                )
-            })
+        date_of(int_at(a, 0), int_at(a, 1), int_at(a, 2)).map(Datum::Date)
     });
     all.add("make_time", "int4,int4,float8", "time", |_, a| {
         Ok(Datum::Time(clock(
@@ -70,6 +59,20 @@ pub(super) fn define(all: &mut Definitions) {
     all.add("to_timestamp", "float8", "timestamptz", |_, a| {
         to_timestamp(float_at(a, 0)).map(Datum::Timestamptz)
     });
+}
+
+/// A date of its fields.
+pub(in crate::query::functions) fn date_of(year: i64, month: i64, day: i64) -> Result<i32> {
+    let days = civil_days(year, month, day)?;
+    i32::try_from(days)
+        .ok()
+        .filter(|days| date_in_range(i64::from(*days)))
+        .ok_or_else(|| {
+            Error::new(
+                SqlState::DATETIME_FIELD_OVERFLOW,
+                format!("date out of range: {year}-{month:02}-{day:02}"),
+            )
+        })
 }
 
 fn make_interval(args: &[Datum<'_>]) -> Option<Interval> {

@@ -18,7 +18,7 @@ pub(super) fn define(all: &mut Definitions) {
     }
 }
 
-pub(super) fn field_error(field: &str, ty: PgType) -> Error {
+pub(in crate::query::functions) fn field_error(field: &str, ty: PgType) -> Error {
     Error::new(
         SqlState::INVALID_PARAMETER_VALUE,
         format!(
@@ -66,6 +66,11 @@ const GROWING: &[&str] = &[
     "year", "years", "decade", "decades", "century", "centuries", "millennium", "millennia",
     "julian", "isoyear", "epoch",
 ];
+
+/// Whether [`date_part`] gives a field of a type, so that a whole column may be computed with it.
+pub(in crate::query::functions) fn known_in_columns(field: &str, ty: PgType) -> bool {
+    field != "julian" && !(ty.oid == PgType::DATE.oid && (CLOCK.contains(&field) || field == "epoch"))
+}
 
 fn wrong_field(field: &str, ty: PgType) -> Error {
     if CLOCK.contains(&field) || CALENDAR.contains(&field) {
@@ -155,7 +160,11 @@ fn julian(micros: i64, as_float: bool) -> Result<Datum<'static>> {
 }
 
 /// A field of a moment as an integer and its scale.
-fn date_part(field: &str, micros: i64, zone: Option<(i32, i64)>) -> Option<(i128, i32)> {
+pub(in crate::query::functions) fn date_part(
+    field: &str,
+    micros: i64,
+    zone: Option<(i32, i64)>,
+) -> Option<(i128, i32)> {
     match field {
         "epoch" => Some((i128::from(zone.map_or(micros, |(_, utc)| utc)), 6)),
         "timezone" => zone.map(|(offset, _)| (i128::from(offset), 0)),

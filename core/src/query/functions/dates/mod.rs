@@ -16,13 +16,15 @@ use crate::types::ops::{self, BinaryOp};
 use crate::types::text::Zone;
 use crate::types::{Datum, PgType};
 
-pub(in crate::query::functions) use construct::civil_days;
+pub(in crate::query::functions) use construct::{civil_days, date_of};
+pub(in crate::query::functions) use fields::{date_part, field_error, known_in_columns};
 pub(in crate::query::functions) use spans::times;
+pub(in crate::query::functions) use truncate::truncate;
 
 const HOUR: i64 = 3_600 * USECS_PER_SEC;
 const MINUTE: i64 = 60 * USECS_PER_SEC;
 
-fn zone(name: &str) -> Result<Zone> {
+pub(super) fn zone(name: &str) -> Result<Zone> {
     Zone::parse(name).map_err(|_| {
         Error::new(
             SqlState::INVALID_PARAMETER_VALUE,
@@ -56,7 +58,7 @@ pub(super) fn utc(call: &Call<'_>, local: i64) -> Result<i64> {
 }
 
 /// The clock of a zone at a moment; the infinities stay.
-fn in_zone(zone: &Zone, utc: i64) -> Result<i64> {
+pub(super) fn in_zone(zone: &Zone, utc: i64) -> Result<i64> {
     if is_infinite(utc) {
         return Ok(utc);
     }
@@ -64,7 +66,7 @@ fn in_zone(zone: &Zone, utc: i64) -> Result<i64> {
 }
 
 /// The moment of a zone's clock.
-fn from_zone(zone: &Zone, local: i64) -> Result<i64> {
+pub(super) fn from_zone(zone: &Zone, local: i64) -> Result<i64> {
     if is_infinite(local) {
         return Ok(local);
     }
@@ -169,9 +171,6 @@ pub(super) fn define(all: &mut Definitions) {
             },
         );
     }
-    // The engine waits before it evaluates this.
-    all.add("pg_sleep", "float8", "void", |_, _| Ok(Datum::text("")))
-        .stable();
     fields::define(all);
     truncate::define(all);
     construct::define(all);

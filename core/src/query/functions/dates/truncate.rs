@@ -122,7 +122,7 @@ pub(super) fn define(all: &mut Definitions) {
     .stable();
 }
 
-fn truncate(field: &str, micros: i64, ty: PgType) -> Result<i64> {
+pub(in crate::query::functions) fn truncate(field: &str, micros: i64, ty: PgType) -> Result<i64> {
     if is_infinite(micros) {
         return Ok(micros);
     }
