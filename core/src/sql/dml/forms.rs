@@ -208,12 +208,12 @@ fn boolean(token: &TokenWithSpan) -> Option<Setting> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use crate::query::SqlDialect;
     use datafusion::sql::sqlparser::parser::Parser;
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     fn parse(sql: &str) -> Result<Statement> {
-        let dialect = PostgreSqlDialect {};
+        let dialect = SqlDialect;
         let mut tokens: Vec<TokenWithSpan> = Tokenizer::new(&dialect, sql)
             .tokenize_with_location()
             .unwrap()
