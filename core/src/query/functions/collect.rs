@@ -38,6 +38,8 @@ pub(in crate::query) fn collecting(
         "percentile_disc" => |_, rows| percentile_disc(rows),
         "percentile_cont" => |_, rows| percentile_cont(rows),
         "sum_interval" => |_, rows| sum_interval(rows, false),
+        "min_interval" => |_, rows| Ok(extreme(rows, std::cmp::Ordering::Less)),
+        "max_interval" => |_, rows| Ok(extreme(rows, std::cmp::Ordering::Greater)),
         "avg_interval" => |_, rows| sum_interval(rows, true),
         "variance" | "var_samp" => |_, rows| variance(rows, true, false),
         "var_pop" => |_, rows| variance(rows, false, false),
@@ -295,6 +297,18 @@ fn percentile_cont(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
         (Some(low), _) => Ok(low.clone()),
         _ => Ok(Datum::Null),
     }
+}
+
+/// The value that compares so with all others; NULL when there is none.
+fn extreme(rows: &[Vec<Datum<'static>>], wanted: std::cmp::Ordering) -> Datum<'static> {
+    let values = rows.iter().filter_map(|row| row.first());
+    let found = values
+        .filter(|value| !value.is_null())
+        .reduce(|best, value| match ops::compare(value, best) == wanted {
+            true => value,
+            false => best,
+        });
+    found.cloned().unwrap_or(Datum::Null)
 }
 
 fn sum_interval(rows: &[Vec<Datum<'static>>], average: bool) -> Result<Datum<'static>> {

@@ -11,6 +11,7 @@ mod dates;
 mod display;
 mod format;
 mod json;
+mod keys;
 mod math;
 mod naming;
 mod quantify;
@@ -25,11 +26,12 @@ pub(super) use arrays::{array_builder, set_columns};
 pub(super) use casts::{cast_function, names_function};
 pub(super) use collect::collecting;
 pub(super) use display::display;
+pub(super) use keys::{float_key, float_of_rank, float_rank, jsonb_key};
 pub(super) use math::negated;
 pub(super) use naming::column_name;
 pub(super) use quantify::quantified;
 pub(super) use registry::{Functions, Output};
-pub(super) use single::{more_than_one_row, nullable, refused, single_value};
+pub(super) use single::{more_than_one_row, nullable, only_looks_volatile, single};
 
 use std::sync::Arc;
 

@@ -94,6 +94,10 @@ fn column_of(source: &TableSource, expr: &Expr) -> Option<(usize, PgType)> {
             );
             (found.1.oid == oid::NUMERIC && decimal).then_some(found)
         }
+        // A float as it is compared.
+        Expr::ScalarFunction(call) if call.func.name() == "float_key" => {
+            column_of(source, call.args.first()?)
+        }
         _ => None,
     }
 }
