@@ -21,7 +21,7 @@ mod surroundings;
 mod system;
 
 pub use dialect::SqlDialect;
-pub use info::{PreparedInfo, SessionAccess, SessionInfo};
+pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;
 pub use system::{NoSystemCatalog, SystemCatalog};

@@ -131,7 +131,8 @@ fn split(source: &Source<'_>, tokens: &[TokenWithSpan]) -> Result<Vec<Vec<TokenW
     Ok(statements)
 }
 
-fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
+/// Reads the tokens of one statement. Also called for statements inside others (EXPLAIN, PREPARE).
+pub(super) fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
     let text = match (tokens.first(), tokens.last()) {
         (Some(first), Some(last)) => {
             let (from, to) = (
@@ -149,8 +150,7 @@ fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statemen
     Ok(Statement { body, text, offset })
 }
 
-/// Reads the tokens of one statement. Also called for statements inside others (EXPLAIN, PREPARE).
-pub(super) fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Body> {
+fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Body> {
     super::query_forms::rewrite(&mut tokens)?;
     let mut cursor = Cursor::new(source, &tokens);
     if let Some(verb) = session_verbs::parse(&mut cursor)? {
@@ -160,7 +160,7 @@ pub(super) fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) ->
         return Ok(Body::Ddl(Box::new(form)));
     }
     let (mut tokens, locking) = take_locking(source, tokens)?;
-    let forms = super::dml::take_forms(&mut tokens);
+    let forms = super::dml::take_forms(&mut tokens)?;
     let tokens = super::ddl::reorder_identity_options(tokens);
     let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect)
