@@ -447,3 +447,88 @@ fn like_any(parser: &mut Parser, left: &Expr) -> Option<Parsed<Expr>> {
         }
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An expression with every operation in parentheses.
+    fn grouped(expr: &Expr) -> String {
+        match expr {
+            Expr::BinaryOp { left, op, right } => {
+                format!("({} {op} {})", grouped(left), grouped(right))
+            }
+            Expr::UnaryOp { op, expr } => format!("({op} {})", grouped(expr)),
+            Expr::IsDistinctFrom(left, right) => {
+                format!("({} distinct {})", grouped(left), grouped(right))
+            }
+            Expr::IsNull(inner) => format!("({} isnull)", grouped(inner)),
+            Expr::Like { expr, pattern, .. } => {
+                format!("({} like {})", grouped(expr), grouped(pattern))
+            }
+            Expr::Cast {
+                expr, data_type, ..
+            } => format!("({}::{data_type})", grouped(expr)),
+            Expr::AtTimeZone {
+                timestamp,
+                time_zone,
+            } => format!("({} at {})", grouped(timestamp), grouped(time_zone)),
+            other => other.to_string(),
+        }
+    }
+
+    fn parsed(sql: &str) -> Result<String, ParserError> {
+        let dialect = SqlDialect;
+        let mut parser = Parser::new(&dialect).try_with_sql(sql)?;
+        let expr = parser.parse_expr()?;
+        parser.expect_token(&Token::EOF)?;
+        Ok(grouped(&expr))
+    }
+
+    #[test]
+    fn operators_group_as_in_postgres() {
+        for (sql, wanted) in [
+            ("-2 ^ 2", "((-2) ^ 2)"),
+            ("2 ^ 3 ^ 3", "((2 ^ 3) ^ 3)"),
+            ("a - b - c", "((a - b) - c)"),
+            ("-a::int", "(-(a::INT))"),
+            ("@ -5 + 3", "(@ ((-5) + 3))"),
+            ("~ a + 1", "(~ (a + 1))"),
+            ("a ~ b || c", "((a ~ b) || c)"),
+            ("a ~ b = c", "((a ~ b) = c)"),
+            ("a || b LIKE c", "((a || b) like c)"),
+            ("a LIKE b = c", "((a like b) = c)"),
+            ("a IS DISTINCT FROM b AND c", "((a distinct b) AND c)"),
+            ("a = b ISNULL", "((a = b) isnull)"),
+            ("NOT a = b", "(NOT (a = b))"),
+            ("a + b AT TIME ZONE c", "(a + (b at c))"),
+            (
+                "a OPERATOR(pg_catalog.+) b * c",
+                "(a OPERATOR(pg_catalog.+) (b * c))",
+            ),
+        ] {
+            let found = parsed(sql)
+                .unwrap()
+                .replace("(- ", "(-")
+                .replace("(-(", "(-(");
+            assert_eq!(found, wanted, "{sql}");
+        }
+    }
+
+    #[test]
+    fn comparisons_do_not_chain() {
+        for sql in [
+            "a = b = c",
+            "a < b <> c",
+            "a LIKE b LIKE c",
+            "a BETWEEN b AND c BETWEEN d AND e",
+            "a IS DISTINCT FROM b IS NULL",
+            "a !",
+        ] {
+            assert!(parsed(sql).is_err(), "{sql}");
+        }
+        assert!(parsed("(a = b) = c").is_ok());
+        assert!(parsed("a IS NULL IS NULL").is_ok());
+        assert!(parsed("a IN (b) IN (c)").is_ok());
+    }
+}

@@ -139,6 +139,8 @@ impl Binder<'_> {
                     return Err(super::call::no_function("unnest", &[typed.ty]));
                 }
             }
+        } else if call.name == "pg_partition_ancestors" {
+            columns.push(("relid".to_owned(), self.no_partitions()?, true));
         } else if let Some(parts) = set_columns(&call.name) {
             for (column, function) in parts {
                 let name = if column.is_empty() {
