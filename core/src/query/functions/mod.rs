@@ -14,6 +14,7 @@ mod display;
 mod format;
 mod formatting;
 mod json;
+mod keys;
 mod math;
 mod naming;
 mod quantify;
@@ -35,14 +36,15 @@ pub(super) use casts::{cast_function, names_function};
 pub(super) use collect::collecting;
 pub(super) use decimal::{KEY, is_numeric, keyed, of_key, recast};
 pub(super) use display::display;
+pub(super) use keys::{float_key, float_of_rank, float_rank, jsonb_key};
 pub(super) use math::negated;
 pub(super) use naming::column_name;
 pub(super) use quantify::quantified;
 pub(super) use registry::{Functions, Output, argument_names};
 pub(super) use regression::regression;
+pub(super) use single::{more_than_one_row, nullable, only_looks_volatile, single};
 pub(super) use spread::spread;
 pub(super) use sum::{numeric_sum, sum_layout};
-pub(super) use single::{more_than_one_row, nullable, refused, single_value};
 
 use std::sync::Arc;
 
