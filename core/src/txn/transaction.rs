@@ -347,6 +347,19 @@ impl Transaction {
         self.savepoints.truncate(savepoint.0 + 1);
     }
 
+    /// The transaction failed and can only be rolled back: to its newest savepoint, or as a whole.
+    /// Undoes its writes and gives back its locks until there, so that nobody waits for a client.
+    pub fn fail(&mut self) {
+        match self.savepoints.len().checked_sub(1) {
+            Some(newest) => self.rollback_to(Savepoint(newest)),
+            None => {
+                self.writes = WriteSet::default();
+                self.locks.release_since(0);
+            }
+        }
+        self.end_statement();
+    }
+
     /// Forgets `savepoint` and later ones; their writes stay.
     pub fn release(&mut self, savepoint: Savepoint) {
         self.savepoints.truncate(savepoint.0);

@@ -17,6 +17,7 @@
 
 pub(super) mod build;
 mod read;
+mod write;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use crate::error::Result;
 
 pub use build::ColumnBuilder;
 pub use read::get;
+pub use write::{write_binary, write_text};
 
 /// Key of the field metadata that holds `oid:typmod`.
 pub const METADATA_KEY: &str = "pg_type";
