@@ -210,7 +210,7 @@ impl Transaction {
     /// seen it.
     pub fn created_table(&self, table: TableId) -> bool {
         let mark = self.savepoints.last().map(|mark| mark.writes);
-        self.writes.creates(table, mark)
+        self.writes.created_since(table, mark)
     }
 
     /// Drops a table at commit; its own pending writes are forgotten.
