@@ -102,7 +102,8 @@ impl Session {
             return Err(Error::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
                 "cached plan must not change result type",
-            ));
+            )
+            .routine("RevalidateCachedQuery"));
         }
         *prepared.planned.lock() = Some(planned.clone());
         Ok(planned)

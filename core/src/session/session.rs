@@ -16,7 +16,7 @@ use super::{
 use crate::error::{Error, Result, SqlState};
 use crate::query::SessionInfo;
 use crate::sql::settings::{Settings, severity};
-use crate::sql::{Body, CopySink, Engine, Statement, Verb, parse};
+use crate::sql::{Body, CopySink, Engine, RunningSession, Statement, Verb, parse};
 use crate::txn::Interrupt;
 use crate::types::text::TextStyle;
 use crate::types::{Datum, PgType, binary, oid, text};
@@ -42,6 +42,10 @@ pub struct Session {
     pub(super) notices: Vec<Notice>,
     /// Whether the running query string has several statements.
     pub(super) many_statements: bool,
+    /// `statement_timestamp()`, µs since 1970 UTC.
+    pub(super) statement_start: i64,
+    /// When `statement_timeout` ends the running statement, µs since 1970 UTC.
+    pub(super) deadline: Option<i64>,
     pub(super) parsed: Parsed,
     simple: Option<Simple>,
     /// What the client was told of settings, and the settings that were looked at last.
@@ -70,12 +74,14 @@ impl Session {
         let settings = Settings::new(&options.user, &options.parameters)?;
         let interrupt = Interrupt::default();
         let locks = engine.transactions.session(options.process_id);
-        engine
-            .sessions
-            .lock()
-            .insert(options.process_id, interrupt.clone());
+        let running = RunningSession {
+            interrupt: interrupt.clone(),
+            locks: locks.group(),
+        };
+        engine.sessions.lock().insert(options.process_id, running);
+        let shared = Shared::new(engine.clone(), settings, locks, interrupt.clone());
         Ok(Session {
-            shared: Arc::new(Shared::new(engine.clone(), settings, locks)),
+            shared: Arc::new(shared),
             engine,
             interrupt,
             user: options.user,
@@ -87,6 +93,8 @@ impl Session {
             copy: None,
             notices: Vec::new(),
             many_statements: false,
+            statement_start: 0,
+            deadline: None,
             parsed: Parsed::default(),
             simple: None,
             reported: BTreeMap::new(),
@@ -97,7 +105,6 @@ impl Session {
 
     /// What running queries may know of the session.
     pub(super) fn info(&mut self) -> Result<Arc<SessionInfo>> {
-        let now = self.engine.env.clock.now();
         let start = self.open()?.start;
         let settings = self.shared.settings();
         // Mostly nobody holds the last statement's facts any more: only the times are new.
@@ -108,9 +115,9 @@ impl Session {
         {
             style.now = start;
             info.transaction_start = start;
-            info.statement_start = now;
+            info.statement_start = self.statement_start;
         } else {
-            let info = self.new_info(&settings, start, now);
+            let info = self.new_info(&settings, start);
             self.facts = Some((settings, Arc::new(info)));
         }
         match &self.facts {
@@ -119,7 +126,7 @@ impl Session {
         }
     }
 
-    fn new_info(&self, settings: &Settings, start: i64, now: i64) -> SessionInfo {
+    fn new_info(&self, settings: &Settings, start: i64) -> SessionInfo {
         let typed = &settings.typed;
         let style = TextStyle {
             now: start,
@@ -136,7 +143,7 @@ impl Session {
             zone: typed.zone.clone(),
             style: Arc::new(style),
             transaction_start: start,
-            statement_start: now,
+            statement_start: self.statement_start,
             process_id: self.process_id,
             access: self.shared.clone(),
         }
@@ -158,6 +165,7 @@ impl Session {
     }
 
     async fn do_parse(&mut self, name: &str, sql: &str, types: &[u32]) -> Result<()> {
+        self.begin_statement();
         let settings = self.shared.settings();
         if let Some(known) = self.parsed.find(sql, types, &settings) {
             if !ends_transaction(&known.statement) {
@@ -318,7 +326,7 @@ impl Session {
     /// The next step of a portal.
     async fn advance(&mut self, portal: &mut Portal, limit: usize) -> Result<Step> {
         if matches!(portal.state, State::Ready) {
-            self.interrupt.clear();
+            self.begin_statement();
             if matches!(portal.statement.statement.body, Body::Empty) {
                 portal.state = State::Done(String::new());
                 return Ok(Step::Empty);
@@ -393,7 +401,7 @@ impl Session {
                     self.simple = None;
                     return Ok(empty.then_some(Step::Empty));
                 };
-                self.interrupt.clear();
+                self.begin_statement();
                 if !ends_transaction(&prepared.statement) {
                     self.refuse_if_failed()?;
                 }
@@ -455,6 +463,7 @@ impl Session {
         if last && implicit {
             self.commit().await?;
         }
+        self.end_statement();
         Ok(())
     }
 
@@ -606,7 +615,10 @@ impl SqlSession for Session {
                 let result = self.commit().await;
                 self.settle(result)
             }
-            _ => Ok(()),
+            _ => {
+                self.end_statement();
+                Ok(())
+            }
         }
     }
 
@@ -615,6 +627,7 @@ impl SqlSession for Session {
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.extend(self.shared.take_notices());
         if self.notices.is_empty() {
             return Vec::new();
         }
@@ -656,13 +669,13 @@ impl SqlSession for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.rollback();
-        self.shared.unlock_all();
+        self.shared.locks.unlock_all();
         self.engine.sessions.lock().remove(&self.process_id);
     }
 }
 
 /// The error with its place in the query string.
-fn placed(error: Error, prepared: &Prepared) -> Error {
+pub(super) fn placed(error: Error, prepared: &Prepared) -> Error {
     locate(error, &prepared.statement.text, prepared.statement.offset)
 }
 

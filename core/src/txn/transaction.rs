@@ -206,6 +206,13 @@ impl Transaction {
         Ok(())
     }
 
+    /// Whether the transaction created this table since its newest savepoint: nobody else can have
+    /// seen it.
+    pub fn created_table(&self, table: TableId) -> bool {
+        let mark = self.savepoints.last().map(|mark| mark.writes);
+        self.writes.creates(table, mark)
+    }
+
     /// Drops a table at commit; its own pending writes are forgotten.
     ///
     /// # Errors
