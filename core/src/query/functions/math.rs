@@ -98,6 +98,24 @@ fn sqrt_scale(value: &BigDecimal) -> i64 {
         .clamp(0, 1000)
 }
 
+/// The number of the one of `count` equal parts of `low..high` that `value` lies in.
+pub(super) fn bucket(value: f64, low: f64, high: f64, count: i64) -> Result<i32> {
+    if count <= 0 {
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "count must be greater than zero",
+        ));
+    }
+    let part = (value - low) / (high - low);
+    Ok(if part < 0.0 {
+        0
+    } else if part >= 1.0 {
+        count as i32 + 1
+    } else {
+        (part * count as f64) as i32 + 1
+    })
+}
+
 pub(super) fn define(all: &mut Definitions) {
     for (name, ty) in [
         ("negate_op", "int2"),
@@ -343,22 +361,7 @@ pub(super) fn define(all: &mut Definitions) {
         "float8,float8,float8,int4",
         "int4",
         |_, a| {
-            let (value, low, high, count) =
-                (float_at(a, 0), float_at(a, 1), float_at(a, 2), int_at(a, 3));
-            if count <= 0 {
-                return Err(Error::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    "count must be greater than zero",
-                ));
-            }
-            let part = (value - low) / (high - low);
-            Ok(Datum::Int4(if part < 0.0 {
-                0
-            } else if part >= 1.0 {
-                count as i32 + 1
-            } else {
-                (part * count as f64) as i32 + 1
-            }))
+            bucket(float_at(a, 0), float_at(a, 1), float_at(a, 2), int_at(a, 3)).map(Datum::Int4)
         },
     );
     for ty in ["int2", "int4", "int8"] {
