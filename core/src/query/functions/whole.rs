@@ -14,14 +14,15 @@ use arrow::datatypes::{
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
 
-use super::dates;
 use super::row::Call;
+use super::{dates, math};
 use crate::error::{Error, Result};
 use crate::types::kinds::calendar::USECS_PER_DAY;
 use crate::types::{PgType, oid};
 
 /// Arguments, and the Arrow type of the result. At least one argument is a column.
-pub(in crate::query) type WholeFn = fn(&Call<'_>, &[ColumnarValue], &DataType) -> Result<Option<ArrayRef>>;
+pub(in crate::query) type WholeFn =
+    fn(&Call<'_>, &[ColumnarValue], &DataType) -> Result<Option<ArrayRef>>;
 
 /// The whole-column form of a function, if it has one.
 pub(super) fn find(name: &str, types: &[PgType]) -> Option<WholeFn> {
@@ -33,6 +34,7 @@ pub(super) fn find(name: &str, types: &[PgType]) -> Option<WholeFn> {
         ("extract" | "date_part", [oid::TEXT, oid::TIMESTAMPTZ | oid::TIMESTAMP | oid::DATE]) => {
             Some(part)
         }
+        ("width_bucket", [oid::FLOAT8, oid::FLOAT8, oid::FLOAT8, oid::INT4]) => Some(width_bucket),
         _ => None,
     }
 }
@@ -132,6 +134,26 @@ fn make_date(_: &Call<'_>, args: &[ColumnarValue], _: &DataType) -> Result<Optio
         out.append_value(days);
     }
     Ok(Some(Arc::new(out.finish())))
+}
+
+/// Of a column of floats between constants.
+fn width_bucket(_: &Call<'_>, args: &[ColumnarValue], _: &DataType) -> Result<Option<ArrayRef>> {
+    let [
+        value,
+        ColumnarValue::Scalar(ScalarValue::Float64(Some(low))),
+        ColumnarValue::Scalar(ScalarValue::Float64(Some(high))),
+        ColumnarValue::Scalar(ScalarValue::Int32(Some(count))),
+    ] = args
+    else {
+        return Ok(None);
+    };
+    let Some(column) = column::<Float64Type>(Some(value)) else {
+        return Ok(None);
+    };
+    let found: PrimitiveArray<Int32Type> = mapped(column, |value| {
+        math::bucket(value, *low, *high, i64::from(*count)).map(Some)
+    })?;
+    Ok(Some(Arc::new(found)))
 }
 
 /// `AT TIME ZONE` with a constant zone.
