@@ -96,6 +96,11 @@ impl WriteSet {
             .is_some_and(|state| state.rows.read().map.contains_key(key))
     }
 
+    /// Whether the transaction itself creates this table, so that nobody else can know it.
+    pub fn creates(&self, table: TableId) -> bool {
+        self.tables.get(&table).is_some_and(|state| state.created)
+    }
+
     fn state(&mut self, table: TableId) -> &mut TableState {
         Arc::make_mut(&mut self.tables).entry(table).or_default()
     }
@@ -141,6 +146,16 @@ impl WriteSet {
         if self.keeps_undo {
             self.undo.push(Undo::Created(table));
         }
+    }
+
+    /// Whether this transaction created the table, behind `mark` if one is given.
+    pub fn creates(&self, table: TableId, mark: Option<usize>) -> bool {
+        let created = self.tables.get(&table).is_some_and(|state| state.created);
+        let behind = |mark| {
+            let mut undo = self.undo.iter().skip(mark);
+            undo.any(|undo| matches!(undo, Undo::Created(created) if *created == table))
+        };
+        created && mark.is_none_or(behind)
     }
 
     pub fn drop_table(&mut self, table: TableId) {

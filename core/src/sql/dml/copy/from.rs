@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName};
 
 use super::lines::{Lines, bad};
 use super::options::{Format, Header, Options};
@@ -14,7 +14,7 @@ use crate::sql::dml::assign::default_value;
 use crate::sql::dml::begin::begin;
 use crate::sql::dml::compiled::{Env, Row};
 use crate::sql::dml::names::{Verb, writable};
-use crate::sql::dml::target::{Default, Target};
+use crate::sql::dml::target::{Condition, Default, Target};
 use crate::sql::dml::write::{Changes, Unique};
 use crate::sql::{Context, CopySink, Outcome};
 use crate::txn::RelationMode;
@@ -29,6 +29,8 @@ pub(super) struct From {
     target: Arc<Target>,
     columns: Vec<Copied>,
     defaults: Vec<(usize, Default)>,
+    /// Which rows are written.
+    condition: Option<Condition>,
     options: Options,
     lines: Lines,
     changes: Changes,
@@ -39,6 +41,13 @@ pub(super) struct From {
     header: bool,
     /// Whether the end marker was read: what follows is ignored.
     ended: bool,
+}
+
+/// What is used again for each record.
+#[derive(Default)]
+struct Buffers<'v> {
+    plain: Vec<Option<Cow<'v, str>>>,
+    values: Vec<Datum<'v>>,
 }
 
 /// A column that the data has.
@@ -56,12 +65,31 @@ impl From {
         table: &ObjectName,
         names: &[Ident],
         options: Options,
+        condition: Option<Expr>,
     ) -> Result<Outcome> {
         let table = writable(table, Verb::Copy, context.catalog, &context.info)?;
         let target = Target::new(context.catalog, &context.info, &table)?;
         if !begin(context, &target, RelationMode::RowExclusive, Verb::Copy).await? {
             return Ok(Outcome::Replan);
         }
+        if options.freeze && !context.txn.created_table(table.storage) {
+            return Err(Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "cannot perform COPY FREEZE because the table was not created or truncated in the \
+                 current subtransaction",
+            ));
+        }
+        let condition = match condition {
+            None => None,
+            Some(expr) => {
+                let info = context.info.clone();
+                let condition = Condition::new(context.catalog, &info, &table, expr);
+                // Unknown names are errors before any data comes.
+                let row = target.empty_row();
+                target.evaluate(context, &condition, &row).await?;
+                Some(condition)
+            }
+        };
         let places = columns(&table, names)?;
         let mut copied = Vec::with_capacity(places.len());
         for &at in &places {
@@ -75,8 +103,13 @@ impl From {
             });
         }
         let names: Vec<String> = copied.iter().map(|column| column.name.clone()).collect();
-        let not_null = forced("FORCE_NOT_NULL", &options.force_not_null, &names)?;
-        let null = forced("FORCE_NULL", &options.force_null, &names)?;
+        let not_null = forced(
+            "FORCE_NOT_NULL",
+            &options.force_not_null,
+            &names,
+            Some(&table),
+        )?;
+        let null = forced("FORCE_NULL", &options.force_null, &names, Some(&table))?;
         for (column, (not_null, null)) in copied.iter_mut().zip(not_null.into_iter().zip(null)) {
             column.force_not_null = not_null;
             column.force_null = null;
@@ -91,6 +124,7 @@ impl From {
             target,
             columns: copied,
             defaults,
+            condition,
             lines: Lines::new(&options),
             changes: Changes::default(),
             line: 0,
@@ -115,6 +149,7 @@ impl From {
             }
         };
         let mut at = 0;
+        let mut buffers = Buffers::default();
         match self.options.format {
             Format::Binary => self.binary(context, input, &mut at).await?,
             Format::Text | Format::Csv => {
@@ -123,7 +158,7 @@ impl From {
                         Ok(lines::Found::Incomplete) => break,
                         Ok(lines::Found::Record { start, end, next }) => {
                             let line = input.get(start..end).unwrap_or(&[]);
-                            self.record(context, line).await?;
+                            self.record(context, line, &mut buffers).await?;
                             at = next;
                         }
                         Err(error) => {
@@ -139,7 +174,12 @@ impl From {
     }
 
     /// One record of text or CSV.
-    async fn record(&mut self, context: &mut Context<'_>, line: &[u8]) -> Result<()> {
+    async fn record<'v>(
+        &mut self,
+        context: &mut Context<'_>,
+        line: &'v [u8],
+        buffers: &mut Buffers<'v>,
+    ) -> Result<()> {
         context.interrupt.check()?;
         self.line = self.line.saturating_add(1);
         if self.header {
@@ -158,18 +198,23 @@ impl From {
                 return Err(self.at_line(error, number, None));
             }
         };
-        let mut values = self.target.empty_row();
-        let style = context.info.style.clone();
-        let parsed = self.parse(line, &style, &mut values);
+        buffers.values.clear();
+        let width = self.target.types.len();
+        buffers.values.resize(width, Datum::Null);
+        let parsed = self.parse(line, &context.info.style, buffers);
         if let Err(error) = parsed {
             return Err(match error.fields().context.is_some() {
                 true => error,
                 false => self.at_line(error, number, Some(line)),
             });
         }
-        match self.write(context, values).await {
+        match self.write(context, &mut buffers.values).await {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.at_line(error, number, Some(line))),
+            Err(error) => {
+                // PostgreSQL writes index entries when it no longer has the line.
+                let unique = error.state() == SqlState::UNIQUE_VIOLATION;
+                Err(self.at_line(error, number, (!unique).then_some(line)))
+            }
         }
     }
 
@@ -223,8 +268,9 @@ impl From {
     }
 
     /// The values of a record, each at its column's place.
-    fn parse<'v>(&self, line: &'v str, style: &TextStyle, values: &mut [Datum<'v>]) -> Result<()> {
-        let mut plain = Vec::with_capacity(self.columns.len());
+    fn parse<'v>(&self, line: &'v str, style: &TextStyle, buffers: &mut Buffers<'v>) -> Result<()> {
+        let Buffers { plain, values } = buffers;
+        plain.clear();
         if self.options.format == Format::Csv {
             let mut fields = Vec::with_capacity(self.columns.len());
             csv::fields(line, &self.options, &mut fields)?;
@@ -239,7 +285,7 @@ impl From {
                 plain.push((!is_null).then_some(field));
             }
         } else {
-            text::fields(line, &self.options, &mut plain)?;
+            text::fields(line, &self.options, plain)?;
         }
         if plain.len() > self.columns.len() {
             // A table without columns takes empty lines.
@@ -247,7 +293,7 @@ impl From {
                 return Err(bad("extra data after last expected column"));
             }
         }
-        let mut fields = plain.into_iter();
+        let mut fields = plain.drain(..);
         for column in &self.columns {
             let Some(field) = fields.next() else {
                 return Err(bad(format!("missing data for column \"{}\"", column.name)));
@@ -310,7 +356,7 @@ impl From {
                     *slot = value;
                 }
             }
-            if let Err(error) = self.write(context, values).await {
+            if let Err(error) = self.write(context, &mut values).await {
                 return Err(self.at_line(error, number, None));
             }
             *at = next;
@@ -320,7 +366,7 @@ impl From {
         Ok(())
     }
 
-    async fn write(&mut self, context: &mut Context<'_>, mut values: Vec<Datum<'_>>) -> Result<()> {
+    async fn write(&mut self, context: &mut Context<'_>, values: &mut [Datum<'_>]) -> Result<()> {
         for (at, default) in &self.defaults {
             let value = match default {
                 Default::Compiled(expr) => {
@@ -337,8 +383,20 @@ impl From {
                 *slot = value;
             }
         }
+        if let Some(condition) = &self.condition {
+            match self.target.evaluate(context, condition, &values).await? {
+                Datum::Bool(true) => {}
+                Datum::Bool(false) | Datum::Null => return Ok(()),
+                _ => {
+                    return Err(Error::new(
+                        SqlState::DATATYPE_MISMATCH,
+                        "argument of COPY FROM WHERE must be type boolean",
+                    ));
+                }
+            }
+        }
         self.target
-            .insert(context, &mut self.changes, &values, Unique::Check)
+            .insert(context, &mut self.changes, values, Unique::Check)
             .await?;
         self.rows = self.rows.saturating_add(1);
         Ok(())
