@@ -5,11 +5,11 @@
 //! compares all 16 heads without a branch. After Khuong and Morin, *Array Layouts for
 //! Comparison-Based Searching* (2017), and the S+ tree of Algorithmica's *Static B-Trees*.
 
-use super::column::{KeyColumn, rank};
+use super::column::{KeyColumn, WORD_LANES, rank};
 use super::search::Window;
 
 /// Heads in a node, and keys in a block.
-pub(super) const WIDTH: usize = 16;
+pub(super) const WIDTH: usize = WORD_LANES;
 /// Children of a node.
 const CHILDREN: usize = WIDTH + 1;
 /// Levels that 2³¹ keys need.
