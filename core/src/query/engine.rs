@@ -151,7 +151,6 @@ impl QueryEngine {
         let state = self.state_for(&info, &plan.inner.catalog, Some(read));
         let mut logical = plan.inner.plan.clone();
         let values = self.values(&plan.inner, &parameters, &state)?;
-        self.sleeps(&plan.inner, &values, &state).await?;
         if !values.is_empty() {
             logical = logical.replace_params_with_values(&ParamValues::Map(values))?;
             logical = simplified(logical, &state)?;
@@ -192,35 +191,6 @@ impl QueryEngine {
             values.insert(late.id.trim_start_matches('$').to_owned(), value.into());
         }
         Ok(values)
-    }
-
-    /// Waits where the query says `pg_sleep`.
-    async fn sleeps(
-        &self,
-        planned: &Planned,
-        values: &HashMap<String, ScalarAndMetadata>,
-        state: &SessionState,
-    ) -> Result<()> {
-        let context = RunContext::of(state.config_options())?;
-        for late in &planned.late {
-            let datafusion::logical_expr::Expr::ScalarFunction(call) = &late.expr else {
-                continue;
-            };
-            let (Some(argument), "pg_sleep") = (call.args.first(), call.func.name()) else {
-                continue;
-            };
-            let ScalarValue::Float64(Some(seconds)) = self.constant(argument, values, state)?
-            else {
-                continue;
-            };
-            let start = context.info.access.clock();
-            let interrupt = &context.read()?.interrupt;
-            while (context.info.access.clock() - start) as f64 / 1e6 < seconds {
-                interrupt.check()?;
-                yield_now().await;
-            }
-        }
-        Ok(())
     }
 
     /// Evaluates an expression without columns.
@@ -287,17 +257,4 @@ fn simplified(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
     let config = OptimizerContext::new_with_config_options(state.config_options().clone())
         .with_max_passes(1);
     Ok(optimizer.optimize(plan, &config, |_, _| {})?)
-}
-
-/// Lets others run once.
-async fn yield_now() {
-    let mut yielded = false;
-    futures::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
 }

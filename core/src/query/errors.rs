@@ -53,6 +53,12 @@ fn from_datafusion(error: &DataFusionError) -> Error {
         DataFusionError::Execution(message) => {
             Error::new(SqlState::INVALID_PARAMETER_VALUE, message.clone())
         }
+        DataFusionError::Internal(message) if message.contains("async functions") => {
+            Error::unsupported(
+                "a function that waits, in this place",
+                "Call it in a select list of its own.",
+            )
+        }
         other => Error::internal(format!("query: {other}")),
     }
 }

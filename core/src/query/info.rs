@@ -3,8 +3,11 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use crate::catalog::SearchPath;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::txn::{LockInfo, LockScope, LockTarget, RowMode};
 use crate::types::text::TextStyle;
 
 /// The session's facts, fixed for one statement.
@@ -36,6 +39,15 @@ pub struct PreparedInfo {
     pub from_sql: bool,
 }
 
+/// An advisory lock that is asked for.
+#[derive(Clone, Debug)]
+pub struct AdvisoryLock {
+    pub target: LockTarget,
+    /// [`RowMode::Update`] is exclusive, [`RowMode::Share`] is shared.
+    pub mode: RowMode,
+    pub scope: LockScope,
+}
+
 /// What functions with effects do to the session.
 pub trait SessionAccess: Debug + Send + Sync {
     /// `nextval`, by sequence OID.
@@ -56,9 +68,19 @@ pub trait SessionAccess: Debug + Send + Sync {
     fn clock(&self) -> i64;
     /// 16 random bytes, for `gen_random_uuid` and `random`.
     fn random(&self) -> [u8; 16];
-    /// `pg_advisory_*lock`: takes (or tries) a lock without waiting; `false` when it is held.
-    fn try_advisory_lock(&self, key: i64, session: bool) -> Result<bool>;
-    fn advisory_unlock(&self, key: i64) -> bool;
+    /// Takes an advisory lock, waiting for it as `lock_timeout` says.
+    fn advisory_lock(&self, lock: AdvisoryLock) -> BoxFuture<'_, Result<()>>;
+    /// Takes an advisory lock that is free; `false` when another session holds it.
+    fn try_advisory_lock(&self, lock: &AdvisoryLock) -> Result<bool>;
+    /// Gives a session's advisory lock back; `false` when it is not held in this mode.
+    fn advisory_unlock(&self, target: &LockTarget, mode: RowMode) -> bool;
+    fn advisory_unlock_all(&self);
+    /// Every lock with the process number of its session (0 when there is none), for `pg_locks`.
+    fn locks(&self) -> Vec<(i32, LockInfo)>;
+    /// Resolves after so many microseconds.
+    fn sleep(&self, micros: u64) -> BoxFuture<'static, ()>;
+    /// Sends the client a warning.
+    fn warn(&self, warning: Error);
     /// `pg_cancel_backend`.
     fn cancel(&self, process_id: i32) -> bool;
 }

@@ -17,7 +17,7 @@ mod scan;
 mod surroundings;
 mod system;
 
-pub use info::{PreparedInfo, SessionAccess, SessionInfo};
+pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;
 pub use system::{NoSystemCatalog, SystemCatalog};

@@ -8,6 +8,7 @@
 mod check;
 mod database;
 mod locate;
+mod parsed;
 mod portal;
 mod prepared;
 mod rows;

@@ -63,6 +63,14 @@ impl Prepared {
     }
 }
 
+impl Planned {
+    fn is_current(&self, catalog: &Arc<Catalog>, typed: &Typed) -> bool {
+        Arc::ptr_eq(&self.catalog, catalog)
+            && self.search_path == typed.search_path
+            && self.zone == typed.zone
+    }
+}
+
 impl Session {
     /// The statement's plan: the kept one while the catalog is the same, else a new one.
     pub(super) async fn planned(&mut self, prepared: &Prepared) -> Result<Arc<Planned>> {
@@ -73,9 +81,7 @@ impl Session {
         let settings = self.shared.settings();
         let kept = prepared.planned.lock().clone();
         if let Some(kept) = &kept
-            && Arc::ptr_eq(&kept.catalog, &catalog)
-            && kept.search_path == settings.typed.search_path
-            && kept.zone == settings.typed.zone
+            && kept.is_current(&catalog, &settings.typed)
         {
             return Ok(kept.clone());
         }
@@ -96,10 +102,20 @@ impl Session {
             return Err(Error::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
                 "cached plan must not change result type",
-            ));
+            )
+            .routine("RevalidateCachedQuery"));
         }
         *prepared.planned.lock() = Some(planned.clone());
         Ok(planned)
+    }
+
+    /// Whether a kept plan, if there is one, was made for the catalog and settings of now.
+    pub(super) fn is_current(&mut self, prepared: &Prepared) -> Result<bool> {
+        let Some(kept) = prepared.planned.lock().clone() else {
+            return Ok(true);
+        };
+        let catalog = self.catalog()?;
+        Ok(kept.is_current(&catalog, &self.shared.settings().typed))
     }
 
     /// Session statements are not planned, but some return rows.

@@ -125,7 +125,7 @@ impl Session {
             }
         });
         // Compiled statements look at the interrupt themselves wherever they wait.
-        if compiled && limits.timeout.is_none() {
+        if compiled && limits.deadline.is_none() {
             return work.await;
         }
         limits.guard(work).await
@@ -167,31 +167,46 @@ impl Session {
         result
     }
 
+    /// A statement begins: what stopped the last one is over, and its time runs.
+    pub(super) fn begin_statement(&mut self) {
+        self.interrupt.clear();
+        self.statement_start = self.engine.env.clock.now();
+        self.deadline = self
+            .shared
+            .settings()
+            .typed
+            .statement_timeout
+            .map(|micros| {
+                let micros = i64::try_from(micros).unwrap_or(i64::MAX);
+                self.statement_start.saturating_add(micros)
+            });
+    }
+
     /// What stops a running statement.
     pub(super) fn limits(&self) -> Limits {
         Limits {
             interrupt: self.interrupt.clone(),
             clock: self.engine.env.clock.clone(),
-            timeout: self.shared.settings().typed.statement_timeout,
+            deadline: self.deadline,
         }
     }
 
     pub(super) async fn feed_copy(&mut self, data: &[u8]) -> Result<()> {
         let mut copy = self.copy.take().ok_or_else(no_copy)?;
-        let result = self
-            .with_context(&[], &[], async |context| {
-                copy.sink.data(context, data).await
-            })
-            .await;
-        self.interrupt.check()?;
+        let limits = self.limits();
+        let work = self.with_context(&[], &[], async |context| {
+            copy.sink.data(context, data).await
+        });
+        limits.guard(work).await?;
         self.copy = Some(copy);
-        result
+        Ok(())
     }
 
     pub(super) async fn finish_copy(&mut self) -> Result<String> {
         let mut copy = self.copy.take().ok_or_else(no_copy)?;
-        self.with_context(&[], &[], async |context| copy.sink.finish(context).await)
-            .await
+        let limits = self.limits();
+        let work = self.with_context(&[], &[], async |context| copy.sink.finish(context).await);
+        limits.guard(work).await
     }
 
     /// What a query of the session itself (EXPLAIN, EXECUTE's arguments) runs with.
@@ -216,8 +231,8 @@ fn no_copy() -> Error {
 pub(super) struct Limits {
     interrupt: Interrupt,
     clock: Arc<dyn Clock>,
-    /// Microseconds.
-    timeout: Option<u64>,
+    /// When `statement_timeout` is over, µs since 1970 UTC.
+    deadline: Option<i64>,
 }
 
 impl Limits {
@@ -227,13 +242,15 @@ impl Limits {
         let raised = std::pin::pin!(self.interrupt.raised());
         let work = std::pin::pin!(work);
         let work = select(work, raised);
-        let Some(micros) = self.timeout else {
+        let Some(deadline) = self.deadline else {
             return match work.await {
                 Either::Left((result, _)) => result,
                 Either::Right((error, _)) => Err(error),
             };
         };
-        match select(work, self.clock.sleep(micros)).await {
+        let left = deadline.saturating_sub(self.clock.now());
+        let left = u64::try_from(left).unwrap_or(0);
+        match select(work, self.clock.sleep(left)).await {
             Either::Left((Either::Left((result, _)), _)) => result,
             Either::Left((Either::Right((error, _)), _)) => Err(error),
             Either::Right(_) => Err(Error::new(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::locate::locate;
+use super::parsed::Parsed;
 use super::portal::{Hold, Portal, Running, State, block, formats};
 use super::prepared::Prepared;
 use super::shared::Shared;
@@ -15,7 +16,7 @@ use super::{
 use crate::error::{Error, Result, SqlState};
 use crate::query::SessionInfo;
 use crate::sql::settings::{Settings, severity};
-use crate::sql::{Body, CopySink, Engine, Statement, Verb, parse};
+use crate::sql::{Body, CopySink, Engine, RunningSession, Statement, Verb, parse};
 use crate::txn::Interrupt;
 use crate::types::text::TextStyle;
 use crate::types::{Datum, PgType, binary, oid, text};
@@ -41,8 +42,17 @@ pub struct Session {
     pub(super) notices: Vec<Notice>,
     /// Whether the running query string has several statements.
     pub(super) many_statements: bool,
+    /// `statement_timestamp()`, µs since 1970 UTC.
+    pub(super) statement_start: i64,
+    /// When `statement_timeout` ends the running statement, µs since 1970 UTC.
+    pub(super) deadline: Option<i64>,
+    pub(super) parsed: Parsed,
     simple: Option<Simple>,
+    /// What the client was told of settings, and the settings that were looked at last.
     reported: BTreeMap<&'static str, String>,
+    reported_at: Option<Arc<Settings>>,
+    /// The facts of the last statement, and the settings they come from.
+    facts: Option<(Arc<Settings>, Arc<SessionInfo>)>,
 }
 
 /// A COPY that takes data.
@@ -52,7 +62,7 @@ pub(super) struct CopyState {
 
 /// A simple query under way.
 struct Simple {
-    statements: VecDeque<Statement>,
+    statements: VecDeque<Arc<Prepared>>,
     running: Option<Box<Portal>>,
     described: bool,
     /// Whether the query string had no statement at all.
@@ -64,12 +74,14 @@ impl Session {
         let settings = Settings::new(&options.user, &options.parameters)?;
         let interrupt = Interrupt::default();
         let locks = engine.transactions.session(options.process_id);
-        engine
-            .sessions
-            .lock()
-            .insert(options.process_id, interrupt.clone());
+        let running = RunningSession {
+            interrupt: interrupt.clone(),
+            locks: locks.group(),
+        };
+        engine.sessions.lock().insert(options.process_id, running);
+        let shared = Shared::new(engine.clone(), settings, locks, interrupt.clone());
         Ok(Session {
-            shared: Arc::new(Shared::new(engine.clone(), settings, locks)),
+            shared: Arc::new(shared),
             engine,
             interrupt,
             user: options.user,
@@ -81,22 +93,46 @@ impl Session {
             copy: None,
             notices: Vec::new(),
             many_statements: false,
+            statement_start: 0,
+            deadline: None,
+            parsed: Parsed::default(),
             simple: None,
             reported: BTreeMap::new(),
+            reported_at: None,
+            facts: None,
         })
     }
 
     /// What running queries may know of the session.
     pub(super) fn info(&mut self) -> Result<Arc<SessionInfo>> {
-        let now = self.engine.env.clock.now();
         let start = self.open()?.start;
         let settings = self.shared.settings();
+        // Mostly nobody holds the last statement's facts any more: only the times are new.
+        if let Some((known, info)) = &mut self.facts
+            && Arc::ptr_eq(known, &settings)
+            && let Some(info) = Arc::get_mut(info)
+            && let Some(style) = Arc::get_mut(&mut info.style)
+        {
+            style.now = start;
+            info.transaction_start = start;
+            info.statement_start = self.statement_start;
+        } else {
+            let info = self.new_info(&settings, start);
+            self.facts = Some((settings, Arc::new(info)));
+        }
+        match &self.facts {
+            Some((_, info)) => Ok(info.clone()),
+            None => Err(Error::internal("a session has no facts")),
+        }
+    }
+
+    fn new_info(&self, settings: &Settings, start: i64) -> SessionInfo {
         let typed = &settings.typed;
         let style = TextStyle {
             now: start,
             ..(*typed.style).clone()
         };
-        Ok(Arc::new(SessionInfo {
+        SessionInfo {
             user: settings
                 .get("session_authorization")
                 .unwrap_or(&self.user)
@@ -107,10 +143,10 @@ impl Session {
             zone: typed.zone.clone(),
             style: Arc::new(style),
             transaction_start: start,
-            statement_start: now,
+            statement_start: self.statement_start,
             process_id: self.process_id,
             access: self.shared.clone(),
-        }))
+        }
     }
 
     pub(super) fn warn(&mut self, state: SqlState, message: &str) {
@@ -129,6 +165,16 @@ impl Session {
     }
 
     async fn do_parse(&mut self, name: &str, sql: &str, types: &[u32]) -> Result<()> {
+        self.begin_statement();
+        let settings = self.shared.settings();
+        if let Some(known) = self.parsed.find(sql, types, &settings) {
+            if !ends_transaction(&known.statement) {
+                self.refuse_if_failed()?;
+            }
+            if self.is_current(&known)? {
+                return self.keep_planned(name, known).await;
+            }
+        }
         let mut statements = parse(sql)?;
         if statements.len() > 1 {
             return Err(Error::new(
@@ -142,7 +188,8 @@ impl Session {
                 text: String::new(),
                 offset: 0,
             };
-            return self.keep_statement(name, Prepared::new(empty, Vec::new(), false));
+            let empty = Prepared::new(empty, Vec::new(), false);
+            return self.keep_statement(name, Arc::new(empty));
         };
         if !ends_transaction(&statement) {
             self.refuse_if_failed()?;
@@ -151,7 +198,13 @@ impl Session {
             .iter()
             .map(|oid| PgType::new(if *oid == 0 { oid::UNKNOWN } else { *oid }))
             .collect();
-        let prepared = Prepared::new(statement, declared, false);
+        let prepared = Arc::new(Prepared::new(statement, declared, false));
+        self.parsed.keep(sql, types, &prepared);
+        self.keep_planned(name, prepared).await
+    }
+
+    /// Keeps a statement that can be planned.
+    async fn keep_planned(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<()> {
         if !matches!(prepared.statement.body, Body::Session(_)) {
             let planned = self.planned(&prepared).await;
             planned.map_err(|error| placed(error, &prepared))?;
@@ -159,7 +212,7 @@ impl Session {
         self.keep_statement(name, prepared)
     }
 
-    pub(super) fn keep_statement(&mut self, name: &str, prepared: Prepared) -> Result<()> {
+    pub(super) fn keep_statement(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<()> {
         if !name.is_empty() {
             if self.statements.contains_key(name) {
                 return Err(Error::new(
@@ -179,7 +232,7 @@ impl Session {
             self.shared
                 .list_prepared(name, &prepared.text, prepared.from_sql);
         }
-        self.statements.insert(name.to_owned(), Arc::new(prepared));
+        self.statements.insert(name.to_owned(), prepared);
         Ok(())
     }
 
@@ -273,7 +326,7 @@ impl Session {
     /// The next step of a portal.
     async fn advance(&mut self, portal: &mut Portal, limit: usize) -> Result<Step> {
         if matches!(portal.state, State::Ready) {
-            self.interrupt.clear();
+            self.begin_statement();
             if matches!(portal.statement.statement.body, Body::Empty) {
                 portal.state = State::Done(String::new());
                 return Ok(Step::Empty);
@@ -343,16 +396,18 @@ impl Session {
                 return Ok(None);
             };
             let Some(mut portal) = simple.running.take() else {
-                let Some(statement) = simple.statements.pop_front() else {
+                let Some(prepared) = simple.statements.pop_front() else {
                     let empty = simple.empty;
                     self.simple = None;
                     return Ok(empty.then_some(Step::Empty));
                 };
-                self.interrupt.clear();
-                if !ends_transaction(&statement) {
+                self.begin_statement();
+                if !ends_transaction(&prepared.statement) {
                     self.refuse_if_failed()?;
                 }
-                let prepared = Arc::new(Prepared::new(statement, Vec::new(), false));
+                if !self.is_current(&prepared)? {
+                    prepared.forget_plan();
+                }
                 let planned = self.planned(&prepared).await;
                 let planned = planned.map_err(|error| placed(error, &prepared))?;
                 if let Some(missing) = planned.parameters.len().checked_sub(1) {
@@ -408,6 +463,7 @@ impl Session {
         if last && implicit {
             self.commit().await?;
         }
+        self.end_statement();
         Ok(())
     }
 
@@ -490,8 +546,19 @@ impl SqlSession for Session {
     async fn simple(&mut self, sql: &str) -> Result<()> {
         self.statements.remove("");
         self.portals.remove("");
-        let result = parse(sql);
-        let statements: VecDeque<_> = self.settle(result)?.into();
+        let settings = self.shared.settings();
+        let statements: VecDeque<_> = match self.parsed.find(sql, &[], &settings) {
+            Some(known) => [known].into(),
+            None => {
+                let result = parse(sql);
+                let new = |statement| Arc::new(Prepared::new(statement, Vec::new(), false));
+                let statements: VecDeque<_> = self.settle(result)?.into_iter().map(new).collect();
+                if let (1, Some(only)) = (statements.len(), statements.front()) {
+                    self.parsed.keep(sql, &[], only);
+                }
+                statements
+            }
+        };
         self.many_statements = statements.len() > 1;
         let empty = statements.is_empty();
         self.simple = Some(Simple {
@@ -548,7 +615,10 @@ impl SqlSession for Session {
                 let result = self.commit().await;
                 self.settle(result)
             }
-            _ => Ok(()),
+            _ => {
+                self.end_statement();
+                Ok(())
+            }
         }
     }
 
@@ -557,6 +627,7 @@ impl SqlSession for Session {
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.extend(self.shared.take_notices());
         if self.notices.is_empty() {
             return Vec::new();
         }
@@ -569,12 +640,17 @@ impl SqlSession for Session {
     fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
         let settings = self.shared.settings();
         let mut changes = Vec::new();
+        let same = |known: &Arc<Settings>| Arc::ptr_eq(known, &settings);
+        if self.reported_at.as_ref().is_some_and(same) {
+            return changes;
+        }
         for (name, value) in settings.reported() {
             if self.reported.get(name).is_none_or(|known| known != value) {
                 self.reported.insert(name, value.to_owned());
                 changes.push((name.to_owned(), value.to_owned()));
             }
         }
+        self.reported_at = Some(settings);
         changes
     }
 
@@ -593,13 +669,13 @@ impl SqlSession for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.rollback();
-        self.shared.unlock_all();
+        self.shared.locks.unlock_all();
         self.engine.sessions.lock().remove(&self.process_id);
     }
 }
 
 /// The error with its place in the query string.
-fn placed(error: Error, prepared: &Prepared) -> Error {
+pub(super) fn placed(error: Error, prepared: &Prepared) -> Error {
     locate(error, &prepared.statement.text, prepared.statement.offset)
 }
 

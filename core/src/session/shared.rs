@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::catalog::{self, Catalog, Object, QualifiedName, Sequence};
-use crate::error::{Error, Result, SqlState};
-use crate::query::{PreparedInfo, SessionAccess};
+use crate::error::{Error, Notice, Result, SqlState};
+use crate::query::{AdvisoryLock, PreparedInfo, SessionAccess};
 use crate::sql::Engine;
 use crate::sql::settings::Settings;
-use crate::txn::{Interrupt, LockTarget, RowMode, SessionLocks, Wait};
+use crate::txn::{Interrupt, LockInfo, LockTarget, RowMode, SessionLocks, Wait};
 
 /// Settings, sequence values and advisory locks of one session.
 pub(super) struct Shared {
@@ -22,9 +23,16 @@ pub(super) struct Shared {
     catalog: Mutex<Arc<Catalog>>,
     /// Named prepared statements, by name.
     prepared: Mutex<BTreeMap<String, PreparedInfo>>,
-    /// Advisory locks that outlive transactions.
-    pub locks: Mutex<SessionLocks>,
+    /// Advisory locks.
+    pub locks: SessionLocks,
+    /// What stops the session's waits.
+    interrupt: Interrupt,
+    /// Warnings of functions, until they are sent.
+    notices: Mutex<Vec<Notice>>,
 }
+
+/// Warnings that functions of one statement may leave; more are dropped.
+const MAX_NOTICES: usize = 10_000;
 
 /// SET lasts, SET LOCAL ends with the transaction, and both are undone by a rollback.
 #[derive(Clone)]
@@ -47,7 +55,12 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub fn new(engine: Arc<Engine>, settings: Settings, locks: SessionLocks) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        settings: Settings,
+        locks: SessionLocks,
+        interrupt: Interrupt,
+    ) -> Self {
         let settings = Arc::new(settings);
         Shared {
             engine,
@@ -58,7 +71,9 @@ impl Shared {
             sequences: Mutex::default(),
             prepared: Mutex::default(),
             catalog: Mutex::default(),
-            locks: Mutex::new(locks),
+            locks,
+            interrupt,
+            notices: Mutex::default(),
         }
     }
 
@@ -85,12 +100,20 @@ impl Shared {
 
     /// Sets a setting (`None` is DEFAULT), for the transaction or for good.
     pub fn set(&self, name: &str, values: Option<&[String]>, local: bool) -> Result<()> {
+        self.change_settings(local, |settings| settings.set(name, values))
+    }
+
+    fn change_settings(
+        &self,
+        local: bool,
+        change: impl Fn(&mut Settings) -> Result<()>,
+    ) -> Result<()> {
         let mut state = self.settings.lock();
         let mut current = (*state.current).clone();
-        current.set(name, values)?;
+        change(&mut current)?;
         if !local {
             let mut lasting = (*state.lasting).clone();
-            lasting.set(name, values)?;
+            change(&mut lasting)?;
             state.lasting = Arc::new(lasting);
         }
         state.current = Arc::new(current);
@@ -146,8 +169,9 @@ impl Shared {
         *self.sequences.lock() = SequenceValues::default();
     }
 
-    pub fn unlock_all(&self) {
-        self.locks.lock().unlock_all();
+    /// The warnings of functions since the last call.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices.lock())
     }
 
     fn sequence(&self, oid: u32) -> Result<Arc<Sequence>> {
@@ -219,7 +243,7 @@ impl SessionAccess for Shared {
     }
 
     fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String> {
-        self.set(name, Some(&[value.to_owned()]), local)?;
+        self.change_settings(local, |settings| settings.set_text(name, value))?;
         Ok(self.setting(name).unwrap_or_default())
     }
 
@@ -241,32 +265,64 @@ impl SessionAccess for Shared {
         bytes
     }
 
-    fn try_advisory_lock(&self, key: i64, session: bool) -> Result<bool> {
-        if !session {
-            return Err(Error::unsupported(
-                "an advisory lock of a transaction",
-                "Use pg_try_advisory_lock, and pg_advisory_unlock when done.",
-            ));
+    fn advisory_lock(&self, lock: AdvisoryLock) -> BoxFuture<'_, Result<()>> {
+        let wait = Wait::Queue(self.settings().typed.lock_timeout);
+        async move {
+            let AdvisoryLock {
+                target,
+                mode,
+                scope,
+            } = lock;
+            let taken = self.locks.lock(scope, &target, mode, wait, &self.interrupt);
+            taken.await.map(|_| ())
         }
-        // SKIP never waits, so the future is ready at once.
-        let (target, interrupt) = (LockTarget::Advisory(key), Interrupt::default());
-        let mut locks = self.locks.lock();
-        let taken = locks.lock(&target, RowMode::Update, Wait::Skip, &interrupt);
-        taken.now_or_never().unwrap_or(Ok(false))
+        .boxed()
     }
 
-    fn advisory_unlock(&self, key: i64) -> bool {
-        self.locks
-            .lock()
-            .unlock(&LockTarget::Advisory(key), RowMode::Update)
+    fn try_advisory_lock(&self, lock: &AdvisoryLock) -> Result<bool> {
+        self.locks.try_lock(lock.scope, &lock.target, lock.mode)
+    }
+
+    fn advisory_unlock(&self, target: &LockTarget, mode: RowMode) -> bool {
+        self.locks.unlock(target, mode)
+    }
+
+    fn advisory_unlock_all(&self) {
+        self.locks.unlock_all();
+    }
+
+    fn locks(&self) -> Vec<(i32, LockInfo)> {
+        let processes: HashMap<u64, i32> = {
+            let sessions = self.engine.sessions.lock();
+            let owners = sessions.iter();
+            owners.map(|(id, session)| (session.locks, *id)).collect()
+        };
+        let locks = self.engine.transactions.locks().into_iter();
+        locks
+            .map(|lock| (processes.get(&lock.group).copied().unwrap_or(0), lock))
+            .collect()
+    }
+
+    fn sleep(&self, micros: u64) -> BoxFuture<'static, ()> {
+        self.engine.env.clock.sleep(micros)
+    }
+
+    fn warn(&self, warning: Error) {
+        let mut notices = self.notices.lock();
+        if notices.len() < MAX_NOTICES {
+            notices.push(Notice {
+                severity: "WARNING",
+                error: warning,
+            });
+        }
     }
 
     fn cancel(&self, process_id: i32) -> bool {
         let sessions = self.engine.sessions.lock();
-        let Some(interrupt) = sessions.get(&process_id) else {
+        let Some(session) = sessions.get(&process_id) else {
             return false;
         };
-        interrupt.raise(canceled());
+        session.interrupt.raise(canceled());
         true
     }
 }

@@ -6,8 +6,7 @@ use super::shared::SettingsState;
 use super::{Session, TransactionStatus};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result, SqlState};
-use crate::sql::Modes;
-use crate::sql::settings::isolation_name;
+use crate::sql::{IsolationLevel, Modes};
 use crate::txn::{BeginOptions, Savepoint, Transaction};
 
 /// An open transaction.
@@ -19,6 +18,7 @@ pub(super) struct Open {
     pub failed: bool,
     /// The catalog with the transaction's own DDL in it, and the version of the committed one below.
     pub own_catalog: Option<(u64, Arc<Catalog>)>,
+    modes: TransactionModes,
     savepoints: Vec<Named>,
     settings: SettingsState,
     /// `now()`, µs since 1970 UTC.
@@ -28,7 +28,28 @@ pub(super) struct Open {
 struct Named {
     name: String,
     mark: Savepoint,
+    /// Of the advisory locks.
+    locks: usize,
+    /// Whether the transaction was read-only around it.
+    read_only: bool,
     settings: SettingsState,
+}
+
+/// The modes of a transaction, as its settings show them.
+#[derive(Clone, Copy)]
+pub(super) struct TransactionModes {
+    pub isolation: IsolationLevel,
+    pub read_only: bool,
+    pub deferrable: bool,
+}
+
+impl TransactionModes {
+    fn options(self) -> BeginOptions {
+        BeginOptions {
+            isolation: self.isolation.isolation(),
+            read_only: self.read_only,
+        }
+    }
 }
 
 impl Session {
@@ -43,28 +64,33 @@ impl Session {
     /// The open transaction; an implicit one is begun if there is none.
     pub(super) fn open(&mut self) -> Result<&mut Open> {
         if self.open.is_none() {
-            let typed = &self.shared.settings().typed;
-            let options = BeginOptions {
-                isolation: typed.isolation,
-                read_only: typed.read_only,
-            };
-            self.open = Some(self.new_transaction(options));
+            self.open = Some(self.new_transaction(self.default_modes()));
         }
         self.open
             .as_mut()
             .ok_or_else(|| Error::internal("no transaction is open"))
     }
 
-    fn new_transaction(&self, options: BeginOptions) -> Open {
+    fn default_modes(&self) -> TransactionModes {
+        let typed = &self.shared.settings().typed;
+        TransactionModes {
+            isolation: typed.isolation,
+            read_only: typed.read_only,
+            deferrable: typed.deferrable,
+        }
+    }
+
+    fn new_transaction(&self, modes: TransactionModes) -> Open {
         Open {
             txn: self.engine.transactions.begin_in(
-                &self.shared.locks.lock(),
-                options,
+                &self.shared.locks,
+                modes.options(),
                 self.interrupt.clone(),
             ),
             block: false,
             failed: false,
             own_catalog: None,
+            modes,
             savepoints: Vec::new(),
             settings: self.shared.settings_state(),
             start: self.engine.env.clock.now(),
@@ -101,47 +127,63 @@ impl Session {
     }
 
     /// SET TRANSACTION, or the modes of BEGIN.
-    pub(super) fn set_modes(&mut self, modes: Modes) -> Result<()> {
+    pub(super) fn set_modes(&mut self, wanted: Modes) -> Result<()> {
+        let too_late = |what: &str| Error::new(SqlState::ACTIVE_SQL_TRANSACTION, what);
         let open = self.open()?;
-        let mut options = open.txn.options();
-        if let Some(isolation) = modes.isolation {
-            if isolation != options.isolation && open.txn.has_snapshot() {
-                return Err(Error::new(
-                    SqlState::ACTIVE_SQL_TRANSACTION,
+        let begun = open.txn.has_snapshot();
+        let mut modes = open.modes;
+        if let Some(isolation) = wanted.isolation {
+            if isolation != modes.isolation && begun {
+                return Err(too_late(
                     "SET TRANSACTION ISOLATION LEVEL must be called before any query",
                 ));
             }
-            options.isolation = isolation;
-        }
-        if let Some(read_only) = modes.read_only {
-            if !read_only && options.read_only && open.txn.has_snapshot() {
-                return Err(Error::new(
-                    SqlState::ACTIVE_SQL_TRANSACTION,
-                    "transaction read-write mode must be set before any query",
+            if isolation != modes.isolation && !open.savepoints.is_empty() {
+                return Err(too_late(
+                    "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction",
                 ));
             }
-            options.read_only = read_only;
+            modes.isolation = isolation;
         }
-        open.txn.set_options(options);
+        if let Some(read_only) = wanted.read_only {
+            if !read_only && modes.read_only {
+                if open.savepoints.last().is_some_and(|named| named.read_only) {
+                    return Err(too_late(
+                        "cannot set transaction read-write mode inside a read-only transaction",
+                    ));
+                }
+                if begun {
+                    return Err(too_late(
+                        "transaction read-write mode must be set before any query",
+                    ));
+                }
+            }
+            modes.read_only = read_only;
+        }
+        if let Some(deferrable) = wanted.deferrable {
+            if !open.savepoints.is_empty() {
+                return Err(too_late(
+                    "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction",
+                ));
+            }
+            if begun {
+                return Err(too_late(
+                    "SET TRANSACTION [NOT] DEFERRABLE must be called before any query",
+                ));
+            }
+            modes.deferrable = deferrable;
+        }
+        open.modes = modes;
+        open.txn.set_options(modes.options());
         Ok(())
     }
 
-    /// The isolation level and access mode as settings show them.
-    pub(super) fn transaction_settings(&self) -> (&'static str, &'static str) {
-        let options = match &self.open {
-            Some(open) => open.txn.options(),
-            None => {
-                let typed = &self.shared.settings().typed;
-                BeginOptions {
-                    isolation: typed.isolation,
-                    read_only: typed.read_only,
-                }
-            }
-        };
-        (
-            isolation_name(options.isolation),
-            if options.read_only { "on" } else { "off" },
-        )
+    /// The modes of the transaction, or of the next one.
+    pub(super) fn modes(&self) -> TransactionModes {
+        match &self.open {
+            Some(open) => open.modes,
+            None => self.default_modes(),
+        }
     }
 
     /// COMMIT: the command tag, which is ROLLBACK after an error.
@@ -156,7 +198,7 @@ impl Session {
             );
             return Ok("COMMIT");
         };
-        let (block, failed, options) = (open.block, open.failed, open.txn.options());
+        let (block, failed, modes) = (open.block, open.failed, open.modes);
         if !block {
             self.warn(
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
@@ -170,7 +212,7 @@ impl Session {
             self.commit().await?;
             "COMMIT"
         };
-        self.chain(chain, options);
+        self.chain(chain, modes);
         Ok(tag)
     }
 
@@ -186,7 +228,7 @@ impl Session {
             );
             return Ok(());
         };
-        let (block, options) = (open.block, open.txn.options());
+        let (block, modes) = (open.block, open.modes);
         if !block {
             self.warn(
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
@@ -194,13 +236,13 @@ impl Session {
             );
         }
         self.rollback();
-        self.chain(chain, options);
+        self.chain(chain, modes);
         Ok(())
     }
 
-    fn chain(&mut self, chain: bool, options: BeginOptions) {
+    fn chain(&mut self, chain: bool, modes: TransactionModes) {
         if chain {
-            let mut open = self.new_transaction(options);
+            let mut open = self.new_transaction(modes);
             open.block = true;
             self.open = Some(open);
         }
@@ -217,7 +259,9 @@ impl Session {
             return Ok(());
         };
         let before = open.settings;
-        match open.txn.commit().await {
+        let committed = open.txn.commit().await;
+        self.shared.locks.release_since(0);
+        match committed {
             Ok(()) => {
                 self.shared.end_local_settings();
                 Ok(())
@@ -238,6 +282,14 @@ impl Session {
             self.shared.restore_settings(open.settings);
             self.shared.end_local_settings();
             open.txn.rollback();
+            self.shared.locks.release_since(0);
+        }
+    }
+
+    /// A statement is over: a transaction that idles does not pin what its snapshot saw.
+    pub(super) fn end_statement(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.txn.end_statement();
         }
     }
 
@@ -247,6 +299,7 @@ impl Session {
         match &mut self.open {
             Some(open) if open.block => {
                 open.failed = true;
+                open.txn.end_statement();
                 self.close_transaction_portals();
             }
             _ => self.rollback(),
@@ -255,11 +308,14 @@ impl Session {
 
     pub(super) fn savepoint(&mut self, name: String) -> Result<()> {
         let settings = self.shared.settings_state();
+        let locks = self.shared.locks.mark();
         let open = self.block("SAVEPOINT")?;
         let mark = open.txn.savepoint();
         open.savepoints.push(Named {
             name,
             mark,
+            locks,
+            read_only: open.modes.read_only,
             settings,
         });
         Ok(())
@@ -283,8 +339,11 @@ impl Session {
             open.txn.rollback_to(named.mark);
             open.own_catalog = None;
             open.failed = false;
-            let settings = named.settings.clone();
+            open.modes.read_only = named.read_only;
+            open.txn.set_options(open.modes.options());
+            let (settings, locks) = (named.settings.clone(), named.locks);
             self.shared.restore_settings(settings);
+            self.shared.locks.release_since(locks);
         }
         self.close_transaction_portals();
         Ok(())

@@ -7,12 +7,16 @@ use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
 use super::portal::{Hold, Portal, Running, State, formats};
-use super::prepared::{Prepared, Way, explain_columns, no_cursor};
-use super::session::running;
+use super::prepared::{Prepared, Way, no_cursor};
+use super::session::{placed, running};
 use super::{Format, Session};
 use crate::error::{Error, Result, SqlState};
 use crate::query::{PlanContext, ResultColumn, Rows};
-use crate::sql::{Body, Direction, ExplainOptions, Outcome, SetValue, Statement, Tag, Verb, dml};
+use crate::sql::settings::switch;
+use crate::sql::{
+    Body, Direction, ExplainOptions, IsolationLevel, Modes, Outcome, SetValue, Statement, Tag,
+    Verb, dml,
+};
 use crate::types::cast::{self, Context as CastContext};
 use crate::types::{Datum, PgType};
 
@@ -56,15 +60,17 @@ impl Session {
                 "SET"
             }
             Verb::SetSessionCharacteristics(modes) => {
-                if let Some(isolation) = modes.isolation {
-                    let name = crate::sql::settings::isolation_name(isolation).to_owned();
-                    self.shared
-                        .set("default_transaction_isolation", Some(&[name]), false)?;
-                }
-                if let Some(read_only) = modes.read_only {
-                    let value = if read_only { "on" } else { "off" }.to_owned();
-                    self.shared
-                        .set("default_transaction_read_only", Some(&[value]), false)?;
+                let on_off = |on: bool| if on { "on" } else { "off" };
+                let defaults = [
+                    ("isolation", modes.isolation.map(IsolationLevel::name)),
+                    ("read_only", modes.read_only.map(on_off)),
+                    ("deferrable", modes.deferrable.map(on_off)),
+                ];
+                for (mode, value) in defaults {
+                    if let Some(value) = value {
+                        let name = format!("default_transaction_{mode}");
+                        self.shared.set(&name, Some(&[value.to_owned()]), false)?;
+                    }
                 }
                 "SET"
             }
@@ -86,6 +92,7 @@ impl Session {
                 "DISCARD ALL"
             }
             Verb::DiscardPlans => {
+                self.parsed.clear();
                 self.statements
                     .values()
                     .for_each(|prepared| prepared.forget_plan());
@@ -155,27 +162,31 @@ impl Session {
             SetValue::Default => None,
             SetValue::Values(values) => Some(values.as_slice()),
         };
-        let one = |values: Option<&[String]>| values.and_then(|v| v.first()).cloned();
+        let one = || values.and_then(|values| values.first());
+        let mut modes = Modes::default();
         match name {
             "transaction_isolation" => {
-                let text = one(values).unwrap_or_default().to_lowercase();
-                let modes = crate::sql::Modes {
-                    isolation: Some(crate::sql::settings::isolation(&text)),
-                    read_only: None,
-                };
-                self.set_modes(modes)
+                modes.isolation = Some(match one() {
+                    None => self.shared.settings().typed.isolation,
+                    Some(text) => IsolationLevel::from_name(text).ok_or_else(|| bad_level(text))?,
+                });
             }
             "transaction_read_only" => {
-                let text = one(values).unwrap_or_default().to_lowercase();
-                let read_only = matches!(text.as_str(), "on" | "true" | "1" | "yes");
-                self.set_modes(crate::sql::Modes {
-                    isolation: None,
-                    read_only: Some(read_only),
-                })
+                modes.read_only = Some(match one() {
+                    None => self.shared.settings().typed.read_only,
+                    Some(text) => switch(name, text)?,
+                });
             }
-            "session_authorization" | "role" => self.set_user(name, one(values)),
-            _ => self.shared.set(name, values, local),
+            "transaction_deferrable" => {
+                modes.deferrable = Some(match one() {
+                    None => self.shared.settings().typed.deferrable,
+                    Some(text) => switch(name, text)?,
+                });
+            }
+            "session_authorization" | "role" => return self.set_user(name, one().cloned()),
+            _ => return self.shared.set(name, values, local),
         }
+        self.set_modes(modes)
     }
 
     /// SET ROLE and SET SESSION AUTHORIZATION: to oneself, and back.
@@ -209,10 +220,12 @@ impl Session {
 
     fn show(&self, name: Option<&str>) -> Result<State> {
         let settings = self.shared.settings();
-        let (isolation, read_only) = self.transaction_settings();
+        let modes = self.modes();
+        let on_off = |on: bool| if on { "on" } else { "off" }.to_owned();
         let value = |name: &str, value: String| match name {
-            "transaction_isolation" => isolation.to_owned(),
-            "transaction_read_only" => read_only.to_owned(),
+            "transaction_isolation" => modes.isolation.name().to_owned(),
+            "transaction_read_only" => on_off(modes.read_only),
+            "transaction_deferrable" => on_off(modes.deferrable),
             _ => value,
         };
         let rows = match name {
@@ -252,10 +265,11 @@ impl Session {
         }
         self.portals.clear();
         self.statements.clear();
+        self.parsed.clear();
         self.shared.unlist_prepared(None);
         self.shared.reset_all()?;
         self.shared.forget_sequences();
-        self.shared.unlock_all();
+        self.shared.locks.unlock_all();
         Ok(())
     }
 
@@ -266,21 +280,11 @@ impl Session {
         statement: &Statement,
         text: &str,
     ) -> Result<()> {
-        if matches!(statement.body, Body::Session(_)) {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared",
-            ));
-        }
         let mut prepared = Prepared::new(statement.clone(), types.to_vec(), true);
         text.clone_into(&mut prepared.text);
-        let planned = Box::pin(self.planned(&prepared)).await?;
-        if matches!(planned.way, Way::Ddl | Way::Copy) {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared",
-            ));
-        }
+        let prepared = Arc::new(prepared);
+        let planned = Box::pin(self.planned(&prepared)).await;
+        planned.map_err(|error| placed(error, &prepared))?;
         self.keep_statement(name, prepared)
     }
 
@@ -353,15 +357,22 @@ impl Session {
         statement: &Statement,
         parameters: &[Datum<'static>],
     ) -> Result<State> {
-        if let Body::Session(_) = statement.body {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "EXPLAIN takes a SELECT, INSERT, UPDATE, DELETE or VALUES",
-            ));
-        }
         self.open()?.txn.start_statement()?;
-        let prepared = Arc::new(Prepared::new(statement.clone(), Vec::new(), false));
-        let planned = Box::pin(self.planned(&prepared)).await?;
+        let (prepared, parameters) = match &statement.body {
+            Body::Session(Verb::Execute { name, arguments }) => {
+                let prepared = self.statement(name)?;
+                let planned = Box::pin(self.planned(&prepared)).await?;
+                let values = self.arguments(name, arguments, &planned.parameters).await?;
+                (prepared, values)
+            }
+            _ => {
+                let prepared = Prepared::new(statement.clone(), Vec::new(), false);
+                (Arc::new(prepared), parameters.to_vec())
+            }
+        };
+        let planned = Box::pin(self.planned(&prepared)).await;
+        let planned = planned.map_err(|error| placed(error, &prepared))?;
+        let parameters = parameters.as_slice();
         let lines = match &planned.way {
             Way::Query(plan) => {
                 let execution = self.execution(parameters)?;
@@ -379,13 +390,12 @@ impl Session {
                 .await?
             }
             Way::Ddl | Way::Copy | Way::Verb(_) | Way::Empty => {
-                return Err(Error::new(
-                    SqlState::SYNTAX_ERROR,
-                    "EXPLAIN takes a SELECT, INSERT, UPDATE, DELETE or VALUES",
+                return Err(Error::unsupported(
+                    "EXPLAIN of this statement",
+                    "Explain its query alone.",
                 ));
             }
         };
-        debug_assert_eq!(explain_columns().len(), 1);
         Ok(self.fixed(
             lines
                 .into_iter()
@@ -415,7 +425,8 @@ impl Session {
             ));
         }
         let prepared = Arc::new(Prepared::new(query.clone(), Vec::new(), false));
-        let mut planned = Box::pin(self.planned(&prepared)).await?;
+        let planned = Box::pin(self.planned(&prepared)).await;
+        let mut planned = planned.map_err(|error| placed(error, &prepared))?;
         let Some(columns) = planned.columns.clone() else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "a cursor needs a query"));
         };
@@ -468,4 +479,10 @@ impl Session {
         self.portals.insert(name.to_owned(), portal);
         Ok((blocks, taken))
     }
+}
+
+fn bad_level(text: &str) -> Error {
+    let message = format!("invalid value for parameter \"transaction_isolation\": \"{text}\"");
+    Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+        .hint("Available values: serializable, repeatable read, read committed, read uncommitted.")
 }

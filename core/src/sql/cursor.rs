@@ -1,6 +1,5 @@
 //! Reading tokens one by one.
 
-use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use super::parse::{Source, near};
@@ -129,14 +128,6 @@ impl<'a> Cursor<'a> {
         }
         self.at = mark;
         None
-    }
-
-    /// Whether the next token is a word that sqlparser knows as a keyword.
-    pub fn next_keyword(&self) -> Keyword {
-        match self.peek() {
-            Some(Token::Word(word)) => word.keyword,
-            _ => Keyword::NoKeyword,
-        }
     }
 
     /// Nothing may follow.

@@ -16,6 +16,14 @@ pub struct Engine {
     pub catalog: Cache,
     pub sequences: Sequences,
     pub query: QueryEngine,
-    /// Running sessions by process number, for `pg_cancel_backend`.
-    pub sessions: Mutex<HashMap<i32, Interrupt>>,
+    /// Running sessions by process number.
+    pub sessions: Mutex<HashMap<i32, RunningSession>>,
+}
+
+/// What other sessions may know of one.
+pub struct RunningSession {
+    /// For `pg_cancel_backend`.
+    pub interrupt: Interrupt,
+    /// Owner of its locks ([`crate::txn::LockInfo::group`]), for `pg_locks`.
+    pub locks: u64,
 }

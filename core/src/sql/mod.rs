@@ -15,8 +15,9 @@ pub mod settings;
 mod statement;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
-pub use engine::Engine;
+pub use engine::{Engine, RunningSession};
 pub use parse::parse;
 pub use statement::{
-    Body, Direction, ExplainOptions, LockWait, Locking, Modes, SetValue, Statement, Verb,
+    Body, Direction, ExplainOptions, IsolationLevel, LockWait, Locking, Modes, SetValue, Statement,
+    Verb,
 };

@@ -105,7 +105,8 @@ fn split(tokens: &[TokenWithSpan]) -> Vec<Vec<TokenWithSpan>> {
     statements
 }
 
-fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
+/// Reads the tokens of one statement. Also called for statements inside others (EXPLAIN, PREPARE).
+pub(super) fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
     let text = match (tokens.first(), tokens.last()) {
         (Some(first), Some(last)) => {
             let (from, to) = (
@@ -123,8 +124,7 @@ fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Statemen
     Ok(Statement { body, text, offset })
 }
 
-/// Reads the tokens of one statement. Also called for statements inside others (EXPLAIN, PREPARE).
-pub(super) fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Body> {
+fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Body> {
     let mut cursor = Cursor::new(source, &tokens);
     if let Some(verb) = session_verbs::parse(&mut cursor)? {
         return Ok(Body::Session(verb));
@@ -133,7 +133,7 @@ pub(super) fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Res
         return Ok(Body::Ddl(Box::new(form)));
     }
     let (mut tokens, locking) = take_locking(source, tokens)?;
-    let forms = super::dml::take_forms(&mut tokens);
+    let forms = super::dml::take_forms(&mut tokens)?;
     let tokens = super::ddl::reorder_identity_options(tokens);
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect)

@@ -5,10 +5,11 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::Cursor;
-use super::parse::parse_body;
-use super::statement::{Body, Direction, ExplainOptions, Modes, SetValue, Statement, Verb};
+use super::parse::parse_one;
+use super::statement::{
+    Body, Direction, ExplainOptions, IsolationLevel, Modes, SetValue, Statement, Verb,
+};
 use crate::error::{Error, Result, SqlState};
-use crate::txn::Isolation;
 use crate::types::{PgType, names};
 
 /// Reads a session statement; `None` when the statement is not one.
@@ -141,22 +142,26 @@ fn modes(cursor: &mut Cursor<'_>) -> Result<Modes> {
             modes.read_only = Some(true);
         } else if cursor.keywords(&["READ", "WRITE"]) {
             modes.read_only = Some(false);
-        } else if !cursor.keyword("DEFERRABLE") && !cursor.keywords(&["NOT", "DEFERRABLE"]) {
-            // DEFERRABLE asks a serializable reader to wait for a snapshot that cannot fail: every
-            // snapshot here is one, so there is nothing to do.
+        } else if cursor.keyword("DEFERRABLE") {
+            modes.deferrable = Some(true);
+        } else if cursor.keywords(&["NOT", "DEFERRABLE"]) {
+            modes.deferrable = Some(false);
+        } else {
             return Ok(modes);
         }
         cursor.token(&Token::Comma);
     }
 }
 
-fn isolation(cursor: &mut Cursor<'_>) -> Result<Isolation> {
+fn isolation(cursor: &mut Cursor<'_>) -> Result<IsolationLevel> {
     if cursor.keyword("SERIALIZABLE") {
-        Ok(Isolation::Serializable)
+        Ok(IsolationLevel::Serializable)
     } else if cursor.keywords(&["REPEATABLE", "READ"]) {
-        Ok(Isolation::RepeatableRead)
-    } else if cursor.keywords(&["READ", "COMMITTED"]) || cursor.keywords(&["READ", "UNCOMMITTED"]) {
-        Ok(Isolation::ReadCommitted)
+        Ok(IsolationLevel::RepeatableRead)
+    } else if cursor.keywords(&["READ", "COMMITTED"]) {
+        Ok(IsolationLevel::ReadCommitted)
+    } else if cursor.keywords(&["READ", "UNCOMMITTED"]) {
+        Ok(IsolationLevel::ReadUncommitted)
     } else {
         Err(cursor.unexpected())
     }
@@ -353,7 +358,7 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Verb> {
         cursor.back(mark + used);
     }
     cursor.expect_keyword("AS")?;
-    let statement = inner(cursor)?;
+    let statement = inner(cursor, PREPARABLE)?;
     Ok(Verb::Prepare {
         name,
         types,
@@ -371,23 +376,34 @@ fn data_type(cursor: &Cursor<'_>, tokens: Vec<TokenWithSpan>) -> Result<PgType> 
     names::from_sql(&ty)
 }
 
-/// The statement inside another: all tokens that are left.
-fn inner(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    if cursor.is_end() {
+/// The statement inside another, which begins with one of these words or a parenthesis: all tokens
+/// that are left.
+fn inner(cursor: &mut Cursor<'_>, starts: &[&str]) -> Result<Statement> {
+    let fits = match cursor.peek() {
+        Some(Token::LParen) => true,
+        Some(Token::Word(word)) => {
+            let mut starts = starts.iter();
+            word.quote_style.is_none() && starts.any(|it| word.value.eq_ignore_ascii_case(it))
+        }
+        _ => false,
+    };
+    if !fits {
         return Err(cursor.unexpected());
     }
-    let tokens = cursor.rest();
-    let text = tokens
-        .iter()
-        .map(|token| token.token.to_string())
-        .collect::<Vec<_>>()
-        .join(" ");
-    Ok(Statement {
-        body: parse_body(cursor.source, tokens)?,
-        text,
-        offset: 0,
-    })
+    parse_one(cursor.source, cursor.rest())
 }
+
+/// How statements begin that PREPARE and DECLARE take.
+const PREPARABLE: &[&str] = &[
+    "SELECT", "INSERT", "UPDATE", "DELETE", "VALUES", "WITH", "TABLE", "MERGE",
+];
+/// How statements begin that EXPLAIN takes.
+const EXPLAINABLE: &[&str] = &[
+    "SELECT", "INSERT", "UPDATE", "DELETE", "VALUES", "WITH", "TABLE", "MERGE", "EXECUTE",
+    "DECLARE", "CREATE", "REFRESH",
+];
+/// How queries begin.
+const QUERIES: &[&str] = &["SELECT", "VALUES", "WITH", "TABLE"];
 
 /// `(expression, …)` to the end.
 fn arguments(cursor: &mut Cursor<'_>) -> Result<Vec<datafusion::sql::sqlparser::ast::Expr>> {
@@ -454,7 +470,7 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<Verb> {
     }
     Ok(Verb::Explain {
         options,
-        statement: Box::new(inner(cursor)?),
+        statement: Box::new(inner(cursor, EXPLAINABLE)?),
     })
 }
 
@@ -497,7 +513,7 @@ fn declare(cursor: &mut Cursor<'_>) -> Result<Verb> {
         cursor.keywords(&["WITHOUT", "HOLD"]);
     }
     cursor.expect_keyword("FOR")?;
-    let query = inner(cursor)?;
+    let query = inner(cursor, QUERIES)?;
     if !matches!(query.body, Body::Sql(..)) {
         return Err(Error::new(SqlState::SYNTAX_ERROR, "a cursor needs a query"));
     }

@@ -45,11 +45,59 @@ pub enum LockWait {
     SkipLocked,
 }
 
+/// Isolation levels by their names in SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationLevel {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl IsolationLevel {
+    /// In the order in which PostgreSQL lists them.
+    const ALL: [IsolationLevel; 4] = [
+        IsolationLevel::Serializable,
+        IsolationLevel::RepeatableRead,
+        IsolationLevel::ReadCommitted,
+        IsolationLevel::ReadUncommitted,
+    ];
+
+    /// The name, as a setting shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            IsolationLevel::ReadUncommitted => "read uncommitted",
+            IsolationLevel::ReadCommitted => "read committed",
+            IsolationLevel::RepeatableRead => "repeatable read",
+            IsolationLevel::Serializable => "serializable",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<IsolationLevel> {
+        let mut all = IsolationLevel::ALL.into_iter();
+        all.find(|level| level.name().eq_ignore_ascii_case(name))
+    }
+
+    /// How a transaction of this level runs.
+    pub fn isolation(self) -> Isolation {
+        match self {
+            IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted => {
+                Isolation::ReadCommitted
+            }
+            IsolationLevel::RepeatableRead => Isolation::RepeatableRead,
+            IsolationLevel::Serializable => Isolation::Serializable,
+        }
+    }
+}
+
 /// Modes of BEGIN and SET TRANSACTION; `None` leaves a mode as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Modes {
-    pub isolation: Option<Isolation>,
+    pub isolation: Option<IsolationLevel>,
     pub read_only: Option<bool>,
+    /// DEFERRABLE asks a serializable reader to wait for a snapshot that cannot fail: every
+    /// snapshot here is one, so it only shows in the setting.
+    pub deferrable: Option<bool>,
 }
 
 /// The right side of SET.

@@ -26,8 +26,10 @@ pub(super) struct LockOwner {
     id: OwnerId,
     /// What deadlock messages call the owner.
     process: u64,
-    /// How many locks the session holds: its own owner counts, its transactions look.
-    session_held: Option<Arc<AtomicUsize>>,
+    /// How many advisory locks the session holds: their owners count, its transactions look.
+    advisory_held: Option<Arc<AtomicUsize>>,
+    /// Whether this owner's locks are the advisory ones.
+    advisory: bool,
     /// In the order taken. One entry for each mode gained (a transaction), or for each successful
     /// call (a session, whose locks are counted).
     held: Vec<Held>,
@@ -47,28 +49,41 @@ pub(super) enum Taken {
     Skipped,
 }
 
+/// What asking for a lock came to.
+pub(super) enum Asked {
+    Done(Taken),
+    /// In line. Once it is [`Waiting::granted`], the owner has to [`LockOwner::keep`] it.
+    Waits(Waiting),
+}
+
 impl LockOwner {
+    /// The owner of a transaction's locks. `advisory_held` counts what its session holds besides.
     pub fn new(
         table: Arc<LockTable>,
         id: OwnerId,
         process: u64,
-        session_held: Option<Arc<AtomicUsize>>,
+        advisory_held: Option<Arc<AtomicUsize>>,
     ) -> Self {
         LockOwner {
             table,
             id,
             process,
-            session_held,
+            advisory_held,
+            advisory: false,
             held: Vec::new(),
         }
     }
 
-    pub fn id(&self) -> OwnerId {
-        self.id
-    }
-
-    pub fn process(&self) -> u64 {
-        self.process
+    /// An owner of advisory locks, which are counted in `advisory_held`.
+    pub fn advisory(
+        table: Arc<LockTable>,
+        id: OwnerId,
+        process: u64,
+        advisory_held: Arc<AtomicUsize>,
+    ) -> Self {
+        let mut owner = LockOwner::new(table, id, process, Some(advisory_held));
+        owner.advisory = true;
+        owner
     }
 
     pub fn key(&self, target: &LockTarget) -> LockKey {
@@ -89,18 +104,18 @@ impl LockOwner {
         let mut let_go = false;
         while self.held.len() > mark {
             if let Some(held) = self.held.pop() {
+                self.count(|count| count.fetch_sub(1, Ordering::Relaxed));
                 let_go |= self.table.release(held.key, self.id, held.modes);
             }
         }
-        self.count();
         let_go
     }
 
-    fn count(&self) {
-        if self.id.scope == Scope::Session
-            && let Some(count) = &self.session_held
+    fn count(&self, change: impl FnOnce(&AtomicUsize) -> usize) {
+        if self.advisory
+            && let Some(count) = &self.advisory_held
         {
-            count.store(self.held.len(), Ordering::Relaxed);
+            change(count);
         }
     }
 
@@ -111,7 +126,7 @@ impl LockOwner {
             return false;
         };
         self.held.swap_remove(at);
-        self.count();
+        self.count(|count| count.fetch_sub(1, Ordering::Relaxed));
         if !self.held.iter().any(same) {
             self.table.release(key, self.id, mode.bit());
         }
@@ -128,76 +143,63 @@ impl LockOwner {
         interrupt: &Interrupt,
         clock: &dyn Clock,
     ) -> Result<Taken> {
-        match self.table.attempt(key, self.id, mode, wait) {
-            Attempt::Held if self.id.scope == Scope::Transaction => return Ok(Taken::Yes),
-            Attempt::Held | Attempt::Granted => {}
-            Attempt::Busy if wait == Wait::Skip => return Ok(Taken::Skipped),
-            Attempt::Busy => return Err(not_available(key)),
-            Attempt::Queued(waiter) => self.wait(key, waiter, wait, interrupt, clock).await?,
+        match self.ask(key, mode, wait)? {
+            Asked::Done(taken) => Ok(taken),
+            Asked::Waits(waiting) => {
+                waiting.granted(interrupt, clock).await?;
+                self.keep(key, mode);
+                Ok(Taken::Yes)
+            }
         }
+    }
+
+    /// Takes a lock that is free, or gets in line for it.
+    pub fn ask(&mut self, key: LockKey, mode: Mode, wait: Wait) -> Result<Asked> {
+        match self.table.attempt(key, self.id, mode, wait) {
+            Attempt::Held if self.id.scope == Scope::Transaction => {}
+            Attempt::Held | Attempt::Granted => self.keep(key, mode),
+            Attempt::Busy if wait == Wait::Skip => return Ok(Asked::Done(Taken::Skipped)),
+            Attempt::Busy => return Err(not_available(key)),
+            Attempt::Queued(waiter) => return Ok(Asked::Waits(self.line_up(key, waiter, wait))),
+        }
+        Ok(Asked::Done(Taken::Yes))
+    }
+
+    /// Remembers a lock that was granted.
+    pub fn keep(&mut self, key: LockKey, mode: Mode) {
         self.held.push(Held {
             key,
             modes: mode.bit(),
         });
-        self.count();
-        Ok(Taken::Yes)
+        self.count(|count| count.fetch_add(1, Ordering::Relaxed));
     }
 
-    async fn wait(
-        &self,
-        key: LockKey,
-        waiter: Arc<Waiter>,
-        wait: Wait,
-        interrupt: &Interrupt,
-        clock: &dyn Clock,
-    ) -> Result<()> {
-        let mut place = Place {
-            table: &self.table,
-            key,
-            waiter: &waiter,
-            claimed: false,
-        };
+    fn line_up(&self, key: LockKey, waiter: Arc<Waiter>, wait: Wait) -> Waiting {
         self.table.start_wait(WaitRecord {
             key,
             waiter: waiter.clone(),
             process: self.process,
         });
-        if self.may_be_waited_for()
-            && let Some(cycle) = self.table.find_deadlock(self.id.group)
-        {
-            return Err(deadlock(&cycle));
+        Waiting {
+            table: self.table.clone(),
+            key,
+            waiter,
+            limit: match wait {
+                Wait::Queue(limit) => limit,
+                Wait::Fail | Wait::Skip => None,
+            },
+            // Looked at once the wait is published: of two that close a cycle, one sees the other.
+            search: self.may_be_waited_for(),
+            claimed: false,
         }
-        let limit = match wait {
-            Wait::Queue(limit) => limit,
-            Wait::Fail | Wait::Skip => None,
-        };
-        let mut raised = pin!(interrupt.raised());
-        let mut time_out = OptionFuture::from(limit.map(|micros| clock.sleep(micros)));
-        let mut time_out = pin!(&mut time_out);
-        poll_fn(|cx| {
-            waiter.waker.register(cx.waker());
-            if waiter.is_granted() {
-                return Poll::Ready(Ok(()));
-            }
-            if let Poll::Ready(error) = raised.as_mut().poll(cx) {
-                return Poll::Ready(Err(error));
-            }
-            if limit.is_some() && time_out.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(timed_out()));
-            }
-            Poll::Pending
-        })
-        .await?;
-        place.claimed = true;
-        Ok(())
     }
 
     /// A cycle needs someone who waits for this owner. Most waits (a queue before one hot row) are
     /// not part of one, and searching a long queue is not free.
     fn may_be_waited_for(&self) -> bool {
-        let session_held = |count: &Arc<AtomicUsize>| count.load(Ordering::Relaxed) > 0;
-        self.id.scope == Scope::Session
-            || self.session_held.as_ref().is_some_and(session_held)
+        let held = |count: &Arc<AtomicUsize>| count.load(Ordering::Relaxed) > 0;
+        self.advisory
+            || self.advisory_held.as_ref().is_some_and(held)
             || self.held.len() > MAX_LOOKED_AT
             || self
                 .table
@@ -211,19 +213,53 @@ impl Drop for LockOwner {
     }
 }
 
-/// A place in line, given up when the wait ends in any way.
-struct Place<'a> {
-    table: &'a LockTable,
+/// A place in line, given up when it is dropped before the lock is granted.
+pub(super) struct Waiting {
+    table: Arc<LockTable>,
     key: LockKey,
-    waiter: &'a Arc<Waiter>,
+    waiter: Arc<Waiter>,
+    /// Microseconds.
+    limit: Option<u64>,
+    /// Whether the wait may have closed a cycle.
+    search: bool,
     claimed: bool,
 }
 
-impl Drop for Place<'_> {
+impl Waiting {
+    /// Waits for the lock. From then on whoever asked has it, and must keep it at once.
+    pub async fn granted(mut self, interrupt: &Interrupt, clock: &dyn Clock) -> Result<()> {
+        if self.search
+            && let Some(cycle) = self.table.find_deadlock(self.waiter.id.group)
+        {
+            return Err(deadlock(&cycle));
+        }
+        let mut raised = pin!(interrupt.raised());
+        let mut time_out = OptionFuture::from(self.limit.map(|micros| clock.sleep(micros)));
+        let mut time_out = pin!(&mut time_out);
+        poll_fn(|cx| {
+            self.waiter.waker.register(cx.waker());
+            if self.waiter.is_granted() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Poll::Ready(error) = raised.as_mut().poll(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if self.limit.is_some() && time_out.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(timed_out()));
+            }
+            Poll::Pending
+        })
+        .await?;
+        self.claimed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.table.end_wait(self.waiter.id.group);
         if !self.claimed {
-            self.table.abandon(self.key, self.waiter);
+            self.table.abandon(self.key, &self.waiter);
         }
     }
 }

@@ -13,6 +13,7 @@ mod lock_table;
 mod own_rows;
 mod read_set;
 mod recent;
+mod session_locks;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -25,6 +26,7 @@ pub use lock::{
     LockTarget, RelationMode, RowMode, Wait, relation_not_available, row_not_available,
 };
 pub use lock_info::{LockInfo, LockedObject};
+pub use session_locks::{LockScope, SessionLocks};
 pub use transaction::{BeginOptions, Isolation, RowLock, Savepoint, Transaction};
-pub use transactions::{SessionLocks, Transactions};
+pub use transactions::Transactions;
 pub use view::{Entry, View, ViewIter};

@@ -206,6 +206,13 @@ impl Transaction {
         Ok(())
     }
 
+    /// Whether the transaction created this table since its newest savepoint: nobody else can have
+    /// seen it.
+    pub fn created_table(&self, table: TableId) -> bool {
+        let mark = self.savepoints.last().map(|mark| mark.writes);
+        self.writes.creates(table, mark)
+    }
+
     /// Drops a table at commit; its own pending writes are forgotten.
     ///
     /// # Errors
@@ -276,6 +283,22 @@ impl Transaction {
             wait => wait,
         };
         let key = self.locks.key(with_row_modes(&target)?);
+        self.take(key, mode.into(), wait).await.map(|_| ())
+    }
+
+    /// [`Transaction::lock_key`] of a key value of `table` (a table's row or an index's entry).
+    pub async fn lock_value(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        mode: RowMode,
+        wait: Wait,
+    ) -> Result<()> {
+        let wait = match wait {
+            Wait::Skip => Wait::Fail,
+            wait => wait,
+        };
+        let key = self.locks.row_key(table, key);
         self.take(key, mode.into(), wait).await.map(|_| ())
     }
 

@@ -1,16 +1,14 @@
 //! The manager that begins transactions, and what they share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::lock::Mode;
 use super::lock_entry::{OwnerId, Scope};
-use super::lock_owner::{LockOwner, Taken};
+use super::lock_owner::LockOwner;
 use super::lock_table::LockTable;
 use super::recent::RecentCommits;
-use super::{BeginOptions, Interrupt, LockInfo, LockTarget, RowMode, Transaction, Wait};
+use super::{BeginOptions, Interrupt, LockInfo, SessionLocks, Transaction};
 use crate::env::Env;
-use crate::error::{Error, Result};
 use crate::storage::Store;
 
 /// Begins transactions and owns what they share: store, lock table, log of recent commits.
@@ -66,29 +64,25 @@ impl Transactions {
         interrupt: Interrupt,
     ) -> Transaction {
         let owner = OwnerId {
-            group: session.owner.id().group,
+            group: session.group,
             scope: Scope::Transaction,
         };
         let table = self.shared.locks.clone();
         let held = Some(session.held.clone());
-        let locks = LockOwner::new(table, owner, session.owner.process(), held);
+        let locks = LockOwner::new(table, owner, session.process, held);
         Transaction::new(self.clone(), options, interrupt, self.next_id(), locks)
     }
 
-    /// The owner of a new session's locks. `process` is what deadlock reports call the session.
+    /// The owner of a new session's advisory locks. `process` is what deadlock reports call the
+    /// session.
     pub fn session(&self, process: i32) -> SessionLocks {
-        let owner = OwnerId {
-            group: self.next_id(),
-            scope: Scope::Session,
-        };
-        let process = u64::from(process.cast_unsigned());
-        let held = Arc::new(AtomicUsize::new(0));
-        let table = self.shared.locks.clone();
-        SessionLocks {
-            owner: LockOwner::new(table, owner, process, Some(held.clone())),
-            held,
-            env: self.shared.env.clone(),
-        }
+        let group = self.next_id();
+        SessionLocks::new(
+            self.shared.locks.clone(),
+            self.shared.env.clone(),
+            group,
+            u64::from(process.cast_unsigned()),
+        )
     }
 
     /// What is locked now: relations, advisory locks, and rows that someone waits for. Rows that
@@ -99,62 +93,5 @@ impl Transactions {
 
     fn next_id(&self) -> u64 {
         self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
-    }
-}
-
-/// Locks that a session holds across transactions (`pg_advisory_lock`). They are counted: each has
-/// to be unlocked as often as it was locked. Dropping this releases all of them.
-pub struct SessionLocks {
-    owner: LockOwner,
-    /// How many it holds; its transactions look there.
-    held: Arc<AtomicUsize>,
-    env: Env,
-}
-
-impl SessionLocks {
-    /// Identifies the session in [`LockInfo::group`].
-    pub fn group(&self) -> u64 {
-        self.owner.id().group
-    }
-
-    /// Takes a lock. Returns `false` only with [`Wait::Skip`], when another session holds it.
-    ///
-    /// # Errors
-    /// 40P01, 55P03, or what the interrupt raised.
-    pub async fn lock(
-        &mut self,
-        target: &LockTarget,
-        mode: RowMode,
-        wait: Wait,
-        interrupt: &Interrupt,
-    ) -> Result<bool> {
-        let key = self.owner.key(advisory(target)?);
-        let clock = self.env.clock.clone();
-        let taken = self
-            .owner
-            .take(key, Mode::from(mode), wait, interrupt, clock.as_ref())
-            .await?;
-        Ok(taken == Taken::Yes)
-    }
-
-    /// Releases a lock once. Returns whether the session held it in this mode.
-    pub fn unlock(&mut self, target: &LockTarget, mode: RowMode) -> bool {
-        let key = self.owner.key(target);
-        self.owner.unlock(key, Mode::from(mode))
-    }
-
-    /// Releases everything (`pg_advisory_unlock_all`).
-    pub fn unlock_all(&mut self) {
-        self.owner.release_since(0);
-    }
-}
-
-/// Sessions hold advisory locks only; a relation's modes would be misread.
-fn advisory(target: &LockTarget) -> Result<&LockTarget> {
-    match target {
-        LockTarget::Advisory(_) | LockTarget::AdvisoryPair(..) => Ok(target),
-        LockTarget::Relation(_) | LockTarget::Row(..) => {
-            Err(Error::internal("a session can hold advisory locks only"))
-        }
     }
 }

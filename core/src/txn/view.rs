@@ -10,7 +10,7 @@ use super::own_rows::OwnRows;
 use super::read_set::ReadSet;
 use super::write_set::{Row, Stamp, TableState, Tables};
 use crate::error::Result;
-use crate::storage::{RangeIter, Snapshot, TableId, Value};
+use crate::storage::{CATALOG_TABLE, RangeIter, Snapshot, TableId, Value};
 
 /// A fixed state to read from. Cheap to clone, and safe to read from several threads. A
 /// SERIALIZABLE transaction's view remembers which ranges were read through it; reading its
@@ -61,9 +61,15 @@ impl View {
         &self.snapshot
     }
 
+    /// Where reads of `table` are remembered. The catalog is not a client's data: relation locks keep
+    /// DDL away from what a transaction uses, and a change of any other table must not fail it.
+    fn remembered(&self, table: TableId) -> Option<&ReadSet> {
+        self.reads.as_deref().filter(|_| table != CATALOG_TABLE)
+    }
+
     /// The row of one key.
     pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Entry>> {
-        if let Some(reads) = &self.reads {
+        if let Some(reads) = self.remembered(table) {
             reads.add_key(table, key);
         }
         if let Some(own) = self.tables.get(&table) {
@@ -81,7 +87,7 @@ impl View {
 
     /// Entries of a range in key order. Reads lazily.
     pub fn range(&self, table: TableId, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<ViewIter> {
-        if let Some(reads) = &self.reads {
+        if let Some(reads) = self.remembered(table) {
             reads.add_range(table, from, to);
         }
         let own = self.tables.get(&table);
@@ -97,7 +103,7 @@ impl View {
 
     /// Exact number of entries of a table. Costs a look-up for each own write.
     pub fn len(&self, table: TableId) -> Result<u64> {
-        if let Some(reads) = &self.reads {
+        if let Some(reads) = self.remembered(table) {
             reads.add_range(table, Bound::Unbounded, Bound::Unbounded);
         }
         let stored = self.snapshot.len(table)?;
@@ -126,7 +132,7 @@ impl View {
     /// What is cached under it may be used instead of reading the table, so a SERIALIZABLE
     /// transaction counts as having read all of it.
     pub fn version(&self, table: TableId) -> Option<u64> {
-        if let Some(reads) = &self.reads {
+        if let Some(reads) = self.remembered(table) {
             reads.add_range(table, Bound::Unbounded, Bound::Unbounded);
         }
         let written = |own: &TableState| own.dropped || !own.rows.read().map.is_empty();

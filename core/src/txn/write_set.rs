@@ -143,6 +143,16 @@ impl WriteSet {
         }
     }
 
+    /// Whether this transaction created the table, behind `mark` if one is given.
+    pub fn creates(&self, table: TableId, mark: Option<usize>) -> bool {
+        let created = self.tables.get(&table).is_some_and(|state| state.created);
+        let behind = |mark| {
+            let mut undo = self.undo.iter().skip(mark);
+            undo.any(|undo| matches!(undo, Undo::Created(created) if *created == table))
+        };
+        created && mark.is_none_or(behind)
+    }
+
     pub fn drop_table(&mut self, table: TableId) {
         self.state(table).dropped = true;
         if self.keeps_undo {

@@ -129,6 +129,7 @@ fn put_fields(out: &mut Vec<u8>, severity: &str, error: &Error) {
         (b't', &fields.table),
         (b'c', &fields.column),
         (b'n', &fields.constraint),
+        (b'R', &fields.routine),
     ];
     for (code, text) in optional {
         if let Some(text) = text {

@@ -5,6 +5,7 @@
 
 mod crash;
 mod driver;
+mod hostile;
 mod isolation;
 mod protocol;
 mod races;
@@ -25,6 +26,7 @@ fn main() {
     trials.extend(isolation::trials());
     trials.extend(races::trials());
     trials.extend(protocol::trials());
+    trials.extend(hostile::trials());
     trials.extend(driver::trials());
     trials.extend(crash::trials());
     libtest_mimic::run(&arguments, trials).exit();

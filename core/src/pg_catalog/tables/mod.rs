@@ -1,6 +1,7 @@
 //! The rows of each system table.
 
 mod information;
+mod locks;
 mod objects;
 mod roles;
 mod types;
@@ -38,6 +39,7 @@ pub(super) fn fill(definition: &Definition, source: &Source, rows: &mut Rows) {
         "pg_authid" | "pg_roles" | "pg_user" | "pg_shadow" => {
             roles::roles(definition.name, source, rows);
         }
+        "pg_locks" => locks::locks(source, rows),
         "pg_shdescription" => roles::descriptions(source, rows),
         name => views::fill(name, source, rows),
     }

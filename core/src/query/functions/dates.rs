@@ -412,9 +412,6 @@ pub(super) fn define(all: &mut Definitions) {
             },
         );
     }
-    // The engine waits before it evaluates this.
-    all.add("pg_sleep", "float8", "void", |_, _| Ok(Datum::text("")))
-        .stable();
     all.add(
         "timestamptz_add_op",
         "timestamptz,interval",

@@ -3,6 +3,7 @@
 //! Most are written on single values ([`row::RowFunction`] runs them over columns); what analytics
 //! lean on (integer, float and short decimal arithmetic, date parts) works on whole columns.
 
+mod advisory;
 mod arithmetic;
 mod arrays;
 mod casts;
@@ -19,6 +20,7 @@ mod row;
 mod session;
 mod single;
 mod strings;
+mod waiting;
 
 pub(super) use arithmetic::{Arithmetic, arithmetic};
 pub(super) use arrays::{array_builder, set_columns};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::row::{RowFn, RowFunction};
-use super::{arrays, dates, json, math, session, strings};
+use super::waiting::WaitFn;
+use super::{advisory, arrays, dates, json, math, session, strings, waiting};
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
 use crate::types::names::{array_of, element_of, from_name, physical};
@@ -28,6 +29,8 @@ pub(in crate::query) struct Function {
     pub volatility: Volatility,
     pub strict: bool,
     pub run: RowFn,
+    /// What the call waits for before it has a value.
+    pub wait: Option<WaitFn>,
 }
 
 /// What the types of a call came to.
@@ -78,6 +81,7 @@ impl Definitions {
             volatility: Volatility::Immutable,
             strict: true,
             run,
+            wait: None,
         });
         let last = self.0.len() - 1;
         &mut self.0[last]
@@ -100,16 +104,24 @@ impl Function {
         self
     }
 
+    /// A function that waits, and is volatile for it.
+    pub fn waits(&mut self, wait: WaitFn) -> &mut Self {
+        self.wait = Some(wait);
+        self.volatile()
+    }
+
     /// The function for these types of arguments, ready to be called.
     pub fn row_function(&self, types: Vec<PgType>, result: PgType) -> RowFunction {
-        RowFunction::new(
+        let mut function = RowFunction::new(
             self.name,
             types,
             result,
             self.volatility,
             self.strict,
             self.run,
-        )
+        );
+        function.wait = self.wait;
+        function
     }
 }
 
@@ -132,6 +144,8 @@ impl Functions {
         json::define(&mut all);
         arrays::define(&mut all);
         session::define(&mut all);
+        waiting::define(&mut all);
+        advisory::define(&mut all);
         let mut by_name: HashMap<&'static str, Vec<Function>> = HashMap::new();
         for function in all.0 {
             by_name.entry(function.name).or_default().push(function);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::error::Result as DfResult;
+use datafusion::logical_expr::async_udf::AsyncScalarUDF;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -13,6 +14,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
 use super::super::context::RunContext;
+use super::waiting::WaitFn;
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::query::SessionInfo;
@@ -52,6 +54,8 @@ pub(in crate::query) struct RowFunction {
     /// Builds numeric results as text, with the digits that PostgreSQL shows.
     pub as_text: bool,
     pub run: RowFn,
+    /// What each row waits for; then DataFusion awaits the function between two steps of the plan.
+    pub wait: Option<WaitFn>,
 }
 
 impl RowFunction {
@@ -76,11 +80,15 @@ impl RowFunction {
             strict,
             as_text: false,
             run,
+            wait: None,
         }
     }
 
     pub fn into_udf(self) -> Arc<ScalarUDF> {
-        Arc::new(ScalarUDF::new_from_impl(self))
+        Arc::new(match self.wait {
+            Some(_) => AsyncScalarUDF::new(Arc::new(self)).into_scalar_udf(),
+            None => ScalarUDF::new_from_impl(self),
+        })
     }
 
     fn data_type(&self) -> DataType {

@@ -215,26 +215,6 @@ pub(super) fn define(all: &mut Definitions) {
         Ok(Datum::Bool(c.info.access.cancel(int_at(a, 0) as i32)))
     })
     .volatile();
-    for (name, session, wait) in [
-        ("pg_advisory_lock", true, true),
-        ("pg_advisory_xact_lock", false, true),
-        ("pg_try_advisory_lock", true, false),
-        ("pg_try_advisory_xact_lock", false, false),
-    ] {
-        let run: super::row::RowFn = match (session, wait) {
-            (true, true) => |c, a| advisory(c, a, true, true),
-            (false, true) => |c, a| advisory(c, a, false, true),
-            (true, false) => |c, a| advisory(c, a, true, false),
-            (false, false) => |c, a| advisory(c, a, false, false),
-        };
-        let result = if wait { "void" } else { "bool" };
-        all.add(name, "int8", result, run).volatile();
-        all.add(name, "int4,int4", result, run).volatile();
-    }
-    all.add("pg_advisory_unlock", "int8", "bool", |c, a| {
-        Ok(Datum::Bool(c.info.access.advisory_unlock(int_at(a, 0))))
-    })
-    .volatile();
     all.add("pg_notify", "text,text", "void", |_, _| {
         Err(Error::unsupported("NOTIFY", "Poll a table."))
     })
@@ -259,28 +239,6 @@ pub(super) fn define(all: &mut Definitions) {
             }
         })
         .stable();
-    }
-}
-
-fn advisory(
-    call: &Call<'_>,
-    args: &[Datum<'_>],
-    session: bool,
-    wait: bool,
-) -> Result<Datum<'static>> {
-    let key = match args {
-        [Datum::Int4(high), Datum::Int4(low)] => (i64::from(*high) << 32) | i64::from(*low as u32),
-        _ => int_at(args, 0),
-    };
-    let taken = call.info.access.try_advisory_lock(key, session)?;
-    match (wait, taken) {
-        (false, taken) => Ok(Datum::Bool(taken)),
-        (true, true) => Ok(Datum::text("")),
-        (true, false) => Err(Error::new(
-            SqlState::LOCK_NOT_AVAILABLE,
-            "could not obtain advisory lock",
-        )
-        .hint("Another session holds it; use pg_try_advisory_lock and try again.")),
     }
 }
 

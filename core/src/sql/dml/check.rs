@@ -29,36 +29,8 @@ impl Target {
             }
         }
         for check in &self.checks {
-            let failed = match &check.condition {
-                Condition::Compiled(condition) => {
-                    let env = Env {
-                        row: Row::Values(row),
-                        parameters: &[],
-                        info: &context.info,
-                    };
-                    matches!(condition.eval(&env)?, Datum::Bool(false))
-                }
-                Condition::General(expression) => {
-                    let values: Vec<_> = self
-                        .live(row)
-                        .map(|datum| datum.clone().into_owned())
-                        .collect();
-                    let execution = context.execution()?;
-                    let results = context
-                        .engine
-                        .query
-                        .evaluate(
-                            std::slice::from_ref(expression.as_ref()),
-                            Some(&self.table),
-                            &[values],
-                            &context.plan_context(),
-                            &execution,
-                        )
-                        .await?;
-                    let value = results.first().and_then(|row| row.first());
-                    matches!(value, Some((Datum::Bool(false), _)))
-                }
-            };
+            let value = self.evaluate(context, &check.condition, row).await?;
+            let failed = matches!(value, Datum::Bool(false));
             if failed {
                 let message = format!(
                     "new row for relation \"{}\" violates check constraint \"{}\"",
@@ -71,6 +43,44 @@ impl Target {
             }
         }
         Ok(())
+    }
+
+    /// The value of a condition over a row.
+    pub(super) async fn evaluate(
+        &self,
+        context: &mut Context<'_>,
+        condition: &Condition,
+        row: &[Datum<'_>],
+    ) -> Result<Datum<'static>> {
+        let expression = match condition {
+            Condition::Compiled(condition) => {
+                let env = Env {
+                    row: Row::Values(row),
+                    parameters: &[],
+                    info: &context.info,
+                };
+                return Ok(condition.eval(&env)?.into_owned());
+            }
+            Condition::General(expression) => expression.as_ref(),
+        };
+        let values: Vec<_> = self
+            .live(row)
+            .map(|datum| datum.clone().into_owned())
+            .collect();
+        let execution = context.execution()?;
+        let mut results = context
+            .engine
+            .query
+            .evaluate(
+                std::slice::from_ref(expression),
+                Some(&self.table),
+                &[values],
+                &context.plan_context(),
+                &execution,
+            )
+            .await?;
+        let value = results.pop().and_then(|mut row| row.pop());
+        Ok(value.map_or(Datum::Null, |(value, _)| value))
     }
 
     /// An error with the table's name and schema in its fields.

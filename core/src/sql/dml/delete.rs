@@ -9,14 +9,14 @@ use super::compiled::{Access, Compiler};
 use super::matches::{self, Matches};
 use super::names::Verb;
 use super::returning::{Returned, Returning};
+use super::search::{Found, Search};
 use super::target::Target;
-use super::update::{Search, locked_by_key, merge_parameters, target_of};
+use super::update::{merge_parameters, target_of};
 use super::write::Changes;
 use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;
 use crate::sql::{Context, Engine, Outcome};
 use crate::txn::{RelationMode, RowMode};
-use crate::types::Datum;
 
 /// A prepared DELETE.
 pub(super) struct Delete {
@@ -111,8 +111,7 @@ impl Delete {
     }
 
     pub(super) fn is_compiled(&self) -> bool {
-        matches!(self.search, Search::Key(_))
-            && self.returning.as_ref().is_none_or(Returning::is_compiled)
+        self.search.is_compiled() && self.returning.as_ref().is_none_or(Returning::is_compiled)
     }
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
@@ -129,41 +128,14 @@ impl Delete {
         let mut changes = Changes::default();
         let mut returned = Returned::new(context, self.returning.as_ref())?;
         let mut count = 0_u64;
-        match &self.search {
-            Search::Key(access) => {
-                if let Some((row_key, bytes)) =
-                    locked_by_key(context, &self.target, access, RowMode::Update).await?
-                {
-                    self.remove(context, &mut changes, &mut returned, &row_key, &bytes, &[])
-                        .await?;
-                    count = 1;
-                }
-            }
-            Search::Query(search) => {
-                let found = search
-                    .locked(context, &self.target, RowMode::Update)
-                    .await?;
-                for found in found {
-                    context.interrupt.check()?;
-                    let newest = context.txn.latest()?;
-                    let Some(entry) = newest.get(self.target.table.storage, &found.row_key)? else {
-                        continue;
-                    };
-                    let bytes = entry.as_ref().to_vec();
-                    drop((entry, newest));
-                    let key = &found.row_key;
-                    self.remove(
-                        context,
-                        &mut changes,
-                        &mut returned,
-                        key,
-                        &bytes,
-                        &found.values,
-                    )
-                    .await?;
-                    count = count.saturating_add(1);
-                }
-            }
+        let mut rows = self
+            .search
+            .lock(context, &self.target, RowMode::Update)
+            .await?;
+        while let Some(row) = rows.next(context, &self.target)? {
+            self.remove(context, &mut changes, &mut returned, &row)
+                .await?;
+            count = count.saturating_add(1);
         }
         changes.finish(context).await?;
         Ok(returned.finish(format!("DELETE {count}")))
@@ -174,13 +146,11 @@ impl Delete {
         context: &mut Context<'_>,
         changes: &mut Changes,
         returned: &mut Returned<'_>,
-        row_key: &[u8],
-        bytes: &[u8],
-        second: &[Datum<'static>],
+        row: &Found,
     ) -> Result<()> {
-        let old = self.target.decode(bytes)?;
-        self.target.delete(context, changes, row_key, &old)?;
-        returned.add(context, &old, second).await
+        let old = self.target.decode(&row.bytes)?;
+        self.target.delete(context, changes, &row.row_key, &old)?;
+        returned.add(context, &old, &row.values).await
     }
 }
 

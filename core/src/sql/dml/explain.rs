@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 
-use super::update::Search;
+use super::search::Search;
 use super::{Context, ExplainOptions, Kind, Outcome, Prepared, execute};
 use crate::error::Result;
 use crate::query::Plan;

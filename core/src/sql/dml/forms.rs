@@ -2,7 +2,9 @@
 //! them, and put into the AST after.
 
 use datafusion::sql::sqlparser::ast::{CopyLegacyOption, Statement};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use crate::error::{Error, Result, SqlState};
@@ -14,10 +16,12 @@ pub(super) const HEADER_MATCH: CopyLegacyOption = CopyLegacyOption::IgnoreHeader
 pub(super) const ALL_COLUMNS: &str = "*";
 
 /// What was taken out of a statement's tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Forms {
     overriding: Option<Overriding>,
     header_match: bool,
+    /// The condition of COPY FROM … WHERE.
+    condition: Vec<TokenWithSpan>,
 }
 
 /// `OVERRIDING … VALUE`. It travels in two flags of the AST that PostgreSQL's INSERT does not use:
@@ -29,16 +33,22 @@ pub(super) enum Overriding {
 }
 
 /// Takes out the forms of a statement that starts with INSERT, WITH or COPY.
-pub fn take(tokens: &mut Vec<TokenWithSpan>) -> Forms {
+///
+/// # Errors
+/// What PostgreSQL says of options of COPY that sqlparser would call a syntax error.
+pub fn take(tokens: &mut Vec<TokenWithSpan>) -> Result<Forms> {
     let mut forms = Forms::default();
     match tokens.first().and_then(word).as_deref() {
         Some("INSERT" | "WITH") => forms.overriding = take_overriding(tokens),
-        Some("COPY") => forms.header_match = rewrite_copy(tokens),
+        Some("COPY") => {
+            forms.condition = take_condition(tokens);
+            forms.header_match = rewrite_copy(tokens)?;
+        }
         Some("UPDATE") => drop_only(tokens, 1),
         Some("DELETE") => drop_only(tokens, 2),
         _ => {}
     }
-    forms
+    Ok(forms)
 }
 
 impl Forms {
@@ -65,8 +75,17 @@ impl Forms {
                     return self.apply(inner);
                 }
             }
-            Statement::Copy { legacy_options, .. } if self.header_match => {
-                legacy_options.push(HEADER_MATCH);
+            Statement::Copy {
+                legacy_options,
+                values,
+                ..
+            } => {
+                if self.header_match {
+                    legacy_options.push(HEADER_MATCH);
+                }
+                if !self.condition.is_empty() {
+                    values.push(Some(condition(self.condition)?));
+                }
             }
             _ => {}
         }
@@ -121,54 +140,127 @@ fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
     None
 }
 
+/// Takes out what stands behind WHERE of COPY, which sqlparser does not know. Its SQL travels where
+/// sqlparser has data that follows the statement, which PostgreSQL sends in messages of its own.
+fn take_condition(tokens: &mut Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut depth = 0_i64;
+    let start = tokens.iter().position(|token| {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && is(Some(token), "WHERE")
+    });
+    let Some(start) = start else {
+        return Vec::new();
+    };
+    let mut condition = tokens.split_off(start);
+    condition.remove(0);
+    condition
+}
+
+fn condition(tokens: Vec<TokenWithSpan>) -> Result<String> {
+    let wrong = || Error::new(SqlState::SYNTAX_ERROR, "syntax error in WHERE of COPY");
+    let mut parser = Parser::new(&PostgreSqlDialect {}).with_tokens_with_locations(tokens);
+    let expr = parser.parse_expr().map_err(|_| wrong())?;
+    if parser.peek_token().token != Token::EOF {
+        return Err(wrong());
+    }
+    Ok(expr.to_string())
+}
+
+/// The options of COPY in parentheses.
+const OPTIONS: [&str; 11] = [
+    "FORMAT",
+    "FREEZE",
+    "DELIMITER",
+    "NULL",
+    "HEADER",
+    "QUOTE",
+    "ESCAPE",
+    "FORCE_QUOTE",
+    "FORCE_NOT_NULL",
+    "FORCE_NULL",
+    "ENCODING",
+];
+
 /// Rewrites COPY's options into those that sqlparser reads. Returns whether HEADER MATCH was said.
-fn rewrite_copy(tokens: &mut Vec<TokenWithSpan>) -> bool {
+fn rewrite_copy(tokens: &mut Vec<TokenWithSpan>) -> Result<bool> {
     let mut header_match = false;
     let start = tokens
         .iter()
         .position(|token| matches!(word(token).as_deref(), Some("STDIN" | "STDOUT")));
-    let Some(mut at) = start else { return false };
+    let Some(mut at) = start else {
+        return Ok(false);
+    };
+    let mut depth = 0_i64;
     while let Some(token) = tokens.get(at) {
         let next = at.saturating_add(1);
+        let starts_option = depth == 1
+            && at
+                .checked_sub(1)
+                .and_then(|before| tokens.get(before))
+                .is_some_and(|before| matches!(before.token, Token::LParen | Token::Comma));
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        if let Token::Word(name) = &token.token
+            && starts_option
+            && !OPTIONS
+                .iter()
+                .any(|known| name.value.eq_ignore_ascii_case(known))
+        {
+            let name = name.value.to_lowercase();
+            return Err(syntax(format!("option \"{name}\" not recognized")));
+        }
         match word(token).as_deref() {
-            Some("FREEZE" | "HEADER") => {
-                let is_header = is(Some(token), "HEADER");
-                match tokens.get(next).and_then(boolean) {
-                    Some(Setting::Match) if is_header => {
+            Some(name @ ("FREEZE" | "HEADER")) => {
+                let is_header = name == "HEADER";
+                match tokens.get(next).map_or(Setting::None, boolean) {
+                    Setting::Match if is_header => {
                         header_match = true;
                         tokens.remove(next);
                     }
-                    Some(Setting::On) => {
+                    Setting::On => {
                         tokens.remove(next);
                     }
-                    Some(Setting::Off) => {
+                    Setting::Off => {
                         if let Some(value) = tokens.get_mut(next) {
                             value.token = Token::make_keyword("FALSE");
                         }
                     }
-                    _ => {}
+                    Setting::None => {}
+                    Setting::Match | Setting::Wrong => {
+                        return Err(syntax(match is_header {
+                            true => "header requires a Boolean value or \"match\"",
+                            false => "freeze requires a Boolean value",
+                        }));
+                    }
                 }
             }
-            Some("FORCE_QUOTE" | "QUOTE")
-                if matches!(tokens.get(next).map(|token| &token.token), Some(Token::Mul)) =>
-            {
-                let span = token.span;
-                let with_parens = is(Some(token), "FORCE_QUOTE");
-                let all = Token::Word(Word {
-                    value: ALL_COLUMNS.to_owned(),
-                    quote_style: Some('"'),
-                    keyword: Keyword::NoKeyword,
-                });
-                let replacement = match with_parens {
-                    true => vec![Token::LParen, all, Token::RParen],
-                    false => vec![all],
+            Some(name @ ("DELIMITER" | "QUOTE" | "ESCAPE")) => {
+                let name = name.to_lowercase();
+                let value = match is(tokens.get(next), "AS") {
+                    true => next.saturating_add(1),
+                    false => next,
                 };
-                let replacement: Vec<TokenWithSpan> = replacement
-                    .into_iter()
-                    .map(|token| TokenWithSpan { token, span })
-                    .collect();
-                tokens.splice(next..=next, replacement);
+                if let Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) =
+                    tokens.get(value).map(|token| &token.token)
+                    && text.len() != 1
+                {
+                    return Err(Error::new(
+                        SqlState::FEATURE_NOT_SUPPORTED,
+                        format!("COPY {name} must be a single one-byte character"),
+                    ));
+                }
+                if name == "quote" {
+                    all_columns(tokens, at, false);
+                }
             }
+            Some("FORCE_QUOTE") => all_columns(tokens, at, true),
             _ => {}
         }
         if let Some(TokenWithSpan {
@@ -181,35 +273,68 @@ fn rewrite_copy(tokens: &mut Vec<TokenWithSpan>) -> bool {
         }
         at = next;
     }
-    header_match
+    Ok(header_match)
+}
+
+fn syntax(message: impl Into<String>) -> Error {
+    Error::new(SqlState::SYNTAX_ERROR, message)
+}
+
+/// Gives `FORCE_QUOTE *` a column's name for its star.
+fn all_columns(tokens: &mut Vec<TokenWithSpan>, at: usize, with_parens: bool) {
+    let next = at.saturating_add(1);
+    let Some(&TokenWithSpan {
+        token: Token::Mul,
+        span,
+    }) = tokens.get(next)
+    else {
+        return;
+    };
+    let all = Token::Word(Word {
+        value: ALL_COLUMNS.to_owned(),
+        quote_style: Some('"'),
+        keyword: Keyword::NoKeyword,
+    });
+    let replacement = match with_parens {
+        true => vec![Token::LParen, all, Token::RParen],
+        false => vec![all],
+    };
+    let replacement: Vec<TokenWithSpan> = replacement
+        .into_iter()
+        .map(|token| TokenWithSpan { token, span })
+        .collect();
+    tokens.splice(next..=next, replacement);
 }
 
 enum Setting {
     On,
     Off,
     Match,
+    /// The option stands alone.
+    None,
+    Wrong,
 }
 
 /// A Boolean option's value, as COPY takes it.
-fn boolean(token: &TokenWithSpan) -> Option<Setting> {
+fn boolean(token: &TokenWithSpan) -> Setting {
     let text = match &token.token {
         Token::Word(word) => word.value.to_ascii_lowercase(),
         Token::SingleQuotedString(text) | Token::Number(text, _) => text.to_ascii_lowercase(),
-        _ => return None,
+        _ => return Setting::None,
     };
-    match text.as_str() {
-        "on" | "true" | "1" => Some(Setting::On),
-        "off" | "false" | "0" => Some(Setting::Off),
-        "match" => Some(Setting::Match),
-        _ => None,
+    match (text.as_str(), &token.token) {
+        ("on" | "true" | "1", _) => Setting::On,
+        ("off" | "false" | "0", _) => Setting::Off,
+        ("match", _) => Setting::Match,
+        // Options without parentheses follow each other, and none of them has a value.
+        (_, Token::Word(word)) if word.keyword != Keyword::NoKeyword => Setting::None,
+        _ => Setting::Wrong,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-    use datafusion::sql::sqlparser::parser::Parser;
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     fn parse(sql: &str) -> Result<Statement> {
@@ -220,7 +345,7 @@ mod tests {
             .into_iter()
             .filter(|token| !matches!(token.token, Token::Whitespace(_)))
             .collect();
-        let forms = take(&mut tokens);
+        let forms = take(&mut tokens)?;
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
         let mut statement = parser.parse_statement().unwrap();
         forms.apply(&mut statement)?;

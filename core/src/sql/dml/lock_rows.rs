@@ -24,7 +24,7 @@ use crate::catalog::{Object, QualifiedName};
 use crate::error::{Error, Result, SqlState};
 use crate::query::{Execution, Plan, PlanContext, ROW_KEY, ResultColumn, Rows};
 use crate::sql::{Context, Engine, LockWait, Locking, Outcome, Tag};
-use crate::txn::{RelationMode, RowLock, RowMode, Wait};
+use crate::txn::{RelationMode, RowLock, RowMode, Wait, row_not_available};
 use crate::types::{Datum, PgType};
 
 /// Rows in one block of the result.
@@ -205,13 +205,7 @@ impl LockRows {
 /// 55P03 names the table.
 fn not_available(error: Error, locked: &Locked) -> Error {
     if error.state() == SqlState::LOCK_NOT_AVAILABLE && locked.wait == LockWait::NoWait {
-        return Error::new(
-            SqlState::LOCK_NOT_AVAILABLE,
-            format!(
-                "could not obtain lock on row in relation \"{}\"",
-                locked.target.table.name
-            ),
-        );
+        return row_not_available(&locked.target.table.name);
     }
     error
 }

@@ -73,10 +73,13 @@ impl Target {
         let mut foreign_keys = Vec::new();
         for constraint in &table.constraints {
             match &constraint.kind {
-                ConstraintKind::Check { expression } => checks.push(Check {
-                    name: constraint.name.clone(),
-                    condition: condition(catalog, info, table, expression)?,
-                }),
+                ConstraintKind::Check { expression } => {
+                    let expression = parse_expression(expression)?;
+                    checks.push(Check {
+                        name: constraint.name.clone(),
+                        condition: Condition::new(catalog, info, table, expression),
+                    });
+                }
                 ConstraintKind::ForeignKey(key) => foreign_keys.push(key.clone()),
                 ConstraintKind::PrimaryKey { .. } | ConstraintKind::Unique { .. } => {}
             }
@@ -172,15 +175,19 @@ pub(super) enum Default {
     General(Box<ast::Expr>),
 }
 
-fn condition(catalog: &Catalog, info: &SessionInfo, table: &Table, sql: &str) -> Result<Condition> {
-    let expr = parse_expression(sql)?;
-    let mut compiler = Compiler::new(catalog, info, &[]);
-    Ok(
+impl Condition {
+    pub(super) fn new(
+        catalog: &Catalog,
+        info: &SessionInfo,
+        table: &Table,
+        expr: ast::Expr,
+    ) -> Condition {
+        let mut compiler = Compiler::new(catalog, info, &[]);
         match compiler.condition(&expr, Scope::table(table, &table.name)) {
             Some(expr) => Condition::Compiled(expr),
             None => Condition::General(Box::new(expr)),
-        },
-    )
+        }
+    }
 }
 
 /// Reads an expression that the catalog keeps as SQL.

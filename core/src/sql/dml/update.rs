@@ -6,10 +6,11 @@ use datafusion::sql::sqlparser::ast::{self, SelectItem, TableWithJoins, UpdateTa
 
 use super::assign::{Assigned, Set, SetValue, Written, assigned};
 use super::begin::begin;
-use super::compiled::{Access, Compiler, Env, Row, Scope, SecondColumn};
+use super::compiled::{Access, Compiler, Scope, SecondColumn};
 use super::matches::{self, Matches};
 use super::names::{Verb, plain_table, refuse_aggregates, writable};
 use super::returning::{Returned, Returning};
+use super::search::{Found, Search};
 use super::target::Target;
 use super::values::{Conversion, is_open_literal};
 use super::write::Changes;
@@ -17,15 +18,8 @@ use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;
 use crate::sql::{Context, Engine, Outcome};
-use crate::txn::{RelationMode, RowLock, RowMode};
-use crate::types::{Datum, PgType};
-
-/// How the rows are found.
-pub(super) enum Search {
-    /// One row by its key, without DataFusion.
-    Key(Box<Access>),
-    Query(Box<Matches>),
-}
+use crate::txn::{RelationMode, RowMode};
+use crate::types::PgType;
 
 /// A prepared UPDATE.
 pub(super) struct Update {
@@ -228,7 +222,7 @@ impl Update {
     }
 
     pub(super) fn is_compiled(&self) -> bool {
-        matches!(self.search, Search::Key(_))
+        self.search.is_compiled()
             && self.returning.as_ref().is_none_or(Returning::is_compiled)
             && self
                 .sets
@@ -250,39 +244,11 @@ impl Update {
         let mut changes = Changes::default();
         let mut returned = Returned::new(context, self.returning.as_ref())?;
         let mut count = 0_u64;
-        match &self.search {
-            Search::Key(access) => {
-                if let Some((row_key, bytes)) =
-                    locked_by_key(context, &self.target, access, self.mode).await?
-                {
-                    self.write(context, &mut changes, &mut returned, &row_key, &bytes, &[])
-                        .await?;
-                    count = 1;
-                }
-            }
-            Search::Query(search) => {
-                let found = search.locked(context, &self.target, self.mode).await?;
-                for found in found {
-                    context.interrupt.check()?;
-                    let newest = context.txn.latest()?;
-                    let Some(entry) = newest.get(self.target.table.storage, &found.row_key)? else {
-                        continue;
-                    };
-                    let bytes = entry.as_ref().to_vec();
-                    drop((entry, newest));
-                    let key = &found.row_key;
-                    self.write(
-                        context,
-                        &mut changes,
-                        &mut returned,
-                        key,
-                        &bytes,
-                        &found.values,
-                    )
-                    .await?;
-                    count = count.saturating_add(1);
-                }
-            }
+        let mut rows = self.search.lock(context, &self.target, self.mode).await?;
+        while let Some(row) = rows.next(context, &self.target)? {
+            self.write(context, &mut changes, &mut returned, &row)
+                .await?;
+            count = count.saturating_add(1);
         }
         changes.finish(context).await?;
         Ok(returned.finish(format!("UPDATE {count}")))
@@ -294,11 +260,10 @@ impl Update {
         context: &mut Context<'_>,
         changes: &mut Changes,
         returned: &mut Returned<'_>,
-        row_key: &[u8],
-        bytes: &[u8],
-        planned: &[Datum<'static>],
+        row: &Found,
     ) -> Result<()> {
-        let old = self.target.decode(bytes)?;
+        let planned = row.values.as_slice();
+        let old = self.target.decode(&row.bytes)?;
         let mut new = old.clone();
         for set in &self.sets {
             let value = set
@@ -310,58 +275,11 @@ impl Update {
             }
         }
         self.target
-            .update(context, changes, row_key, &old, &new, &self.changed)
+            .update(context, changes, &row.row_key, &old, &new, &self.changed)
             .await?;
         let second = planned.get(self.second_start..).unwrap_or(&[]);
         returned.add(context, &new, second).await
     }
-}
-
-/// Finds a row by its key, locks it, and looks again if it changed meanwhile. Returns the row's key
-/// and its newest version.
-pub(super) async fn locked_by_key(
-    context: &mut Context<'_>,
-    target: &Target,
-    access: &Access,
-    mode: RowMode,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let info = context.info.clone();
-    let env = Env {
-        row: Row::None,
-        parameters: context.parameters,
-        info: &info,
-    };
-    let Some(key) = access.key(&env)? else {
-        return Ok(None);
-    };
-    let view = context.txn.view()?;
-    let Some(row_key) = access.row_key(&view, target, key)? else {
-        return Ok(None);
-    };
-    let Some(entry) = view.get(target.table.storage, &row_key)? else {
-        return Ok(None);
-    };
-    let mut bytes = entry.as_ref().to_vec();
-    drop((entry, view));
-    if !access.matches(target, &env, target.stored(&bytes)?)? {
-        return Ok(None);
-    }
-    let wait = context.wait();
-    match context
-        .txn
-        .lock_row(target.table.storage, &row_key, mode, wait)
-        .await?
-    {
-        RowLock::Unchanged => {}
-        RowLock::Changed(None) | RowLock::Skipped => return Ok(None),
-        RowLock::Changed(Some(newest)) => {
-            bytes = newest;
-            if !access.matches(target, &env, target.stored(&bytes)?)? {
-                return Ok(None);
-            }
-        }
-    }
-    Ok(Some((row_key, bytes)))
 }
 
 /// Takes the types that the planner inferred for parameters that were still open.

@@ -9,6 +9,7 @@
 //! write the same value the second waits for the first; only then the newest committed state (and
 //! the own writes) say whether the value is taken.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -197,28 +198,29 @@ impl Target {
         before: Option<(&[Datum<'_>], &[u8])>,
     ) -> Result<()> {
         let (target, prefix) = match index.storage {
-            None => (self.table.storage, new_key.to_vec()),
+            None => (self.table.storage, Cow::Borrowed(new_key)),
             Some(storage) => match keys::unique_key(index, &self.table, new)? {
-                Some(prefix) => (storage, prefix),
+                Some(prefix) => (storage, Cow::Owned(prefix)),
                 None => return Ok(()),
             },
         };
         if let Some((old, old_key)) = before {
             let unchanged = match index.storage {
                 None => old_key == new_key,
-                Some(_) => keys::unique_key(index, &self.table, old)?.as_ref() == Some(&prefix),
+                Some(_) => {
+                    keys::unique_key(index, &self.table, old)?.as_deref() == Some(prefix.as_ref())
+                }
             };
             if unchanged {
                 return Ok(());
             }
         }
         let wait = context.wait();
-        let lock = LockTarget::Row(target, prefix.clone());
-        context.txn.lock_key(lock, RowMode::Update, wait).await?;
-        if self
-            .holder(&context.txn.latest()?, index, &prefix)?
-            .is_none()
-        {
+        context
+            .txn
+            .lock_value(target, &prefix, RowMode::Update, wait)
+            .await?;
+        if !self.is_taken(&context.txn.latest()?, index, &prefix)? {
             return Ok(());
         }
         Err(self.duplicate(index, new, context))
@@ -244,6 +246,14 @@ impl Target {
         self.table_error(SqlState::UNIQUE_VIOLATION, message)
             .detail(format!("Key {shown} already exists."))
             .constraint(&index.name)
+    }
+
+    /// Whether a row has the value whose encoding in a unique index is `prefix`.
+    fn is_taken(&self, view: &View, index: &Index, prefix: &[u8]) -> Result<bool> {
+        match index.storage {
+            None => Ok(view.get(self.table.storage, prefix)?.is_some()),
+            Some(_) => Ok(self.holder(view, index, prefix)?.is_some()),
+        }
     }
 
     /// Key of the row whose entry in a unique index starts with `prefix` (the encoded values).

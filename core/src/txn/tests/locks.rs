@@ -8,8 +8,8 @@ use super::support::{FOREVER, T, begin_rc, get, inline, set, threaded};
 use crate::error::{Error, SqlState};
 use crate::storage::fault::block_on;
 use crate::txn::{
-    BeginOptions, Interrupt, Isolation, LockTarget, LockedObject, RelationMode, RowLock, RowMode,
-    Transaction, Wait,
+    BeginOptions, Interrupt, Isolation, LockScope, LockTarget, LockedObject, RelationMode, RowLock,
+    RowMode, SessionLocks, Transaction, Wait,
 };
 
 const ROW_MODES: [RowMode; 4] = [
@@ -231,9 +231,16 @@ fn a_deadlock_over_a_session_lock_is_found() {
         read_only: false,
     };
     let interrupt = Interrupt::default();
-    let (mut here, there) = (manager.session(1), manager.session(2));
+    let (here, there) = (manager.session(1), manager.session(2));
     let advisory = LockTarget::Advisory(7);
-    block_on(here.lock(&advisory, RowMode::Update, FOREVER, &interrupt)).unwrap();
+    block_on(here.lock(
+        LockScope::Session,
+        &advisory,
+        RowMode::Update,
+        FOREVER,
+        &interrupt,
+    ))
+    .unwrap();
     let mut one = manager.begin_in(&here, options, interrupt.clone());
     let mut two = manager.begin_in(&there, options, interrupt.clone());
     lock(&mut two, b"k", RowMode::Update).unwrap();
@@ -357,11 +364,14 @@ fn session_locks_outlive_transactions_and_are_counted() {
         read_only: false,
     };
     let interrupt = Interrupt::default();
-    let (mut here, mut there) = (manager.session(1), manager.session(2));
+    let (here, there) = (manager.session(1), manager.session(2));
     let target = LockTarget::Advisory(7);
     let exclusive = RowMode::Update;
     for _ in 0..2 {
-        assert!(block_on(here.lock(&target, exclusive, FOREVER, &interrupt)).unwrap());
+        assert!(
+            block_on(here.lock(LockScope::Session, &target, exclusive, FOREVER, &interrupt))
+                .unwrap()
+        );
     }
     // The session's own transaction is not kept out; another session is.
     let mut own = manager.begin_in(&here, options, interrupt.clone());
@@ -370,12 +380,39 @@ fn session_locks_outlive_transactions_and_are_counted() {
     assert!(!block_on(other.try_lock_key(&target, exclusive)).unwrap());
     own.rollback();
     assert!(here.unlock(&target, exclusive));
-    assert!(!block_on(there.lock(&target, exclusive, Wait::Skip, &interrupt)).unwrap());
+    assert!(
+        !block_on(there.lock(
+            LockScope::Session,
+            &target,
+            exclusive,
+            Wait::Skip,
+            &interrupt
+        ))
+        .unwrap()
+    );
     assert!(here.unlock(&target, exclusive));
     assert!(!here.unlock(&target, exclusive));
-    assert!(block_on(there.lock(&target, exclusive, Wait::Skip, &interrupt)).unwrap());
+    assert!(
+        block_on(there.lock(
+            LockScope::Session,
+            &target,
+            exclusive,
+            Wait::Skip,
+            &interrupt
+        ))
+        .unwrap()
+    );
     there.unlock_all();
-    assert!(block_on(here.lock(&target, RowMode::Share, Wait::Skip, &interrupt)).unwrap());
+    assert!(
+        block_on(here.lock(
+            LockScope::Session,
+            &target,
+            RowMode::Share,
+            Wait::Skip,
+            &interrupt
+        ))
+        .unwrap()
+    );
     drop(here);
     assert!(block_on(other.try_lock_key(&target, exclusive)).unwrap());
 }
@@ -407,4 +444,72 @@ async fn who_waited_sees_what_the_committer_wrote() {
         assert_eq!(latest, [round]);
         assert_eq!(read, Some(vec![round]));
     }
+}
+
+#[test]
+fn transaction_locks_of_a_session_end_with_their_mark() {
+    let manager = inline();
+    let interrupt = Interrupt::default();
+    let (here, there) = (manager.session(1), manager.session(2));
+    let (first, second) = (LockTarget::Advisory(1), LockTarget::AdvisoryPair(0, 1));
+    let take = |target: &LockTarget| {
+        let locked = here.lock(
+            LockScope::Transaction,
+            target,
+            RowMode::Update,
+            FOREVER,
+            &interrupt,
+        );
+        assert!(block_on(locked).unwrap());
+    };
+    let is_free = |target: &LockTarget| {
+        let free = there.try_lock(LockScope::Session, target, RowMode::Share);
+        there.unlock_all();
+        free.unwrap()
+    };
+    take(&first);
+    let mark = here.mark();
+    take(&second);
+    // One's own level does not keep the other out, and session locks stay.
+    assert!(
+        here.try_lock(LockScope::Session, &first, RowMode::Update)
+            .unwrap()
+    );
+    here.release_since(mark);
+    assert!(is_free(&second));
+    here.release_since(0);
+    assert!(!is_free(&first));
+    here.unlock_all();
+    assert!(is_free(&first));
+}
+
+#[test]
+fn sessions_that_wait_for_each_other_are_a_deadlock() {
+    let manager = inline();
+    let interrupt = Interrupt::default();
+    let (here, there) = (manager.session(1), manager.session(2));
+    let (first, second) = (LockTarget::Advisory(1), LockTarget::Advisory(2));
+    let take = |session: &SessionLocks, target: &LockTarget| {
+        let taken = session.try_lock(LockScope::Transaction, target, RowMode::Update);
+        assert!(taken.unwrap());
+    };
+    take(&here, &first);
+    take(&there, &second);
+    let exclusive = RowMode::Update;
+    let mut waiting = pin!(here.lock(LockScope::Session, &second, exclusive, FOREVER, &interrupt));
+    assert!(poll(&mut waiting).is_pending());
+    let error = block_on(there.lock(
+        LockScope::Transaction,
+        &first,
+        exclusive,
+        FOREVER,
+        &interrupt,
+    ));
+    let error = error.unwrap_err();
+    assert_eq!(error.state(), SqlState::DEADLOCK_DETECTED);
+    let detail = error.fields().detail.clone().unwrap();
+    let line = "Process 2 waits for ExclusiveLock on advisory lock [0,1,1]; blocked by process 1.";
+    assert!(detail.contains(line), "{detail}");
+    there.release_since(0);
+    assert!(poll(&mut waiting).is_ready());
 }

@@ -17,7 +17,50 @@ pub const MAX_WHOLE_DIGITS: i64 = 131_072;
 pub const MAX_SCALE: i64 = 16_383;
 
 pub fn parse(text: &str, ty: PgType) -> Result<BigDecimal> {
-    fit(read(text)?, ty)
+    match plain(text, ty) {
+        Some(value) => Ok(value),
+        None => fit(read(text)?, ty),
+    }
+}
+
+/// The common case, in one pass: up to 18 digits, perhaps a sign and a point, that the type takes
+/// as they are. `None` says nothing about the text.
+fn plain(text: &str, ty: PgType) -> Option<BigDecimal> {
+    let (negative, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    if unsigned.len() > 19 {
+        return None;
+    }
+    let (mut value, mut digits, mut scale) = (0_i64, 0_u32, None);
+    for byte in unsigned.bytes() {
+        match byte {
+            b'0'..=b'9' if digits < 18 => {
+                value = value * 10 + i64::from(byte - b'0');
+                digits += 1;
+                scale = scale.map(|scale: u32| scale + 1);
+            }
+            b'.' if scale.is_none() => scale = Some(0),
+            _ => return None,
+        }
+    }
+    if digits == 0 {
+        return None;
+    }
+    let mut scale = scale.unwrap_or(0);
+    if let Some((precision, wanted)) = ty.precision_scale() {
+        let missing = u32::from(wanted).checked_sub(scale)?;
+        value = value.checked_mul(10_i64.checked_pow(missing)?)?;
+        scale = u32::from(wanted);
+        // A larger precision cannot be exceeded by what fits an i64.
+        let limit = 10_i64.checked_pow(u32::from(precision));
+        if limit.is_some_and(|limit| value >= limit) {
+            return None;
+        }
+    }
+    let value = if negative { -value } else { value };
+    Some(BigDecimal::new(BigInt::from(value), i64::from(scale)))
 }
 
 fn read(text: &str) -> Result<BigDecimal> {
@@ -351,5 +394,69 @@ pub fn send(value: &BigDecimal, out: &mut Vec<u8>) {
     }
     for group in groups {
         out.extend_from_slice(&group.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::oid;
+
+    #[test]
+    fn the_short_way_reads_what_the_long_way_reads() {
+        let numeric = |precision: i32, scale: i32| PgType {
+            oid: oid::NUMERIC,
+            typmod: (precision << 16 | scale) + 4,
+        };
+        let free = PgType {
+            oid: oid::NUMERIC,
+            typmod: -1,
+        };
+        let texts = [
+            "0",
+            "-0",
+            "-0.00",
+            "7",
+            "007",
+            "1.50",
+            "-12.345",
+            ".5",
+            "5.",
+            "-.5",
+            "-",
+            ".",
+            "",
+            "1.2.3",
+            "99999.99",
+            "100000",
+            "-99999.995",
+            "123456789012345678",
+            "1234567890123456789",
+            "12345678901234.5678",
+            " 1",
+            "1 ",
+            "+1",
+            "1e3",
+            "0.000000000000000001",
+        ];
+        for text in texts {
+            for ty in [
+                free,
+                numeric(7, 2),
+                numeric(18, 0),
+                numeric(38, 10),
+                numeric(30, 20),
+            ] {
+                let long = read(text).and_then(|value| fit(value, ty));
+                match (plain(text, ty), long) {
+                    (Some(short), Ok(long)) => {
+                        assert_eq!(parts(&short), parts(&long), "{text} as {ty:?}");
+                    }
+                    (Some(short), Err(error)) => panic!("{text}: {short} instead of {error}"),
+                    (None, _) => {}
+                }
+            }
+        }
+        assert!(plain("-12.34", numeric(7, 2)).is_some());
     }
 }

@@ -4,17 +4,18 @@
 //! DataFusion evaluates it. So it never reports an error for an expression that it might have
 //! misread, except where [`Compiler::assign`] says so.
 
-use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CastKind, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator,
-    Value,
-};
+use datafusion::sql::sqlparser::ast::{self, BinaryOperator, CastKind, UnaryOperator, Value};
 
+use super::convert::{
+    assignment, boolean, converted, is_number, is_plain_input, negate, number, open_type, operator,
+    parameter, string_value,
+};
 use super::expr::{Expr, Node, Row};
-use crate::catalog::{Catalog, Object, QualifiedName, Table, fold};
-use crate::error::{Error, Result, SqlState};
+use crate::catalog::{Catalog, Table, fold};
+use crate::error::Result;
 use crate::query::SessionInfo;
-use crate::types::cast::{self, Context};
-use crate::types::ops::{self, BinaryOp};
+use crate::types::cast::Context;
+use crate::types::ops::BinaryOp;
 use crate::types::{Datum, PgType, names, oid, text};
 
 /// Which names an expression may use.
@@ -141,7 +142,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Gives an open item the type `ty`; a known one stays as it is.
-    fn coerce(&mut self, item: Item, ty: PgType) -> Option<Expr> {
+    pub(super) fn coerce(&mut self, item: Item, ty: PgType) -> Option<Expr> {
         Some(match item {
             Item::Known(expr) => expr,
             Item::Literal(literal) => {
@@ -156,7 +157,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn item(&mut self, expr: &ast::Expr, scope: Scope<'_>) -> Option<Item> {
+    pub(super) fn item(&mut self, expr: &ast::Expr, scope: Scope<'_>) -> Option<Item> {
         Some(Item::Known(match expr {
             ast::Expr::Nested(inner) => return self.item(inner, scope),
             ast::Expr::Identifier(name) => {
@@ -413,251 +414,6 @@ impl<'a> Compiler<'a> {
             Box::new(value),
         )))
     }
-
-    fn function(&mut self, function: &ast::Function, scope: Scope<'_>) -> Option<Expr> {
-        if function.filter.is_some()
-            || function.over.is_some()
-            || function.null_treatment.is_some()
-            || !function.within_group.is_empty()
-            || !matches!(function.parameters, FunctionArguments::None)
-        {
-            return None;
-        }
-        let parts = super::super::names::parts(&function.name);
-        let name = match parts.as_slice() {
-            [name] => name.as_str(),
-            [schema, name] if schema == "pg_catalog" => name.as_str(),
-            _ => return None,
-        };
-        let (bare, arguments) = match &function.args {
-            FunctionArguments::None => (true, Vec::new()),
-            FunctionArguments::List(list) => {
-                if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
-                    return None;
-                }
-                let mut arguments = Vec::with_capacity(list.args.len());
-                for argument in &list.args {
-                    match argument {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => arguments.push(expr),
-                        _ => return None,
-                    }
-                }
-                (false, arguments)
-            }
-            FunctionArguments::Subquery(_) => return None,
-        };
-        let now = Expr {
-            node: Node::TransactionStart,
-            ty: PgType::TIMESTAMPTZ,
-        };
-        Some(match (name, bare, arguments.as_slice()) {
-            ("now" | "transaction_timestamp", false, []) | ("current_timestamp", true, []) => now,
-            ("statement_timestamp", false, []) => Expr {
-                node: Node::StatementStart,
-                ty: PgType::TIMESTAMPTZ,
-            },
-            ("clock_timestamp", false, []) => Expr {
-                node: Node::Clock,
-                ty: PgType::TIMESTAMPTZ,
-            },
-            ("localtimestamp", true, []) => converted(now, PgType::TIMESTAMP, Context::Explicit)?,
-            ("current_date", true, []) => converted(now, PgType::DATE, Context::Explicit)?,
-            ("gen_random_uuid", false, []) => Expr {
-                node: Node::RandomUuid,
-                ty: PgType::UUID,
-            },
-            ("current_user" | "user" | "current_role", true, []) => Expr {
-                node: Node::CurrentUser,
-                ty: PgType::NAME,
-            },
-            ("session_user", true, []) => Expr {
-                node: Node::SessionUser,
-                ty: PgType::NAME,
-            },
-            ("nextval", false, [sequence]) => {
-                let name = sequence_name(sequence)?;
-                let oid = self.sequence(&name)?;
-                Expr {
-                    node: Node::NextValue(oid),
-                    ty: PgType::INT8,
-                }
-            }
-            ("coalesce", false, [_, ..]) => {
-                let mut items = Vec::with_capacity(arguments.len());
-                for argument in &arguments {
-                    items.push(self.item(argument, scope)?);
-                }
-                let ty = items.iter().find_map(|item| match item {
-                    Item::Known(expr) => Some(PgType::new(expr.ty.oid)),
-                    _ => None,
-                });
-                let ty = ty.unwrap_or(PgType::TEXT);
-                let mut same = Vec::with_capacity(items.len());
-                for item in items {
-                    let item = self.coerce(item, ty)?;
-                    // Different types need PostgreSQL's rules for a common one.
-                    if item.ty.oid != ty.oid {
-                        return None;
-                    }
-                    same.push(item);
-                }
-                Expr {
-                    node: Node::Coalesce(same),
-                    ty,
-                }
-            }
-            _ => return None,
-        })
-    }
-
-    fn sequence(&self, text: &str) -> Option<u32> {
-        let name = sequence_reference(text)?;
-        match self.catalog.resolve(&name, &self.info.search_path)? {
-            Object::Sequence(sequence) => Some(sequence.oid),
-            _ => None,
-        }
-    }
-}
-
-/// The text in `nextval('name')` or `nextval('name'::regclass)`.
-fn sequence_name(expr: &ast::Expr) -> Option<String> {
-    match expr {
-        ast::Expr::Value(value) => string_value(&value.value).map(str::to_owned),
-        ast::Expr::Nested(inner) => sequence_name(inner),
-        ast::Expr::Cast {
-            expr, data_type, ..
-        } => {
-            let ty = names::from_sql(data_type).ok()?;
-            matches!(ty.oid, oid::REGCLASS | oid::TEXT)
-                .then(|| sequence_name(expr))
-                .flatten()
-        }
-        _ => None,
-    }
-}
-
-/// A name in a string: parts separated by dots, quoted or folded.
-fn sequence_reference(text: &str) -> Option<QualifiedName> {
-    let mut parts = Vec::new();
-    let mut part = String::new();
-    let mut quoted = false;
-    let mut chars = text.trim().chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                part.push('"');
-            }
-            '"' => quoted = !quoted,
-            '.' if !quoted => parts.push(std::mem::take(&mut part)),
-            c if quoted => part.push(c),
-            c => part.extend(c.to_lowercase()),
-        }
-    }
-    parts.push(part);
-    match parts.as_slice() {
-        [name] => Some(QualifiedName {
-            schema: None,
-            name: name.clone(),
-        }),
-        [schema, name] => Some(QualifiedName {
-            schema: Some(schema.clone()),
-            name: name.clone(),
-        }),
-        _ => None,
-    }
-}
-
-/// Casts for an assignment to a column.
-///
-/// # Errors
-/// 42804 when there is no such cast.
-pub fn assignment(expr: Expr, column: &str, ty: PgType) -> Result<Expr> {
-    if !assignable(expr.ty, ty) {
-        return Err(not_assignable(expr.ty, column, ty));
-    }
-    converted(expr, ty, Context::Assignment)
-        .ok_or_else(|| Error::internal("an assignment cast is missing"))
-}
-
-/// Whether a value of one type may be stored into a column of the other.
-pub fn assignable(from: PgType, to: PgType) -> bool {
-    from.oid == to.oid || cast::allowed(from, to, Context::Assignment)
-}
-
-/// 42804 for a value that a column cannot take.
-pub fn not_assignable(from: PgType, column: &str, to: PgType) -> Error {
-    Error::new(
-        SqlState::DATATYPE_MISMATCH,
-        format!(
-            "column \"{column}\" is of type {} but expression is of type {}",
-            names::format_type(PgType::new(to.oid)),
-            names::format_type(PgType::new(from.oid)),
-        ),
-    )
-    .hint("You will need to rewrite or cast the expression.")
-}
-
-/// `expr` as a value of type `ty`; `None` when there is no such cast.
-fn converted(expr: Expr, ty: PgType, context: Context) -> Option<Expr> {
-    if expr.ty == ty || (expr.ty.oid == ty.oid && ty.typmod < 0) {
-        return Some(expr);
-    }
-    if expr.ty.oid != ty.oid && !cast::allowed(expr.ty, ty, context) {
-        return None;
-    }
-    Some(Expr {
-        node: Node::Cast(Box::new(expr), context),
-        ty,
-    })
-}
-
-fn operator(op: BinaryOp, left: Expr, right: Expr) -> Option<Expr> {
-    let (left_ty, right_ty, ty) = ops::result_type(op, left.ty, right.ty)?;
-    let left = converted(left, PgType::new(left_ty.oid), Context::Implicit)?;
-    let right = converted(right, PgType::new(right_ty.oid), Context::Implicit)?;
-    Some(Expr {
-        node: Node::Binary(op, Box::new(left), Box::new(right)),
-        ty,
-    })
-}
-
-/// The type that an open operand takes beside one of type `known`; `None` where PostgreSQL looks
-/// further (`timestamp + '1 day'`).
-fn open_type(op: BinaryOp, known: PgType) -> Option<PgType> {
-    let ty = PgType::new(known.oid);
-    match op {
-        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod => {
-            is_number(ty).then_some(ty)
-        }
-        BinaryOp::Concat => Some(PgType::TEXT),
-        _ => match ty.oid {
-            oid::VARCHAR => Some(PgType::TEXT),
-            _ => Some(ty),
-        },
-    }
-}
-
-pub fn boolean(node: Node) -> Expr {
-    Expr {
-        node,
-        ty: PgType::BOOL,
-    }
-}
-
-fn negate(negated: bool, expr: Expr) -> Expr {
-    if negated {
-        boolean(Node::Not(Box::new(expr)))
-    } else {
-        expr
-    }
-}
-
-fn parameter(at: usize, ty: PgType) -> Expr {
-    Expr {
-        node: Node::Parameter(at),
-        ty,
-    }
 }
 
 fn column(scope: Scope<'_>, qualifier: Option<&str>, name: &str) -> Option<Expr> {
@@ -685,48 +441,4 @@ fn column(scope: Scope<'_>, qualifier: Option<&str>, name: &str) -> Option<Expr>
         node: Node::Column(at),
         ty,
     })
-}
-
-fn is_number(ty: PgType) -> bool {
-    matches!(
-        ty.oid,
-        oid::INT2 | oid::INT4 | oid::INT8 | oid::FLOAT4 | oid::FLOAT8 | oid::NUMERIC
-    )
-}
-
-/// The type of a number is the smallest of int4, int8 and numeric that holds it.
-fn number(digits: &str) -> Option<Expr> {
-    if let Ok(value) = digits.parse::<i32>() {
-        return Some(Expr::constant(Datum::Int4(value), PgType::INT4));
-    }
-    if let Ok(value) = digits.parse::<i64>() {
-        return Some(Expr::constant(Datum::Int8(value), PgType::INT8));
-    }
-    let datum = text::parse(PgType::NUMERIC, digits, &Default::default()).ok()?;
-    Some(Expr::constant(datum, PgType::NUMERIC))
-}
-
-/// The text of a string literal of any form.
-pub fn string_value(value: &Value) -> Option<&str> {
-    match value {
-        Value::SingleQuotedString(text)
-        | Value::EscapedStringLiteral(text)
-        | Value::UnicodeStringLiteral(text) => Some(text),
-        Value::DollarQuotedString(text) => Some(&text.value),
-        _ => None,
-    }
-}
-
-/// Whether a literal of this type always means the same value.
-fn is_plain_input(ty: PgType, literal: &str) -> bool {
-    match ty.oid {
-        oid::DATE | oid::TIME | oid::TIMESTAMP | oid::TIMESTAMPTZ => {
-            // 'now', 'today', 'yesterday', … depend on the moment.
-            !literal
-                .trim_start()
-                .starts_with(|c: char| c.is_ascii_alphabetic())
-        }
-        oid::REGCLASS | oid::REGTYPE | oid::REGPROC | oid::REGNAMESPACE | oid::REGROLE => false,
-        _ => true,
-    }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName};
 
 use super::lines::{Lines, bad};
 use super::options::{Format, Header, Options};
@@ -14,7 +14,7 @@ use crate::sql::dml::assign::default_value;
 use crate::sql::dml::begin::begin;
 use crate::sql::dml::compiled::{Env, Row};
 use crate::sql::dml::names::{Verb, writable};
-use crate::sql::dml::target::{Default, Target};
+use crate::sql::dml::target::{Condition, Default, Target};
 use crate::sql::dml::write::{Changes, Unique};
 use crate::sql::{Context, CopySink, Outcome};
 use crate::txn::RelationMode;
@@ -29,6 +29,8 @@ pub(super) struct From {
     target: Arc<Target>,
     columns: Vec<Copied>,
     defaults: Vec<(usize, Default)>,
+    /// Which rows are written.
+    condition: Option<Condition>,
     options: Options,
     lines: Lines,
     changes: Changes,
@@ -56,12 +58,31 @@ impl From {
         table: &ObjectName,
         names: &[Ident],
         options: Options,
+        condition: Option<Expr>,
     ) -> Result<Outcome> {
         let table = writable(table, Verb::Copy, context.catalog, &context.info)?;
         let target = Target::new(context.catalog, &context.info, &table)?;
         if !begin(context, &target, RelationMode::RowExclusive, Verb::Copy).await? {
             return Ok(Outcome::Replan);
         }
+        if options.freeze && !context.txn.created_table(table.storage) {
+            return Err(Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "cannot perform COPY FREEZE because the table was not created or truncated in the \
+                 current subtransaction",
+            ));
+        }
+        let condition = match condition {
+            None => None,
+            Some(expr) => {
+                let info = context.info.clone();
+                let condition = Condition::new(context.catalog, &info, &table, expr);
+                // Unknown names are errors before any data comes.
+                let row = target.empty_row();
+                target.evaluate(context, &condition, &row).await?;
+                Some(condition)
+            }
+        };
         let places = columns(&table, names)?;
         let mut copied = Vec::with_capacity(places.len());
         for &at in &places {
@@ -75,8 +96,13 @@ impl From {
             });
         }
         let names: Vec<String> = copied.iter().map(|column| column.name.clone()).collect();
-        let not_null = forced("FORCE_NOT_NULL", &options.force_not_null, &names)?;
-        let null = forced("FORCE_NULL", &options.force_null, &names)?;
+        let not_null = forced(
+            "FORCE_NOT_NULL",
+            &options.force_not_null,
+            &names,
+            Some(&table),
+        )?;
+        let null = forced("FORCE_NULL", &options.force_null, &names, Some(&table))?;
         for (column, (not_null, null)) in copied.iter_mut().zip(not_null.into_iter().zip(null)) {
             column.force_not_null = not_null;
             column.force_null = null;
@@ -91,6 +117,7 @@ impl From {
             target,
             columns: copied,
             defaults,
+            condition,
             lines: Lines::new(&options),
             changes: Changes::default(),
             line: 0,
@@ -169,7 +196,11 @@ impl From {
         }
         match self.write(context, values).await {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.at_line(error, number, Some(line))),
+            Err(error) => {
+                // PostgreSQL writes index entries when it no longer has the line.
+                let unique = error.state() == SqlState::UNIQUE_VIOLATION;
+                Err(self.at_line(error, number, (!unique).then_some(line)))
+            }
         }
     }
 
@@ -335,6 +366,18 @@ impl From {
             };
             if let Some(slot) = values.get_mut(*at) {
                 *slot = value;
+            }
+        }
+        if let Some(condition) = &self.condition {
+            match self.target.evaluate(context, condition, &values).await? {
+                Datum::Bool(true) => {}
+                Datum::Bool(false) | Datum::Null => return Ok(()),
+                _ => {
+                    return Err(Error::new(
+                        SqlState::DATATYPE_MISMATCH,
+                        "argument of COPY FROM WHERE must be type boolean",
+                    ));
+                }
             }
         }
         self.target

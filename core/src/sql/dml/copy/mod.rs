@@ -14,6 +14,7 @@ use self::from::From;
 use self::options::Options;
 use self::to::To;
 use super::names::undefined_column;
+use super::target::parse_expression;
 use crate::catalog::{Table, fold};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::{Context, Outcome};
@@ -46,12 +47,17 @@ pub(super) async fn start(context: &mut Context<'_>, statement: &Statement) -> R
             "Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.",
         ));
     }
-    if !values.is_empty() {
-        return Err(Error::unsupported(
-            "COPY data inside the query string",
-            "Send the data with the protocol's copy messages.",
-        ));
-    }
+    // The condition travels where sqlparser has data; see `forms.rs`.
+    let condition = match values.as_slice() {
+        [] => None,
+        [Some(condition)] if !*to => Some(parse_expression(condition)?),
+        _ => {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "WHERE clause not allowed with COPY TO",
+            ));
+        }
+    };
     match (source, *to) {
         (
             Source::Table {
@@ -59,7 +65,7 @@ pub(super) async fn start(context: &mut Context<'_>, statement: &Statement) -> R
                 columns,
             },
             false,
-        ) => From::start(context, table_name, columns, options).await,
+        ) => From::start(context, table_name, columns, options, condition).await,
         (source, true) => To::start(context, source, options).await,
         (Source::Query(_), false) => Err(Error::new(
             SqlState::SYNTAX_ERROR,
@@ -96,9 +102,19 @@ fn columns(table: &Table, names: &[Ident]) -> Result<Vec<usize>> {
 /// Which of the copied columns (by name) an option names.
 ///
 /// # Errors
-/// 42P10 for a column that is not copied.
-fn forced(option: &str, named: &[String], columns: &[String]) -> Result<Vec<bool>> {
+/// 42703 for a column that `table` does not have, 42P10 for one that is not copied.
+fn forced(
+    option: &str,
+    named: &[String],
+    columns: &[String],
+    table: Option<&Table>,
+) -> Result<Vec<bool>> {
     for name in named {
+        if let Some(table) = table
+            && table.column(name).is_none()
+        {
+            return Err(undefined_column(name, &table.name));
+        }
         if !columns.contains(name) {
             return Err(Error::new(
                 SqlState::INVALID_COLUMN_REFERENCE,

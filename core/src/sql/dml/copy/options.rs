@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, Cop
 use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::dml::forms::{ALL_COLUMNS, HEADER_MATCH};
+use crate::sql::settings::is_encoding;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -13,8 +14,7 @@ pub(super) enum Format {
     Binary,
 }
 
-/// Checked options. FREEZE needs no place here: it is a hint of how to store the rows, and rows are
-/// stored in one way.
+/// Checked options.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     pub format: Format,
@@ -26,6 +26,9 @@ pub(super) struct Options {
     pub force_quote: Force,
     pub force_not_null: Vec<String>,
     pub force_null: Vec<String>,
+    /// A hint of how to store the rows, which are stored in one way; but what PostgreSQL demands for
+    /// it is checked.
+    pub freeze: bool,
 }
 
 /// The HEADER option.
@@ -192,10 +195,15 @@ impl Given {
                 .collect::<String>()
                 .to_ascii_lowercase();
             if !matches!(name.as_str(), "utf8" | "unicode") {
-                return Err(Error::unsupported(
-                    format!("COPY encoding \"{encoding}\""),
-                    "Convert the data to UTF8.",
-                ));
+                return Err(match is_encoding(&name) {
+                    true => Error::unsupported(
+                        format!("COPY encoding \"{encoding}\""),
+                        "Convert the data to UTF8.",
+                    ),
+                    false => {
+                        invalid("argument to option \"encoding\" must be a valid encoding name")
+                    }
+                });
             }
         }
         if self.header_match && !from {
@@ -260,12 +268,12 @@ impl Given {
             }
         }
         if format != Format::Binary && null.as_bytes().contains(&delimiter) {
-            return Err(invalid(
+            return Err(unsupported(
                 "COPY delimiter must not appear in the NULL specification",
             ));
         }
         if csv && null.as_bytes().contains(&quote) {
-            return Err(invalid(
+            return Err(unsupported(
                 "CSV quote character must not appear in the NULL specification",
             ));
         }
@@ -283,6 +291,7 @@ impl Given {
             force_quote: self.force_quote.unwrap_or(Force::Columns(Vec::new())),
             force_not_null: self.force_not_null.unwrap_or_default(),
             force_null: self.force_null.unwrap_or_default(),
+            freeze: self.freeze.unwrap_or(false),
         })
     }
 }
@@ -358,7 +367,7 @@ mod tests {
             ),
             (
                 "(FORMAT csv, NULL ',')",
-                "22023",
+                "0A000",
                 "COPY delimiter must not appear in the NULL specification",
             ),
         ] {

@@ -52,7 +52,7 @@ impl To {
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let force_quote = match &options.force_quote {
             Force::All => vec![true; names.len()],
-            Force::Columns(named) => forced("FORCE_QUOTE", named, &names)?,
+            Force::Columns(named) => forced("FORCE_QUOTE", named, &names, None)?,
         };
         Ok(Outcome::CopyOut(Box::new(To {
             columns,

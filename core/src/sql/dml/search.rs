@@ -1,0 +1,131 @@
+//! The rows that an UPDATE or DELETE writes: found, locked, and read in their newest version.
+
+use super::compiled::{Access, Env, Row};
+use super::matches::{Match, Matches};
+use super::target::Target;
+use crate::error::Result;
+use crate::sql::Context;
+use crate::txn::{RowLock, RowMode};
+use crate::types::Datum;
+
+/// How the rows are found.
+pub(super) enum Search {
+    /// One row by its key, without DataFusion.
+    Key(Box<Access>),
+    Query(Box<Matches>),
+}
+
+/// A locked row.
+pub(super) struct Found {
+    pub row_key: Vec<u8>,
+    /// Its newest version.
+    pub bytes: Vec<u8>,
+    /// What else the search selected for it.
+    pub values: Vec<Datum<'static>>,
+}
+
+/// Rows that are locked, but not yet written.
+pub(super) enum LockedRows {
+    Key(Option<Found>),
+    Query(std::vec::IntoIter<Match>),
+}
+
+impl Search {
+    pub(super) fn is_compiled(&self) -> bool {
+        matches!(self, Search::Key(_))
+    }
+
+    /// Finds the rows at the statement's snapshot and locks them.
+    pub(super) async fn lock(
+        &self,
+        context: &mut Context<'_>,
+        target: &Target,
+        mode: RowMode,
+    ) -> Result<LockedRows> {
+        Ok(match self {
+            Search::Key(access) => {
+                LockedRows::Key(locked_by_key(context, target, access, mode).await?)
+            }
+            Search::Query(search) => {
+                LockedRows::Query(search.locked(context, target, mode).await?.into_iter())
+            }
+        })
+    }
+}
+
+impl LockedRows {
+    /// The next row. What the statement itself did meanwhile is seen: a row that it removed is left
+    /// out.
+    pub(super) fn next(
+        &mut self,
+        context: &mut Context<'_>,
+        target: &Target,
+    ) -> Result<Option<Found>> {
+        let rows = match self {
+            LockedRows::Key(found) => return Ok(found.take()),
+            LockedRows::Query(rows) => rows,
+        };
+        for Match { row_key, values } in rows {
+            context.interrupt.check()?;
+            let newest = context.txn.latest()?;
+            if let Some(entry) = newest.get(target.table.storage, &row_key)? {
+                return Ok(Some(Found {
+                    bytes: entry.as_ref().to_vec(),
+                    row_key,
+                    values,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Finds a row by its key, locks it, and looks again if it changed meanwhile.
+async fn locked_by_key(
+    context: &mut Context<'_>,
+    target: &Target,
+    access: &Access,
+    mode: RowMode,
+) -> Result<Option<Found>> {
+    let info = context.info.clone();
+    let env = Env {
+        row: Row::None,
+        parameters: context.parameters,
+        info: &info,
+    };
+    let Some(key) = access.key(&env)? else {
+        return Ok(None);
+    };
+    let view = context.txn.view()?;
+    let Some(row_key) = access.row_key(&view, target, key)? else {
+        return Ok(None);
+    };
+    let Some(entry) = view.get(target.table.storage, &row_key)? else {
+        return Ok(None);
+    };
+    let mut bytes = entry.as_ref().to_vec();
+    drop((entry, view));
+    if !access.matches(target, &env, target.stored(&bytes)?)? {
+        return Ok(None);
+    }
+    let wait = context.wait();
+    match context
+        .txn
+        .lock_row(target.table.storage, &row_key, mode, wait)
+        .await?
+    {
+        RowLock::Unchanged => {}
+        RowLock::Changed(None) | RowLock::Skipped => return Ok(None),
+        RowLock::Changed(Some(newest)) => {
+            bytes = newest;
+            if !access.matches(target, &env, target.stored(&bytes)?)? {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(Found {
+        row_key,
+        bytes,
+        values: Vec::new(),
+    }))
+}
