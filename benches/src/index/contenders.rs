@@ -23,7 +23,8 @@ pub trait Contender {
     fn time_alone(&self, keys: &[u64]) -> u64;
 }
 
-/// Writes what is the same for all contenders, and a batch that is a loop unless there is a better.
+/// Writes what is the same for all contenders, here and elsewhere, and a batch that is a loop unless there is a better.
+#[macro_export]
 macro_rules! contender {
     ($name:expr, $(batch = $batch:expr)?) => {
         fn name(&self) -> String {
@@ -50,7 +51,6 @@ macro_rules! contender {
         }
     };
 }
-pub(crate) use contender;
 
 /// A contender, ready.
 pub struct Built<'k> {

@@ -17,7 +17,7 @@ const LOOKUPS: usize = 1 << 20;
 /// Keys in one call of a batch.
 const BATCH: usize = 1024;
 /// Rounds of each measurement.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// Look-ups that are timed one by one.
 const TIMED_ALONE: usize = 1 << 17;
 

@@ -13,7 +13,10 @@ pub fn busy() -> u64 {
     // The kernel brings the account up to date when a thread gives its turn away.
     std::thread::yield_now();
     let account = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanos = account.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    let nanos = account
+        .split(' ')
+        .next()
+        .and_then(|nanos| nanos.parse().ok());
     nanos.expect("nanoseconds first")
 }
 

@@ -17,11 +17,11 @@ use crate::env::Clock;
 /// as skewed keys need it.
 const SHAPES: [RmiShape; 4] = [
     RmiShape {
-        keys_per_slot: 8,
+        keys_per_slot: 16,
         root_slots: 0,
     },
     RmiShape {
-        keys_per_slot: 32,
+        keys_per_slot: 64,
         root_slots: 0,
     },
     RmiShape {
@@ -36,8 +36,10 @@ const SHAPES: [RmiShape; 4] = [
 
 /// Fewer keys are searched without waiting for memory, whatever the structure.
 const WORTH_TIMING: usize = 1 << 14;
-/// Look-ups in one measurement of one candidate.
-const SAMPLE: usize = 4096;
+/// Look-ups in one measurement of one candidate: one for so many keys, within limits.
+const KEYS_PER_LOOKUP: usize = 128;
+const FEWEST: usize = 1 << 12;
+const MOST: usize = 1 << 15;
 /// Measurements of each candidate. The fastest counts: the others had a disturbance.
 const ROUNDS: usize = 5;
 /// A measurement of fewer microseconds says that the clock does not tick finely.
@@ -116,7 +118,7 @@ fn measure<C: KeyColumn>(
 
 /// Keys and what is just above keys, in equal parts.
 fn sample<'c, C: KeyColumn>(column: &'c C, random: &mut SplitMix) -> Vec<C::Probe<'c>> {
-    (0..SAMPLE)
+    (0..(column.len() / KEYS_PER_LOOKUP).clamp(FEWEST, MOST))
         .filter_map(|turn| {
             let at = random.below(column.len());
             let key = column.key(at)?;

@@ -44,6 +44,13 @@ pub trait KeyColumn {
     /// How many of the [`KeyColumn::LANES`] keys from `at` sort before the probe.
     fn rank(&self, at: usize, probe: Self::Probe<'_>) -> usize;
 
+    /// Reads what [`KeyColumn::rank`] at a position would wait for, and nothing else: a batch calls it
+    /// for all its look-ups first. What it returns says nothing.
+    fn touch(&self, at: usize) -> u64 {
+        let _ = at;
+        0
+    }
+
     /// The smallest probe above a key ([`KeyColumn::key`] or what a caller made from its own key);
     /// `None` when there is none.
     fn after<'p>(probe: Self::Probe<'p>) -> Option<Self::Probe<'p>>;
@@ -137,6 +144,12 @@ impl<W: Word> KeyColumn for Words<'_, W> {
             Some(keys) => rank(keys, probe),
             None => 0,
         }
+    }
+
+    #[inline]
+    fn touch(&self, at: usize) -> u64 {
+        // One key in each half: as a rule, in each cache line.
+        self.head(at + WORD_LANES / 4 - 1) ^ self.head(at + 3 * WORD_LANES / 4 - 1)
     }
 
     #[inline]
