@@ -3,6 +3,7 @@
 //! Random tests print their seed; `OMENDB_INDEX_SEED=<seed> cargo test index::` replays one.
 
 mod blob;
+mod choice;
 mod strings;
 mod words;
 

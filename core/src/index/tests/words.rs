@@ -146,7 +146,7 @@ pub(super) fn distributions(random: &mut Random) -> Vec<(&'static str, Vec<u64>)
 /// Keys, their neighbours, and anything else.
 pub(super) fn probes(keys: &[u64], random: &mut Random) -> Vec<u64> {
     let mut probes = vec![0, 1, u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1];
-    let step = (keys.len() / 3000).max(1);
+    let step = (keys.len() / 1000).max(1);
     for &key in keys.iter().step_by(step) {
         probes.extend([key, key.saturating_sub(1), key.saturating_add(1)]);
     }
