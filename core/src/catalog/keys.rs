@@ -29,7 +29,7 @@ pub fn table_key(table: &Table, row: &[Datum<'_>]) -> Result<Vec<u8>> {
             table.name
         )));
     }
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(16);
     encode_columns(table, &table.primary_key, row, &mut out)?;
     Ok(out)
 }

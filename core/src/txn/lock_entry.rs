@@ -69,12 +69,9 @@ struct Crowd {
 }
 
 impl Entry {
-    pub fn held(id: OwnerId, mode: Mode) -> Self {
+    pub fn held(id: OwnerId, modes: Modes) -> Self {
         Entry {
-            first: Holder {
-                id,
-                modes: mode.bit(),
-            },
+            first: Holder { id, modes },
             crowd: None,
         }
     }

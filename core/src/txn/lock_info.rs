@@ -28,7 +28,7 @@ impl From<LockKey> for LockedObject {
     fn from(key: LockKey) -> Self {
         match key {
             LockKey::Relation(oid) => LockedObject::Relation(oid),
-            LockKey::Row(table, _) => LockedObject::Row(table),
+            LockKey::Row(table, ..) => LockedObject::Row(table),
             LockKey::Advisory(key) => LockedObject::Advisory(key),
             LockKey::AdvisoryPair(first, second) => LockedObject::AdvisoryPair(first, second),
         }

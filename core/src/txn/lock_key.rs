@@ -12,7 +12,10 @@ use crate::storage::TableId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum LockKey {
     Relation(u32),
-    Row(TableId, u64),
+    /// A row's table, the hash of its block, and its place in the block: rows whose keys differ in
+    /// the last [`BLOCK_BITS`] bits only have one block, so that who locks a run of rows finds
+    /// their locks side by side.
+    Row(TableId, u64, u8),
     Advisory(i64),
     AdvisoryPair(i32, i32),
 }
@@ -22,6 +25,9 @@ pub(super) enum LockKey {
 pub(super) struct KeyHasher {
     secret: [u64; 2],
 }
+
+/// Bits of a key's last byte that are its place in its block.
+pub(super) const BLOCK_BITS: u32 = 6;
 
 const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -42,7 +48,11 @@ impl KeyHasher {
     pub fn row(&self, table: TableId, key: &[u8]) -> LockKey {
         let multiplier = self.secret[1] | 1;
         let mut state = self.secret[0] ^ key.len() as u64;
-        let mut words = key.chunks_exact(8);
+        let (last, head) = match key.split_last() {
+            Some((last, head)) => (*last, head),
+            None => (0, key),
+        };
+        let mut words = head.chunks_exact(8);
         for word in &mut words {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(word);
@@ -53,7 +63,9 @@ impl KeyHasher {
             *to = *from;
         }
         state = fold(state ^ u64::from_le_bytes(bytes), multiplier);
-        LockKey::Row(table, fold(state, ODD))
+        let place = last & ((1 << BLOCK_BITS) - 1);
+        state = fold(state ^ u64::from(last ^ place), multiplier);
+        LockKey::Row(table, fold(state, ODD), place)
     }
 }
 

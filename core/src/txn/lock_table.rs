@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, BuildHasherDefault};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use super::lock_entry::{Entry, OwnerId, Scope, Waiter};
 use super::lock_info::LockInfo;
 use super::lock_key::{FoldHasher, KeyHasher, LockKey};
 use crate::env::Entropy;
+use crate::storage::TableId;
 
 /// Power of two: enough that two cores rarely meet in one.
 const SHARDS: usize = 64;
@@ -21,7 +22,23 @@ const KEPT_CAPACITY: usize = 1024;
 /// A found cycle is looked at again, because locks move while one looks; this many times.
 const MAX_SEARCHES: usize = 4;
 
-type Shard = HashMap<LockKey, Entry, BuildHasherDefault<FoldHasher>>;
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<FoldHasher>>;
+
+#[derive(Default)]
+struct Shard {
+    entries: Map<LockKey, Entry>,
+    /// Row locks with one holder and nobody waiting, which is nearly all there are. A row's lock is
+    /// either here or among the entries.
+    blocks: Map<(TableId, u64), Block>,
+}
+
+/// The rows of one block that one owner holds in one mode.
+struct Block {
+    owner: OwnerId,
+    modes: Modes,
+    /// A bit for each place.
+    rows: u64,
+}
 
 pub(super) struct LockTable {
     pub hasher: KeyHasher,
@@ -57,6 +74,76 @@ pub(super) enum Attempt {
     Queued(Arc<Waiter>),
 }
 
+impl Shard {
+    /// Takes a row's lock in its block. `None` when that is for an entry to decide; the row's lock is
+    /// one by then if anyone holds it.
+    fn attempt_in_block(&mut self, key: LockKey, id: OwnerId, mode: Mode) -> Option<Attempt> {
+        let LockKey::Row(table, block, place) = key else {
+            return None;
+        };
+        if self.entries.contains_key(&key) {
+            return None;
+        }
+        let row = 1 << place;
+        let mut known = match self.blocks.entry((table, block)) {
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(Block {
+                    owner: id,
+                    modes: mode.bit(),
+                    rows: row,
+                });
+                return Some(Attempt::Granted);
+            }
+            MapEntry::Occupied(known) => known,
+        };
+        let block = known.get_mut();
+        if block.rows & row == 0 {
+            let alike = block.owner == id && block.modes == mode.bit();
+            block.rows |= if alike { row } else { 0 };
+            return alike.then_some(Attempt::Granted);
+        }
+        let enough = block.modes & mode.bit() != 0 || covers(key, block.modes, mode);
+        if block.owner == id && enough {
+            return Some(Attempt::Held);
+        }
+        self.entries
+            .insert(key, Entry::held(block.owner, block.modes));
+        block.rows &= !row;
+        if block.rows == 0 {
+            known.remove();
+        }
+        None
+    }
+
+    /// Releases a row's lock if it is in its block.
+    fn release_in_block(&mut self, key: LockKey, id: OwnerId, modes: Modes) -> bool {
+        let LockKey::Row(table, block, place) = key else {
+            return false;
+        };
+        if self.entries.contains_key(&key) {
+            return false;
+        }
+        if let MapEntry::Occupied(mut known) = self.blocks.entry((table, block)) {
+            let block = known.get_mut();
+            if block.owner == id && block.modes & modes != 0 {
+                block.rows &= !(1 << place);
+            }
+            if block.rows == 0 {
+                known.remove();
+                give_back(&mut self.blocks);
+            }
+        }
+        true
+    }
+}
+
+/// A map that is empty and was large gives its memory back.
+fn give_back<K: Eq + Hash, V>(map: &mut Map<K, V>) {
+    if map.is_empty() && map.capacity() > KEPT_CAPACITY {
+        map.shrink_to(KEPT_CAPACITY);
+    }
+}
+
 impl LockTable {
     pub fn new(entropy: &dyn Entropy) -> Self {
         let mut first = [0; 8];
@@ -71,7 +158,12 @@ impl LockTable {
     }
 
     fn shard(&self, key: LockKey) -> &Mutex<Shard> {
-        let hash = BuildHasherDefault::<FoldHasher>::default().hash_one(key);
+        // All rows of a block are in its shard.
+        let block = match key {
+            LockKey::Row(table, block, _) => LockKey::Row(table, block, 0),
+            other => other,
+        };
+        let hash = BuildHasherDefault::<FoldHasher>::default().hash_one(block);
         // The maps use the lowest and the highest bits.
         let at = (hash >> 32) as usize % SHARDS;
         &self.shards[at]
@@ -79,9 +171,12 @@ impl LockTable {
 
     pub fn attempt(&self, key: LockKey, id: OwnerId, mode: Mode, wait: Wait) -> Attempt {
         let mut shard = self.shard(key).lock();
-        let entry = match shard.entry(key) {
+        if let Some(attempt) = shard.attempt_in_block(key, id, mode) {
+            return attempt;
+        }
+        let entry = match shard.entries.entry(key) {
             MapEntry::Vacant(vacant) => {
-                vacant.insert(Entry::held(id, mode));
+                vacant.insert(Entry::held(id, mode.bit()));
                 return Attempt::Granted;
             }
             MapEntry::Occupied(occupied) => occupied.into_mut(),
@@ -107,6 +202,9 @@ impl LockTable {
 
     /// Gives up `modes` of a lock, and hands it on. Returns whether someone waited and got it.
     pub fn release(&self, key: LockKey, id: OwnerId, modes: Modes) -> bool {
+        if self.shard(key).lock().release_in_block(key, id, modes) {
+            return false;
+        }
         self.change(key, |entry| entry.remove(id, modes))
     }
 
@@ -123,16 +221,14 @@ impl LockTable {
     fn change(&self, key: LockKey, change: impl FnOnce(&mut Entry)) -> bool {
         let granted = {
             let mut shard = self.shard(key).lock();
-            let Some(entry) = shard.get_mut(&key) else {
+            let Some(entry) = shard.entries.get_mut(&key) else {
                 return false;
             };
             change(entry);
             let granted = entry.grant();
             if entry.is_idle() {
-                shard.remove(&key);
-                if shard.is_empty() && shard.capacity() > KEPT_CAPACITY {
-                    shard.shrink_to(KEPT_CAPACITY);
-                }
+                shard.entries.remove(&key);
+                give_back(&mut shard.entries);
             }
             granted
         };
@@ -155,7 +251,7 @@ impl LockTable {
     pub fn any_waited_for(&self, mut keys: impl Iterator<Item = LockKey>) -> bool {
         keys.any(|key| {
             let shard = self.shard(key).lock();
-            shard.get(&key).is_some_and(Entry::has_waiters)
+            shard.entries.get(&key).is_some_and(Entry::has_waiters)
         })
     }
 
@@ -163,7 +259,7 @@ impl LockTable {
     pub fn list(&self) -> Vec<LockInfo> {
         let mut found = Vec::new();
         for shard in &self.shards {
-            for (key, entry) in shard.lock().iter() {
+            for (key, entry) in &shard.lock().entries {
                 if matches!(key, LockKey::Row(..)) && !entry.has_waiters() {
                     continue;
                 }
@@ -184,7 +280,7 @@ impl LockTable {
     /// The groups that a waiter waits for: holders, and those who are in line before it.
     fn blockers(&self, record: &WaitRecord) -> Vec<u64> {
         let shard = self.shard(record.key).lock();
-        let Some(entry) = shard.get(&record.key) else {
+        let Some(entry) = shard.entries.get(&record.key) else {
             return Vec::new();
         };
         let conflicts = record.waiter.mode.conflicts();

@@ -243,6 +243,9 @@ impl Transaction {
         wait: Wait,
     ) -> Result<RowLock> {
         self.statement_snapshot()?;
+        if self.writes.creates(table) {
+            return Ok(RowLock::Unchanged);
+        }
         let lock = self.locks.row_key(table, key);
         if self.take(lock, mode.into(), wait).await? == Taken::Skipped {
             return Ok(RowLock::Skipped);
@@ -298,6 +301,9 @@ impl Transaction {
             Wait::Skip => Wait::Fail,
             wait => wait,
         };
+        if self.writes.creates(table) {
+            return Ok(());
+        }
         let key = self.locks.row_key(table, key);
         self.take(key, mode.into(), wait).await.map(|_| ())
     }

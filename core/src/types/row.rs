@@ -39,42 +39,64 @@ pub fn encode(values: &[Datum<'_>], types: &[PgType]) -> Result<Vec<u8>> {
             format!("a row can have at most {MAX_COLUMNS} columns"),
         ));
     }
-    let mut body = Vec::with_capacity(values.len() * 8);
-    let mut ends = Vec::with_capacity(values.len());
-    let mut nulls = vec![0_u8; values.len().div_ceil(8)];
+    let nulls = values.len().div_ceil(8);
+    let ends = FIXED_HEADER + nulls;
+    // Laid out for short rows, whose ends are one byte each; a longer one is moved apart below.
+    let start = ends + values.len();
+    let mut row = Vec::with_capacity(start + values.len() * 8);
+    row.resize(start, 0);
+    let mut long_ends = Vec::new();
     for (at, (value, ty)) in values.iter().zip(types).enumerate() {
         if value.is_null() {
-            if let Some(byte) = nulls.get_mut(at / 8) {
+            if let Some(byte) = row.get_mut(FIXED_HEADER + at / 8) {
                 *byte |= 1 << (at % 8);
             }
         } else {
-            encode_value(value, *ty, &mut body)?;
+            encode_value(value, *ty, &mut row)?;
         }
-        ends.push(body.len());
+        let end = row.len() - start;
+        if long_ends.is_empty()
+            && let Ok(short) = u8::try_from(end)
+        {
+            if let Some(byte) = row.get_mut(ends + at) {
+                *byte = short;
+            }
+        } else {
+            if long_ends.is_empty() {
+                let before = row.get(ends..ends + at).unwrap_or(&[]);
+                long_ends.extend(before.iter().map(|end| u32::from(*end)));
+            }
+            // Checked against the limit before it is used.
+            long_ends.push(end as u32);
+        }
     }
-    if body.len() > MAX_ROW_BYTES {
+    let length = row.len() - start;
+    if length > MAX_ROW_BYTES {
         return Err(Error::new(
             SqlState::PROGRAM_LIMIT_EXCEEDED,
-            format!(
-                "row is too big: {} bytes, the limit is {MAX_ROW_BYTES}",
-                body.len()
-            ),
+            format!("row is too big: {length} bytes, the limit is {MAX_ROW_BYTES}"),
         ));
     }
-    let width_code: u8 = match body.len() {
+    let width_code: u8 = match length {
         0..=0xff => 0,
         0x100..=0xffff => 1,
         _ => 2,
     };
-    let width = 1_usize << width_code;
-    let mut row = Vec::with_capacity(FIXED_HEADER + nulls.len() + ends.len() * width + body.len());
-    row.push(VERSION | width_code << WIDTH_SHIFT);
-    row.extend_from_slice(&(values.len() as u16).to_le_bytes());
-    row.extend_from_slice(&nulls);
-    for end in ends {
-        row.extend_from_slice((end as u32).to_le_bytes().get(..width).unwrap_or(&[]));
+    let header = [VERSION | width_code << WIDTH_SHIFT];
+    let count = (values.len() as u16).to_le_bytes();
+    for (to, from) in row.iter_mut().zip(header.into_iter().chain(count)) {
+        *to = from;
     }
-    row.extend_from_slice(&body);
+    if width_code > 0 {
+        let width = 1_usize << width_code;
+        let short = row;
+        row = Vec::with_capacity(ends + long_ends.len() * width + length);
+        row.extend_from_slice(short.get(..ends).unwrap_or(&[]));
+        for end in long_ends {
+            row.extend_from_slice(end.to_le_bytes().get(..width).unwrap_or(&[]));
+        }
+        row.extend_from_slice(short.get(start..).unwrap_or(&[]));
+    }
     Ok(row)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use bigdecimal::BigDecimal;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -123,7 +123,9 @@ impl AggregateUDFImpl for Collect {
             .iter()
             .map(|field| field.data_type().clone())
             .collect();
+        let floats = self.types.first().is_some_and(|ty| *ty == PgType::FLOAT8);
         Ok(Box::new(Values {
+            percentile: floats && self.name == "percentile_cont",
             types: self.types.clone(),
             result: self.result,
             finish: self.finish,
@@ -141,6 +143,8 @@ struct Values {
     /// The pieces of each argument's column.
     arrays: Vec<Vec<ArrayRef>>,
     layouts: Vec<DataType>,
+    /// `percentile_cont` of floats, which needs no datums.
+    percentile: bool,
 }
 
 impl Accumulator for Values {
@@ -154,6 +158,12 @@ impl Accumulator for Values {
     }
 
     fn evaluate(&mut self) -> DfResult<ScalarValue> {
+        if self.percentile
+            && let [values, fractions] = self.arrays.as_slice()
+            && let Some(found) = float_percentile(values, fractions)?
+        {
+            return Ok(ScalarValue::Float64(found));
+        }
         let mut rows: Vec<Vec<Datum<'static>>> = Vec::new();
         for (column, ty) in self.arrays.iter().zip(&self.types) {
             let mut at = 0;
@@ -295,6 +305,42 @@ fn percentile_cont(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
         (Some(low), _) => Ok(low.clone()),
         _ => Ok(Datum::Null),
     }
+}
+
+/// `percentile_cont` over columns: selection in linear time. `None` when the columns are of other
+/// types than expected, or the fraction has to be complained about.
+fn float_percentile(values: &[ArrayRef], fractions: &[ArrayRef]) -> DfResult<Option<Option<f64>>> {
+    let mut all: Vec<f64> = Vec::with_capacity(values.iter().map(|array| array.len()).sum());
+    for array in values {
+        let Some(array) = array.as_primitive_opt::<Float64Type>() else {
+            return Ok(None);
+        };
+        all.extend(array.iter().flatten());
+    }
+    let fraction = fractions
+        .first()
+        .and_then(|array| array.as_primitive_opt::<Float64Type>())
+        .and_then(|array| array.iter().next().flatten());
+    let Some(fraction) = fraction.filter(|fraction| (0.0..=1.0).contains(fraction)) else {
+        return Ok(None);
+    };
+    // NaN is greater than everything.
+    let order = |a: &f64, b: &f64| {
+        a.partial_cmp(b)
+            .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+    };
+    let at = fraction * (all.len().max(1) - 1) as f64;
+    let low_at = at.floor() as usize;
+    if low_at >= all.len() {
+        return Ok(Some(None));
+    }
+    let (_, low, above) = all.select_nth_unstable_by(low_at, order);
+    let low = *low;
+    if at.ceil() as usize == low_at {
+        return Ok(Some(Some(low)));
+    }
+    let high = above.iter().copied().min_by(order).unwrap_or(low);
+    Ok(Some(Some(low + (high - low) * (at - at.floor()))))
 }
 
 fn sum_interval(rows: &[Vec<Datum<'static>>], average: bool) -> Result<Datum<'static>> {

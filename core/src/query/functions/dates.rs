@@ -16,7 +16,7 @@ use crate::types::{Datum, Interval, PgType};
 const HOUR: i64 = 3_600 * USECS_PER_SEC;
 const MINUTE: i64 = 60 * USECS_PER_SEC;
 
-fn zone(name: &str) -> Result<Zone> {
+pub(super) fn zone(name: &str) -> Result<Zone> {
     Zone::parse(name).map_err(|_| {
         Error::new(
             SqlState::INVALID_PARAMETER_VALUE,
@@ -25,11 +25,11 @@ fn zone(name: &str) -> Result<Zone> {
     })
 }
 
-fn out_of_range() -> Error {
+pub(super) fn out_of_range() -> Error {
     Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range")
 }
 
-fn field_error(field: &str, ty: PgType) -> Error {
+pub(super) fn field_error(field: &str, ty: PgType) -> Error {
     Error::new(
         SqlState::INVALID_PARAMETER_VALUE,
         format!(
@@ -46,14 +46,14 @@ fn float_at(args: &[Datum<'_>], at: usize) -> f64 {
     }
 }
 
-fn local(call: &Call<'_>, utc: i64) -> Result<i64> {
+pub(super) fn local(call: &Call<'_>, utc: i64) -> Result<i64> {
     call.style()
         .time_zone
         .to_local(utc)
         .ok_or_else(out_of_range)
 }
 
-fn utc(call: &Call<'_>, local: i64) -> Result<i64> {
+pub(super) fn utc(call: &Call<'_>, local: i64) -> Result<i64> {
     call.style()
         .time_zone
         .to_utc(local)
@@ -549,7 +549,7 @@ fn justify(mut it: Interval, days: bool, hours: bool) -> Interval {
     it
 }
 
-fn civil_days(year: i64, month: i64, day: i64) -> Result<i64> {
+pub(super) fn civil_days(year: i64, month: i64, day: i64) -> Result<i64> {
     let bad = || {
         Error::new(
             SqlState::DATETIME_FIELD_OVERFLOW,
@@ -626,7 +626,7 @@ fn part(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 }
 
 /// A field as an integer and its scale.
-fn date_part(field: &str, micros: i64, zone: Option<(i32, i64)>) -> Option<(i128, i32)> {
+pub(super) fn date_part(field: &str, micros: i64, zone: Option<(i32, i64)>) -> Option<(i128, i32)> {
     let civil = Civil::from_micros(micros);
     let days = micros.div_euclid(USECS_PER_DAY);
     let year = i64::from(civil.year);
@@ -711,7 +711,7 @@ fn iso_week(days: i64) -> (i64, i64) {
     (i64::from(year), (thursday - first) / 7 + 1)
 }
 
-fn truncate(field: &str, micros: i64, ty: PgType) -> Result<i64> {
+pub(super) fn truncate(field: &str, micros: i64, ty: PgType) -> Result<i64> {
     let civil = Civil::from_micros(micros);
     let days = micros.div_euclid(USECS_PER_DAY);
     let start = |year: i32, month: i32| days_from_civil(year, month, 1) * USECS_PER_DAY;

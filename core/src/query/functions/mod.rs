@@ -21,6 +21,7 @@ mod session;
 mod single;
 mod strings;
 mod waiting;
+mod whole;
 
 pub(super) use arithmetic::{Arithmetic, arithmetic};
 pub(super) use arrays::{array_builder, set_columns};

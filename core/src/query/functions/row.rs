@@ -15,6 +15,7 @@ use datafusion::scalar::ScalarValue;
 use super::super::bind::{ZONE, arrow_type};
 use super::super::context::RunContext;
 use super::waiting::WaitFn;
+use super::whole::{self, WholeFn};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::query::SessionInfo;
@@ -56,6 +57,8 @@ pub(in crate::query) struct RowFunction {
     pub run: RowFn,
     /// What each row waits for; then DataFusion awaits the function between two steps of the plan.
     pub wait: Option<WaitFn>,
+    /// The same over whole columns.
+    pub whole: Option<WholeFn>,
 }
 
 impl RowFunction {
@@ -72,6 +75,7 @@ impl RowFunction {
             count => Signature::any(count, volatility),
         };
         RowFunction {
+            whole: whole::find(name, &types),
             name: name.to_owned(),
             signature,
             types,
@@ -99,6 +103,15 @@ impl RowFunction {
         }
     }
 
+    fn call<'a>(&'a self, context: &'a RunContext) -> Call<'a> {
+        Call {
+            info: &context.info,
+            catalog: &context.catalog,
+            types: &self.types,
+            result: self.result,
+        }
+    }
+
     fn column(
         &self,
         context: &RunContext,
@@ -106,12 +119,7 @@ impl RowFunction {
         wide: &[bool],
         rows: usize,
     ) -> Result<ArrayRef> {
-        let call = Call {
-            info: &context.info,
-            catalog: &context.catalog,
-            types: &self.types,
-            result: self.result,
-        };
+        let call = self.call(context);
         let built = if self.as_text {
             PgType::TEXT
         } else {
@@ -200,6 +208,15 @@ impl ScalarUDFImpl for RowFunction {
                 .args
                 .iter()
                 .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        if let Some(whole) = self
+            .whole
+            .filter(|_| !constant && self.strict && !self.as_text)
+        {
+            let call = self.call(context);
+            if let Some(array) = whole(&call, &args.args, &self.data_type())? {
+                return Ok(ColumnarValue::Array(array));
+            }
+        }
         let rows = if constant { 1 } else { args.number_rows };
         let mut arrays = Vec::with_capacity(args.args.len());
         let mut wide = Vec::with_capacity(args.args.len());

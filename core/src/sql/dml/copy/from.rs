@@ -43,6 +43,13 @@ pub(super) struct From {
     ended: bool,
 }
 
+/// What is used again for each record.
+#[derive(Default)]
+struct Buffers<'v> {
+    plain: Vec<Option<Cow<'v, str>>>,
+    values: Vec<Datum<'v>>,
+}
+
 /// A column that the data has.
 struct Copied {
     at: usize,
@@ -142,6 +149,7 @@ impl From {
             }
         };
         let mut at = 0;
+        let mut buffers = Buffers::default();
         match self.options.format {
             Format::Binary => self.binary(context, input, &mut at).await?,
             Format::Text | Format::Csv => {
@@ -150,7 +158,7 @@ impl From {
                         Ok(lines::Found::Incomplete) => break,
                         Ok(lines::Found::Record { start, end, next }) => {
                             let line = input.get(start..end).unwrap_or(&[]);
-                            self.record(context, line).await?;
+                            self.record(context, line, &mut buffers).await?;
                             at = next;
                         }
                         Err(error) => {
@@ -166,7 +174,12 @@ impl From {
     }
 
     /// One record of text or CSV.
-    async fn record(&mut self, context: &mut Context<'_>, line: &[u8]) -> Result<()> {
+    async fn record<'v>(
+        &mut self,
+        context: &mut Context<'_>,
+        line: &'v [u8],
+        buffers: &mut Buffers<'v>,
+    ) -> Result<()> {
         context.interrupt.check()?;
         self.line = self.line.saturating_add(1);
         if self.header {
@@ -185,16 +198,17 @@ impl From {
                 return Err(self.at_line(error, number, None));
             }
         };
-        let mut values = self.target.empty_row();
-        let style = context.info.style.clone();
-        let parsed = self.parse(line, &style, &mut values);
+        buffers.values.clear();
+        let width = self.target.types.len();
+        buffers.values.resize(width, Datum::Null);
+        let parsed = self.parse(line, &context.info.style, buffers);
         if let Err(error) = parsed {
             return Err(match error.fields().context.is_some() {
                 true => error,
                 false => self.at_line(error, number, Some(line)),
             });
         }
-        match self.write(context, values).await {
+        match self.write(context, &mut buffers.values).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 // PostgreSQL writes index entries when it no longer has the line.
@@ -254,8 +268,9 @@ impl From {
     }
 
     /// The values of a record, each at its column's place.
-    fn parse<'v>(&self, line: &'v str, style: &TextStyle, values: &mut [Datum<'v>]) -> Result<()> {
-        let mut plain = Vec::with_capacity(self.columns.len());
+    fn parse<'v>(&self, line: &'v str, style: &TextStyle, buffers: &mut Buffers<'v>) -> Result<()> {
+        let Buffers { plain, values } = buffers;
+        plain.clear();
         if self.options.format == Format::Csv {
             let mut fields = Vec::with_capacity(self.columns.len());
             csv::fields(line, &self.options, &mut fields)?;
@@ -270,7 +285,7 @@ impl From {
                 plain.push((!is_null).then_some(field));
             }
         } else {
-            text::fields(line, &self.options, &mut plain)?;
+            text::fields(line, &self.options, plain)?;
         }
         if plain.len() > self.columns.len() {
             // A table without columns takes empty lines.
@@ -278,7 +293,7 @@ impl From {
                 return Err(bad("extra data after last expected column"));
             }
         }
-        let mut fields = plain.into_iter();
+        let mut fields = plain.drain(..);
         for column in &self.columns {
             let Some(field) = fields.next() else {
                 return Err(bad(format!("missing data for column \"{}\"", column.name)));
@@ -341,7 +356,7 @@ impl From {
                     *slot = value;
                 }
             }
-            if let Err(error) = self.write(context, values).await {
+            if let Err(error) = self.write(context, &mut values).await {
                 return Err(self.at_line(error, number, None));
             }
             *at = next;
@@ -351,7 +366,7 @@ impl From {
         Ok(())
     }
 
-    async fn write(&mut self, context: &mut Context<'_>, mut values: Vec<Datum<'_>>) -> Result<()> {
+    async fn write(&mut self, context: &mut Context<'_>, values: &mut [Datum<'_>]) -> Result<()> {
         for (at, default) in &self.defaults {
             let value = match default {
                 Default::Compiled(expr) => {
@@ -381,7 +396,7 @@ impl From {
             }
         }
         self.target
-            .insert(context, &mut self.changes, &values, Unique::Check)
+            .insert(context, &mut self.changes, values, Unique::Check)
             .await?;
         self.rows = self.rows.saturating_add(1);
         Ok(())
