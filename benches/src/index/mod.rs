@@ -12,7 +12,7 @@ use std::hint::black_box;
 use contenders::{Contender, Extra};
 use keys::{Distribution, Random};
 
-/// Look-ups in one round.
+/// Look-ups in one round, unless `--lookups` says otherwise.
 const LOOKUPS: usize = 1 << 20;
 /// Keys in one call of a batch.
 const BATCH: usize = 1024;
@@ -47,26 +47,32 @@ pub struct Options {
     pub counts: Vec<usize>,
     pub only: Option<String>,
     pub redb: bool,
+    pub lookups: usize,
 }
 
 impl Options {
-    /// From arguments: numbers are millions of keys; `--only <distribution>`; `--without-redb`.
+    /// From arguments: numbers are millions of keys; `--only <distribution>`; `--without-redb`; `--lookups <a round>`.
     pub fn from_arguments() -> Options {
         let mut options = Options {
             counts: Vec::new(),
             only: None,
             redb: true,
+            lookups: LOOKUPS,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--only" => options.only = arguments.next(),
                 "--without-redb" => options.redb = false,
+                "--lookups" => {
+                    let given = arguments.next().and_then(|number| number.parse().ok());
+                    options.lookups = given.unwrap_or(LOOKUPS);
+                }
                 number => match number.parse::<f64>() {
                     Ok(millions) => options.counts.push((millions * 1e6) as usize),
                     Err(_) => {
                         eprintln!(
-                            "index [millions of keys …] [--only <distribution>] [--without-redb]"
+                            "index [millions of keys …] [--only <distribution>] [--without-redb] [--lookups <a round>]"
                         );
                         std::process::exit(2);
                     }
@@ -91,7 +97,7 @@ pub fn run(options: &Options, extra: &[Extra]) {
                 .as_ref()
                 .is_none_or(|only| only == distribution.name())
             {
-                ratios.push(one(distribution, count, options.redb, extra));
+                ratios.push(one(distribution, count, options, extra));
             }
         }
         summary(&ratios);
@@ -105,11 +111,11 @@ struct Ratios {
     over_plain: [f64; 4],
 }
 
-fn one(distribution: Distribution, count: usize, redb: bool, extra: &[Extra]) -> Ratios {
+fn one(distribution: Distribution, count: usize, options: &Options, extra: &[Extra]) -> Ratios {
     let keys = distribution.keys(count);
-    let hits = queries(&keys, 0);
-    let mixed = queries(&keys, 2);
-    let mut contenders = contenders::all(&keys, redb, extra);
+    let hits = queries(&keys, options.lookups, 0);
+    let mixed = queries(&keys, options.lookups, 2);
+    let mut contenders = contenders::all(&keys, options.redb, extra);
     let mut rows: Vec<_> = contenders
         .iter()
         .map(|built| Row {
@@ -131,7 +137,7 @@ fn one(distribution: Distribution, count: usize, redb: bool, extra: &[Extra]) ->
                 time_batches(contender, &mixed.keys),
             ];
             for (best, ns) in row.ns.iter_mut().zip(ns) {
-                *best = best.min(ns as f64 / LOOKUPS as f64);
+                *best = best.min(ns as f64 / options.lookups as f64);
             }
             row.p99 = row.p99.min(p99(contender, &hits.keys));
         }
@@ -141,13 +147,13 @@ fn one(distribution: Distribution, count: usize, redb: bool, extra: &[Extra]) ->
 }
 
 /// Random keys; with `misses` every so-manieth is replaced by one that is not there.
-fn queries(keys: &[u64], misses: usize) -> Queries {
+fn queries(keys: &[u64], lookups: usize, misses: usize) -> Queries {
     let mut random = Random::new(42 + misses as u64);
     let mut queries = Queries {
-        keys: Vec::with_capacity(LOOKUPS),
-        expected: Vec::with_capacity(LOOKUPS),
+        keys: Vec::with_capacity(lookups),
+        expected: Vec::with_capacity(lookups),
     };
-    for turn in 0..LOOKUPS {
+    for turn in 0..lookups {
         let at = random.below(keys.len() as u64) as usize;
         let mut key = keys[at];
         let mut expected = at as u32;
