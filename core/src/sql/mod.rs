@@ -11,9 +11,11 @@ pub mod dml;
 mod engine;
 mod parse;
 pub mod privileges;
+mod query_forms;
 mod session_verbs;
 pub mod settings;
 mod statement;
+mod trim_form;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
 pub use engine::{Engine, RunningSession};

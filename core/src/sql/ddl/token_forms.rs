@@ -130,13 +130,13 @@ fn unique_nulls(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     use super::*;
+    use crate::query::SqlDialect;
 
     fn normal(sql: &str) -> String {
-        let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
+        let tokens = Tokenizer::new(&SqlDialect, sql)
             .tokenize_with_location()
             .unwrap();
         let tokens = tokens

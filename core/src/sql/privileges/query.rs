@@ -4,7 +4,6 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::Walk;
@@ -12,6 +11,8 @@ use super::names::{Frame, Item};
 use crate::catalog::{
     Object, Privileges, QualifiedName, View, column_numbers, fold, restricted, system_relation,
 };
+use crate::error::Error;
+use crate::query::SqlDialect;
 use crate::sql::Locking;
 
 impl Walk<'_> {
@@ -390,11 +391,17 @@ impl Walk<'_> {
 
     /// A view is read as its owner, whoever reads it. What is written through it, too.
     fn view(&mut self, view: &View, privileges: Privileges) {
-        let parsed = Parser::new(&PostgreSqlDialect {})
+        let parsed = Parser::new(&SqlDialect)
             .try_with_sql(&view.query)
             .and_then(|mut parser| parser.parse_query());
-        // What cannot be read is damage, which the binder reports.
-        let Ok(query) = parsed else { return };
+        let query = match parsed {
+            Ok(query) => query,
+            Err(error) => {
+                let message = format!("a view's query cannot be read: {error}");
+                self.error.get_or_insert(Error::corrupted(message));
+                return;
+            }
+        };
         let frames = std::mem::take(&mut self.frames);
         let ctes = std::mem::take(&mut self.ctes);
         let role = self.role.replace(view.owner);
