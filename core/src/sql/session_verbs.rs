@@ -1,6 +1,6 @@
 //! The statements that the session runs itself, read token by token.
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -389,7 +389,7 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Verb> {
 }
 
 fn data_type(cursor: &Cursor<'_>, tokens: Vec<TokenWithSpan>) -> Result<PgType> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let ty = parser.parse_data_type().map_err(|_| cursor.unexpected())?;
     if parser.peek_token().token != Token::EOF {
@@ -438,7 +438,7 @@ fn arguments(cursor: &mut Cursor<'_>) -> Result<Vec<datafusion::sql::sqlparser::
         Some(last) if last.token == Token::RParen => {}
         _ => return Err(cursor.unexpected()),
     }
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let arguments = parser
         .parse_comma_separated(Parser::parse_expr)

@@ -19,7 +19,7 @@ use value::{check, shown};
 use super::statement::IsolationLevel;
 use crate::catalog::SearchPath;
 use crate::error::{Error, Result, SqlState};
-use crate::types::text::{TextStyle, Zone};
+use crate::types::text::{DateOrder, TextStyle, Zone};
 
 /// Bytes that all custom settings (`my.setting`) of a session may take together.
 const MAX_CUSTOM_BYTES: usize = 1 << 20;
@@ -284,6 +284,11 @@ impl Settings {
             time_zone: Zone::parse(&zone)?,
             bytea_escape: self.get("bytea_output") == Some("escape"),
             extra_float_digits: self.integer("extra_float_digits") as i32,
+            date_order: match self.get("DateStyle") {
+                Some("ISO, DMY") => DateOrder::DayMonthYear,
+                Some("ISO, YMD") => DateOrder::YearMonthDay,
+                _ => DateOrder::MonthDayYear,
+            },
             now: 0,
         };
         let limit = |micros: i64| u64::try_from(micros).ok().filter(|ms| *ms > 0);
