@@ -15,7 +15,9 @@ use crate::types::kinds::calendar::{USECS_PER_DAY, date_in_range};
 pub(super) fn define(all: &mut Definitions) {
     all.add("to_char", "timestamp,text", "text", |_, a| {
         match a.first() {
-            Some(Datum::Timestamp(value)) => Ok(or_null(moment::to_char(*value, str_at(a, 1), None))),
+            Some(Datum::Timestamp(value)) => {
+                Ok(or_null(moment::to_char(*value, str_at(a, 1), None)))
+            }
             _ => Ok(Datum::Null),
         }
     });

@@ -634,8 +634,8 @@ impl<'a> Writer<'a> {
     fn digit(&mut self, key: Key) {
         let template = self.template;
         self.inside = false;
-        let starts = self.current >= self.spaces
-            || template.zero && template.zero_start == self.current;
+        let starts =
+            self.current >= self.spaces || template.zero && template.zero_start == self.current;
         if !self.written && starts && (!self.before_point() || self.last_is_point()) {
             if template.locale {
                 if self.place == Place::Before {
@@ -688,8 +688,7 @@ impl<'a> Writer<'a> {
                 self.at += 1;
             }
         }
-        let mut end =
-            self.count + usize::from(self.spaces > 0) + usize::from(template.decimal);
+        let mut end = self.count + usize::from(self.spaces > 0) + usize::from(template.decimal);
         if self.last.is_some_and(|last| last == self.at) {
             end = self.current;
         }
