@@ -12,6 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::optimizer::{Optimizer, OptimizerContext};
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
@@ -19,9 +20,11 @@ use datafusion::sql::sqlparser::ast;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
-use super::bind::{Binder, Late, arrow_type, scalar};
+use super::bind::{Binder, Late, ZONE};
+use super::by_value::by_value;
 use super::context::{ReadContext, RunContext};
 use super::functions::Functions;
+use super::outer_joins::ForgetConstants;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
 use super::{
@@ -30,7 +33,7 @@ use super::{
 };
 use crate::catalog::Catalog;
 use crate::error::{Error, Result, SqlState};
-use crate::types::{Datum, PgType};
+use crate::types::{Datum, PgType, columns};
 
 /// An optimized plan and what it needs of each execution.
 pub(super) struct Planned {
@@ -57,10 +60,13 @@ impl QueryEngine {
             .with_create_default_catalog_and_schema(false);
         config.options_mut().sql_parser.parse_float_as_decimal = true;
         config.options_mut().execution.enable_ansi_mode = true;
+        let mut rules = PhysicalOptimizer::new().rules;
+        rules.insert(0, Arc::new(ForgetConstants));
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_physical_optimizer_rules(rules)
             .build();
         let functions = Functions::new(system.scalar_functions());
         Ok(QueryEngine {
@@ -88,7 +94,7 @@ impl QueryEngine {
             })
             .collect();
         let state = self.state_for(context.info, context.catalog, None);
-        let plan = state.optimize(&bound.plan)?;
+        let plan = state.optimize(&by_value(bound.plan)?)?;
         Ok(Plan {
             columns,
             parameters: parameters.clone(),
@@ -155,10 +161,7 @@ impl QueryEngine {
             logical = logical.replace_params_with_values(&ParamValues::Map(values))?;
             logical = simplified(logical, &state)?;
         }
-        let physical = state
-            .query_planner()
-            .create_physical_plan(&logical, &state)
-            .await?;
+        let physical = super::shared::physical(&logical, &state).await?;
         Ok((physical, state))
     }
 
@@ -181,9 +184,8 @@ impl QueryEngine {
         }
         let mut values: HashMap<String, ScalarAndMetadata> = HashMap::new();
         for (at, (datum, ty)) in parameters.iter().zip(&planned.parameters).enumerate() {
-            let value = scalar(datum, *ty)?;
             // The plan was made for this very Arrow type.
-            let value = value.cast_to(&arrow_type(*ty))?;
+            let value = columns::scalar(datum, *ty, ZONE)?;
             values.insert((at + 1).to_string(), value.into());
         }
         for late in &planned.late {

@@ -10,9 +10,11 @@ pub mod ddl;
 pub mod dml;
 mod engine;
 mod parse;
+mod query_forms;
 mod session_verbs;
 pub mod settings;
 mod statement;
+mod trim_form;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
 pub use engine::{Engine, RunningSession};

@@ -8,19 +8,11 @@ use datafusion::functions_aggregate::{
     average::avg_udaf,
     bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf},
     bool_and_or::{bool_and_udaf, bool_or_udaf},
-    correlation::corr_udaf,
     count::count_udaf,
-    covariance::{covar_pop_udaf, covar_samp_udaf},
     grouping::grouping_udaf,
     min_max::{max_udaf, min_udaf},
-    regr::{
-        regr_avgx_udaf, regr_avgy_udaf, regr_intercept_udaf, regr_r2_udaf, regr_slope_udaf,
-        regr_sxx_udaf, regr_sxy_udaf, regr_syy_udaf,
-    },
-    stddev::{stddev_pop_udaf, stddev_udaf},
     string_agg::string_agg_udaf,
     sum::sum_udaf,
-    variance::{var_pop_udaf, var_samp_udaf},
 };
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::{AggregateUDF, Expr};
@@ -162,7 +154,8 @@ impl Binder<'_> {
             check::order_by(item)?;
             let typed = self.expr(&item.expr)?;
             let typed = self.settle(typed)?;
-            shape.order_by.push(sort(typed.expr, item));
+            let expr = self.order_expr(typed)?;
+            shape.order_by.push(sort(expr, item));
         }
         let Some(args) = super::call::arguments(call)? else {
             if name != "count" {
@@ -174,6 +167,14 @@ impl Binder<'_> {
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
             bound.push(self.expr(arg)?);
+        }
+        let outer = bound.iter().any(|arg| arg.expr.contains_outer());
+        let inner = bound.iter().any(|arg| !arg.expr.column_refs().is_empty());
+        if outer && !inner {
+            return unsupported(
+                "an aggregate of an outer query's columns in a subquery",
+                "Compute the aggregate in the outer query.",
+            );
         }
         if !call.within_group.is_empty() {
             return self.ordered_set(name, bound, &call.within_group, shape);
@@ -218,18 +219,43 @@ impl Binder<'_> {
         let Some(arg) = args.into_iter().next() else {
             return Err(missing());
         };
+        let arg = match arg.ty.oid {
+            oid::FLOAT4 | oid::FLOAT8 if shape.distinct => self.key_of(&arg)?.unwrap_or(arg),
+            _ => arg,
+        };
         match name {
             "count" => {
                 let arg = self.settle(arg)?;
-                Ok(typed(
-                    shape.call(count_udaf(), vec![arg.expr]),
-                    PgType::INT8,
-                ))
+                let expr = match shape.distinct {
+                    true => self.order_expr(arg)?,
+                    false => arg.expr,
+                };
+                Ok(typed(shape.call(count_udaf(), vec![expr]), PgType::INT8))
             }
             "sum" => self.sum(arg, shape, missing()),
             "avg" => self.avg(arg, shape, missing()),
             "min" | "max" => {
                 let arg = self.settle(arg)?;
+                if matches!(arg.ty.oid, oid::FLOAT4 | oid::FLOAT8) {
+                    // DataFusion's own take NaN and the infinities for what they are not.
+                    let ty = arg.ty;
+                    let function = match name {
+                        "min" => min_udaf(),
+                        _ => max_udaf(),
+                    };
+                    let value = native(arg, PgType::FLOAT8, DataType::Float64).expr;
+                    let call = shape.call(function, vec![functions::float_rank(value)]);
+                    let found = Typed {
+                        expr: functions::float_of_rank(call),
+                        ty: PgType::FLOAT8,
+                        data: DataType::Float64,
+                    };
+                    return Ok(native(found, ty, arrow_type(ty)));
+                }
+                if arg.ty.oid == oid::INTERVAL {
+                    let name = format!("{name}_interval");
+                    return self.collected(&name, vec![arg], PgType::INTERVAL, shape);
+                }
                 let plain = element_of(arg.ty.oid).is_none();
                 let ordered = !matches!(
                     arg.ty.oid,
@@ -302,13 +328,14 @@ impl Binder<'_> {
         };
         match arg.ty.oid {
             oid::INT2 | oid::INT4 => Ok(typed(sum(arg, DataType::Int64), PgType::INT8)),
-            oid::INT8 => {
-                let data = DataType::Decimal128(19, 0);
-                Ok(Typed {
-                    expr: sum(arg, data),
-                    ty: PgType::NUMERIC,
-                    data: DataType::Decimal128(29, 0),
-                })
+            oid::INT8 if !shape.distinct => {
+                let arg = native(arg, PgType::NUMERIC, DataType::Decimal128(19, 0));
+                Ok(exact_sum(&shape, arg))
+            }
+            oid::NUMERIC if !shape.distinct => Ok(exact_sum(&shape, arg)),
+            oid::INT8 | oid::NUMERIC => {
+                let arg = self.implicit(arg, PgType::NUMERIC)?;
+                self.collected("sum", vec![arg], PgType::NUMERIC, shape)
             }
             oid::FLOAT4 => {
                 let total = Typed {
@@ -319,23 +346,6 @@ impl Binder<'_> {
                 Ok(native(total, PgType::FLOAT4, DataType::Float32))
             }
             oid::FLOAT8 => Ok(typed(sum(arg, DataType::Float64), PgType::FLOAT8)),
-            oid::NUMERIC => {
-                let data = match &arg.data {
-                    DataType::Decimal128(precision, scale) => {
-                        DataType::Decimal128(precision.saturating_add(10).min(38), *scale)
-                    }
-                    DataType::Decimal256(precision, scale) => {
-                        DataType::Decimal256(precision.saturating_add(10).min(76), *scale)
-                    }
-                    other => other.clone(),
-                };
-                let same = arg.data.clone();
-                Ok(Typed {
-                    expr: sum(arg, same),
-                    ty: PgType::NUMERIC,
-                    data,
-                })
-            }
             oid::INTERVAL => self.collected("sum_interval", vec![arg], PgType::INTERVAL, shape),
             _ => Err(missing),
         }
@@ -390,23 +400,22 @@ impl Binder<'_> {
     }
 
     fn spread(&mut self, name: &str, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
-        match arg.ty.oid {
-            oid::FLOAT4 | oid::FLOAT8 => {
-                let function = match name {
-                    "stddev" | "stddev_samp" => stddev_udaf(),
-                    "stddev_pop" => stddev_pop_udaf(),
-                    "variance" | "var_samp" => var_samp_udaf(),
-                    _ => var_pop_udaf(),
-                };
-                let arg = native(arg, PgType::FLOAT8, DataType::Float64);
-                Ok(typed(shape.call(function, vec![arg.expr]), PgType::FLOAT8))
-            }
-            oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => {
-                let arg = self.implicit(arg, PgType::NUMERIC)?;
-                self.collected(name, vec![arg], PgType::NUMERIC, shape)
-            }
-            _ => Err(missing),
-        }
+        let exact = match arg.ty.oid {
+            oid::FLOAT4 | oid::FLOAT8 => false,
+            oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => true,
+            _ => return Err(missing),
+        };
+        let Some(function) = functions::spread(name, exact) else {
+            return Err(missing);
+        };
+        let (arg, ty) = match exact {
+            true => (self.implicit(arg, PgType::NUMERIC)?, PgType::NUMERIC),
+            false => (
+                native(arg, PgType::FLOAT8, DataType::Float64),
+                PgType::FLOAT8,
+            ),
+        };
+        Ok(typed(shape.call(function, vec![arg.expr]), ty))
     }
 
     fn string_agg(&mut self, args: Vec<Typed>, shape: Shape) -> Result<Typed> {
@@ -461,18 +470,8 @@ impl Binder<'_> {
             let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
             return Ok(typed(shape.call(count_udaf(), vec![one]), PgType::INT8));
         }
-        let function = match name {
-            "corr" => corr_udaf(),
-            "covar_pop" => covar_pop_udaf(),
-            "covar_samp" => covar_samp_udaf(),
-            "regr_avgx" => regr_avgx_udaf(),
-            "regr_avgy" => regr_avgy_udaf(),
-            "regr_intercept" => regr_intercept_udaf(),
-            "regr_r2" => regr_r2_udaf(),
-            "regr_slope" => regr_slope_udaf(),
-            "regr_sxx" => regr_sxx_udaf(),
-            "regr_sxy" => regr_sxy_udaf(),
-            _ => regr_syy_udaf(),
+        let Some(function) = functions::regression(name) else {
+            return Err(super::call::no_function(name, &[]));
         };
         Ok(typed(shape.call(function, cast), PgType::FLOAT8))
     }
@@ -553,6 +552,15 @@ impl Binder<'_> {
             Some(arg) => self.implicit(arg, PgType::FLOAT8),
             None => syntax("a percentile needs its fraction"),
         }
+    }
+}
+
+fn exact_sum(shape: &Shape, arg: Typed) -> Typed {
+    let data = functions::sum_layout(&arg.data);
+    Typed {
+        expr: shape.call(functions::numeric_sum(), vec![arg.expr]),
+        ty: PgType::NUMERIC,
+        data,
     }
 }
 

@@ -128,7 +128,7 @@ fn make_date(_: &Call<'_>, args: &[ColumnarValue], _: &DataType) -> Result<Optio
         };
         let days = match last {
             Some((known, days)) if known == (year, month, day) => days,
-            _ => dates::civil_days(year.into(), month.into(), day.into())? as i32,
+            _ => dates::date_of(year.into(), month.into(), day.into())?,
         };
         last = Some(((year, month, day), days));
         out.append_value(days);
@@ -174,11 +174,10 @@ fn timezone(
         .get(1)
         .is_some_and(|ty| ty.oid == oid::TIMESTAMPTZ);
     let moved: PrimitiveArray<TimestampMicrosecondType> = mapped(column, |micros| {
-        let moved = match zoned {
-            true => zone.to_local(micros),
-            false => zone.to_utc(micros),
-        };
-        moved.map(Some).ok_or_else(dates::out_of_range)
+        Ok(Some(match zoned {
+            true => dates::in_zone(&zone, micros)?,
+            false => dates::from_zone(&zone, micros)?,
+        }))
     })?;
     typed(moved, result)
 }
@@ -225,6 +224,9 @@ fn part(call: &Call<'_>, args: &[ColumnarValue], result: &DataType) -> Result<Op
     };
     let field = field.to_lowercase();
     let ty = call.types.get(1).copied().unwrap_or(PgType::TIMESTAMP);
+    if !dates::known_in_columns(&field, ty) || has_infinite(args) {
+        return Ok(None);
+    }
     let zoned = ty.oid == oid::TIMESTAMPTZ;
     let needs_offset = field.starts_with("timezone");
     let parts = |micros: i64| -> Result<(i128, i32)> {
@@ -276,6 +278,22 @@ fn part(call: &Call<'_>, args: &[ColumnarValue], result: &DataType) -> Result<Op
         }
         _ => Ok(None),
     }
+}
+
+/// Whether a moment is infinite: its parts are infinite too, or NULL.
+fn has_infinite(args: &[ColumnarValue]) -> bool {
+    if let Some(column) = column::<TimestampMicrosecondType>(args.get(1)) {
+        return column
+            .values()
+            .iter()
+            .any(|micros| matches!(*micros, i64::MIN | i64::MAX));
+    }
+    column::<Date32Type>(args.get(1)).is_some_and(|column| {
+        column
+            .values()
+            .iter()
+            .any(|days| matches!(*days, i32::MIN | i32::MAX))
+    })
 }
 
 /// Maps a column of timestamps or dates; infinite ones have no parts.
