@@ -96,11 +96,6 @@ impl WriteSet {
             .is_some_and(|state| state.rows.read().map.contains_key(key))
     }
 
-    /// Whether the transaction itself creates this table, so that nobody else can know it.
-    pub fn creates(&self, table: TableId) -> bool {
-        self.tables.get(&table).is_some_and(|state| state.created)
-    }
-
     fn state(&mut self, table: TableId) -> &mut TableState {
         Arc::make_mut(&mut self.tables).entry(table).or_default()
     }
