@@ -40,9 +40,9 @@ pub(super) use naming::column_name;
 pub(super) use quantify::quantified;
 pub(super) use registry::{Functions, Output, argument_names};
 pub(super) use regression::regression;
+pub(super) use single::{more_than_one_row, nullable, refused, single_value};
 pub(super) use spread::spread;
 pub(super) use sum::{numeric_sum, sum_layout};
-pub(super) use single::{more_than_one_row, nullable, refused, single_value};
 
 use std::sync::Arc;
 

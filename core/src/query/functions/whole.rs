@@ -21,7 +21,8 @@ use crate::types::kinds::calendar::USECS_PER_DAY;
 use crate::types::{PgType, oid};
 
 /// Arguments, and the Arrow type of the result. At least one argument is a column.
-pub(in crate::query) type WholeFn = fn(&Call<'_>, &[ColumnarValue], &DataType) -> Result<Option<ArrayRef>>;
+pub(in crate::query) type WholeFn =
+    fn(&Call<'_>, &[ColumnarValue], &DataType) -> Result<Option<ArrayRef>>;
 
 /// The whole-column form of a function, if it has one.
 pub(super) fn find(name: &str, types: &[PgType]) -> Option<WholeFn> {
