@@ -4,10 +4,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, UnaryOperator, Value, visit_expressions,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::catalog::{
@@ -125,7 +125,7 @@ pub(super) fn default_text(catalog: &Catalog, info: &SessionInfo, stored: &str) 
 }
 
 fn shorten(catalog: &Catalog, info: &SessionInfo, name: &str) -> String {
-    let Ok(parsed) = Parser::new(&PostgreSqlDialect {})
+    let Ok(parsed) = Parser::new(&SqlDialect)
         .try_with_sql(name)
         .and_then(|mut parser| parser.parse_object_name(false))
     else {
@@ -171,7 +171,7 @@ pub(super) fn columns_of(table: &Table, stored: &str) -> Vec<usize> {
 }
 
 fn parse(stored: &str) -> Option<Expr> {
-    Parser::new(&PostgreSqlDialect {})
+    Parser::new(&SqlDialect)
         .try_with_sql(stored)
         .and_then(|mut parser| parser.parse_expr())
         .ok()

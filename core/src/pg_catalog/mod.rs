@@ -62,10 +62,10 @@ impl SystemCatalog for PgCatalog {
 
 /// A relation's name as text spells it: parts in quotes or folded.
 fn parse_name(written: &str) -> Result<QualifiedName> {
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use crate::query::SqlDialect;
     use datafusion::sql::sqlparser::parser::Parser;
 
-    let name = Parser::new(&PostgreSqlDialect {})
+    let name = Parser::new(&SqlDialect)
         .try_with_sql(written)
         .and_then(|mut parser| parser.parse_object_name(false))
         .map_err(|_| Error::new(SqlState::INVALID_NAME, "invalid name syntax"))?;

@@ -12,6 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::optimizer::{Optimizer, OptimizerContext};
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
@@ -23,6 +24,7 @@ use super::bind::{Binder, Late, ZONE};
 use super::by_value::by_value;
 use super::context::{ReadContext, RunContext};
 use super::functions::Functions;
+use super::outer_joins::ForgetConstants;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
 use super::{
@@ -58,10 +60,13 @@ impl QueryEngine {
             .with_create_default_catalog_and_schema(false);
         config.options_mut().sql_parser.parse_float_as_decimal = true;
         config.options_mut().execution.enable_ansi_mode = true;
+        let mut rules = PhysicalOptimizer::new().rules;
+        rules.insert(0, Arc::new(ForgetConstants));
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_physical_optimizer_rules(rules)
             .build();
         let functions = Functions::new(system.scalar_functions());
         Ok(QueryEngine {
@@ -156,10 +161,7 @@ impl QueryEngine {
             logical = logical.replace_params_with_values(&ParamValues::Map(values))?;
             logical = simplified(logical, &state)?;
         }
-        let physical = state
-            .query_planner()
-            .create_physical_plan(&logical, &state)
-            .await?;
+        let physical = super::shared::physical(&logical, &state).await?;
         Ok((physical, state))
     }
 

@@ -49,6 +49,7 @@ impl QueryEngine {
         let types: Vec<PgType> = columns.iter().map(|column| column.ty).collect();
         let items = table
             .map(|table| Item {
+                relation: None,
                 name: table.name.clone(),
                 columns,
                 key: Vec::new(),

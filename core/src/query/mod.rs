@@ -7,17 +7,21 @@
 mod bind;
 mod by_value;
 mod context;
+mod dialect;
 mod engine;
 mod errors;
 mod evaluate;
 mod explain;
 mod functions;
 mod info;
+mod outer_joins;
 mod rows;
 mod scan;
+mod shared;
 mod surroundings;
 mod system;
 
+pub use dialect::SqlDialect;
 pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;

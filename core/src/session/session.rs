@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use datafusion::sql::sqlparser::tokenizer::Location;
+
 use super::locate::locate;
 use super::parsed::Parsed;
 use super::portal::{Hold, Portal, Running, State, block, formats};
@@ -187,6 +189,7 @@ impl Session {
                 body: Body::Empty,
                 text: String::new(),
                 offset: 0,
+                start: Location::new(1, 1),
             };
             let empty = Prepared::new(empty, Vec::new(), false);
             return self.keep_statement(name, Arc::new(empty));
@@ -676,7 +679,7 @@ impl Drop for Session {
 
 /// The error with its place in the query string.
 pub(super) fn placed(error: Error, prepared: &Prepared) -> Error {
-    locate(error, &prepared.statement.text, prepared.statement.offset)
+    locate(error, &prepared.statement)
 }
 
 /// Statements that run in a failed block.

@@ -4,10 +4,12 @@
 //! token (see [`super::session_verbs`]), which also covers the forms that sqlparser does not know;
 //! so are the locking clauses that it cannot represent.
 
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{
+    Location, Token, TokenWithSpan, Tokenizer, Whitespace,
+};
 
 use super::cursor::Cursor;
 use super::session_verbs;
@@ -27,12 +29,12 @@ const MAX_STATEMENTS: usize = 100_000;
 /// 42601 with the position of the offending token.
 pub fn parse(sql: &str) -> Result<Vec<Statement>> {
     let source = Source::new(sql);
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     let tokens = Tokenizer::new(&dialect, sql)
         .tokenize_with_location()
         .map_err(|error| lexical_error(&source, &error.message, error.location))?;
     let mut statements = Vec::new();
-    for tokens in split(&tokens) {
+    for tokens in split(&source, &tokens)? {
         if statements.len() == MAX_STATEMENTS {
             return Err(Error::new(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
@@ -84,25 +86,49 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The statements' tokens, without white space and comments.
-fn split(tokens: &[TokenWithSpan]) -> Vec<Vec<TokenWithSpan>> {
+/// The statements' tokens, without white space and comments. Strings that only a line break parts
+/// are one.
+fn split(source: &Source<'_>, tokens: &[TokenWithSpan]) -> Result<Vec<Vec<TokenWithSpan>>> {
     let mut statements = Vec::new();
-    let mut current = Vec::new();
+    let mut current: Vec<TokenWithSpan> = Vec::new();
+    let mut new_line = false;
     for token in tokens {
-        match token.token {
+        match &token.token {
             Token::SemiColon => {
                 if !current.is_empty() {
                     statements.push(std::mem::take(&mut current));
                 }
             }
-            Token::Whitespace(_) | Token::EOF => {}
+            Token::Whitespace(Whitespace::Newline | Whitespace::SingleLineComment { .. }) => {
+                new_line = true;
+                continue;
+            }
+            Token::Whitespace(_) => continue,
+            Token::EOF => {}
+            Token::SingleQuotedString(more) => match current.last_mut() {
+                Some(TokenWithSpan {
+                    token:
+                        Token::SingleQuotedString(text)
+                        | Token::EscapedStringLiteral(text)
+                        | Token::NationalStringLiteral(text),
+                    span,
+                }) => {
+                    if !new_line {
+                        return Err(near(source, token));
+                    }
+                    text.push_str(more);
+                    span.end = token.span.end;
+                }
+                _ => current.push(token.clone()),
+            },
             _ => current.push(token.clone()),
         }
+        new_line = false;
     }
     if !current.is_empty() {
         statements.push(current);
     }
-    statements
+    Ok(statements)
 }
 
 /// Reads the tokens of one statement. Also called for statements inside others (EXPLAIN, PREPARE).
@@ -117,14 +143,21 @@ pub(super) fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Resu
         }
         _ => String::new(),
     };
-    let offset = tokens
+    let start = tokens
         .first()
-        .map_or(0, |first| source.position(first.span.start) - 1);
+        .map_or(Location::new(1, 1), |first| first.span.start);
+    let offset = source.position(start).saturating_sub(1);
     let body = parse_body(source, tokens)?;
-    Ok(Statement { body, text, offset })
+    Ok(Statement {
+        body,
+        text,
+        offset,
+        start,
+    })
 }
 
-fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Body> {
+fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Body> {
+    super::query_forms::rewrite(&mut tokens)?;
     let mut cursor = Cursor::new(source, &tokens);
     if let Some(verb) = session_verbs::parse(&mut cursor)? {
         return Ok(Body::Session(verb));
@@ -136,7 +169,7 @@ fn parse_body(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Result<Body> {
     let forms = super::dml::take_forms(&mut tokens)?;
     let mut tokens = super::ddl::reorder_identity_options(tokens);
     super::trim_form::rewrite(&mut tokens);
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)
         .with_tokens_with_locations(tokens);

@@ -1,6 +1,6 @@
 //! The statements that the session runs itself, read token by token.
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -10,7 +10,7 @@ use super::statement::{
     Body, Direction, ExplainOptions, IsolationLevel, Modes, SetValue, Statement, Verb,
 };
 use crate::error::{Error, Result, SqlState};
-use crate::types::{PgType, names};
+use crate::types::{Datum, Interval, PgType, names, text};
 
 /// Reads a session statement; `None` when the statement is not one.
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Verb>> {
@@ -193,6 +193,8 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
     if cursor.keywords(&["TIME", "ZONE"]) {
         let value = if cursor.keyword("LOCAL") || cursor.keyword("DEFAULT") {
             SetValue::Default
+        } else if cursor.keyword("INTERVAL") {
+            SetValue::Values(vec![offset(cursor)?])
         } else {
             SetValue::Values(vec![set_value(cursor)?])
         };
@@ -253,6 +255,26 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
         value: SetValue::Values(values),
         local,
     })
+}
+
+/// The hours east of UTC that an interval means.
+fn offset(cursor: &mut Cursor<'_>) -> Result<String> {
+    let Some(text) = cursor.string() else {
+        return Err(cursor.unexpected());
+    };
+    let wrong = |what: &str| {
+        Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid value for parameter \"TimeZone\": \"{text}\""),
+        )
+        .detail(format!("Cannot specify {what} in time zone interval."))
+    };
+    match text::parse(PgType::INTERVAL, &text, &Default::default())? {
+        Datum::Interval(Interval { months, .. }) if months != 0 => Err(wrong("months")),
+        Datum::Interval(Interval { days, .. }) if days != 0 => Err(wrong("days")),
+        Datum::Interval(span) => Ok((span.micros as f64 / 3_600e6).to_string()),
+        _ => Err(wrong("this")),
+    }
 }
 
 /// A setting's name, which may have a dot.
@@ -367,7 +389,7 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Verb> {
 }
 
 fn data_type(cursor: &Cursor<'_>, tokens: Vec<TokenWithSpan>) -> Result<PgType> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let ty = parser.parse_data_type().map_err(|_| cursor.unexpected())?;
     if parser.peek_token().token != Token::EOF {
@@ -416,7 +438,7 @@ fn arguments(cursor: &mut Cursor<'_>) -> Result<Vec<datafusion::sql::sqlparser::
         Some(last) if last.token == Token::RParen => {}
         _ => return Err(cursor.unexpected()),
     }
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let arguments = parser
         .parse_comma_separated(Parser::parse_expr)

@@ -18,6 +18,7 @@
 pub(super) mod build;
 mod decimal;
 mod read;
+mod write;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use crate::error::Result;
 pub use build::ColumnBuilder;
 pub use decimal::Decimal;
 pub use read::get;
+pub use write::{write_binary, write_text};
 
 /// Key of the field metadata that holds `oid:typmod`.
 pub const METADATA_KEY: &str = "pg_type";

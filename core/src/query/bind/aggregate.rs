@@ -154,7 +154,8 @@ impl Binder<'_> {
             check::order_by(item)?;
             let typed = self.expr(&item.expr)?;
             let typed = self.settle(typed)?;
-            shape.order_by.push(sort(typed.expr, item));
+            let expr = self.order_expr(typed)?;
+            shape.order_by.push(sort(expr, item));
         }
         let Some(args) = super::call::arguments(call)? else {
             if name != "count" {
@@ -166,6 +167,14 @@ impl Binder<'_> {
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
             bound.push(self.expr(arg)?);
+        }
+        let outer = bound.iter().any(|arg| arg.expr.contains_outer());
+        let inner = bound.iter().any(|arg| !arg.expr.column_refs().is_empty());
+        if outer && !inner {
+            return unsupported(
+                "an aggregate of an outer query's columns in a subquery",
+                "Compute the aggregate in the outer query.",
+            );
         }
         if !call.within_group.is_empty() {
             return self.ordered_set(name, bound, &call.within_group, shape);
@@ -210,18 +219,43 @@ impl Binder<'_> {
         let Some(arg) = args.into_iter().next() else {
             return Err(missing());
         };
+        let arg = match arg.ty.oid {
+            oid::FLOAT4 | oid::FLOAT8 if shape.distinct => self.key_of(&arg)?.unwrap_or(arg),
+            _ => arg,
+        };
         match name {
             "count" => {
                 let arg = self.settle(arg)?;
-                Ok(typed(
-                    shape.call(count_udaf(), vec![arg.expr]),
-                    PgType::INT8,
-                ))
+                let expr = match shape.distinct {
+                    true => self.order_expr(arg)?,
+                    false => arg.expr,
+                };
+                Ok(typed(shape.call(count_udaf(), vec![expr]), PgType::INT8))
             }
             "sum" => self.sum(arg, shape, missing()),
             "avg" => self.avg(arg, shape, missing()),
             "min" | "max" => {
                 let arg = self.settle(arg)?;
+                if matches!(arg.ty.oid, oid::FLOAT4 | oid::FLOAT8) {
+                    // DataFusion's own take NaN and the infinities for what they are not.
+                    let ty = arg.ty;
+                    let function = match name {
+                        "min" => min_udaf(),
+                        _ => max_udaf(),
+                    };
+                    let value = native(arg, PgType::FLOAT8, DataType::Float64).expr;
+                    let call = shape.call(function, vec![functions::float_rank(value)]);
+                    let found = Typed {
+                        expr: functions::float_of_rank(call),
+                        ty: PgType::FLOAT8,
+                        data: DataType::Float64,
+                    };
+                    return Ok(native(found, ty, arrow_type(ty)));
+                }
+                if arg.ty.oid == oid::INTERVAL {
+                    let name = format!("{name}_interval");
+                    return self.collected(&name, vec![arg], PgType::INTERVAL, shape);
+                }
                 let plain = element_of(arg.ty.oid).is_none();
                 let ordered = !matches!(
                     arg.ty.oid,

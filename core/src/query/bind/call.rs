@@ -221,6 +221,10 @@ impl Binder<'_> {
                 let oid = args.first().map_or(0, |arg| arg.ty.oid);
                 return self.constant(&Datum::Oid(oid), PgType::REGTYPE);
             }
+            "pg_partition_ancestors" if args.len() == 1 => {
+                let none = self.no_partitions()?;
+                return self.set_returning(Some(none), name);
+            }
             "unnest" if args.len() == 1 => {
                 return self.set_returning(args.into_iter().next(), name);
             }
@@ -245,6 +249,15 @@ impl Binder<'_> {
             return Err(no_function(name, &types));
         }
         self.call_named(name, args)
+    }
+
+    /// The ancestors of a table: none, for none is a partition.
+    pub(super) fn no_partitions(&self) -> Result<Typed> {
+        let none = crate::types::Array {
+            element: PgType::OID,
+            items: Vec::new(),
+        };
+        self.constant(&Datum::Array(Box::new(none)), PgType::new(oid::OID_ARRAY))
     }
 
     fn set_returning(&mut self, array: Option<Typed>, name: &str) -> Result<Typed> {

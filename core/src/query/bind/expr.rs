@@ -20,7 +20,15 @@ use crate::types::{Array, Datum, PgType, oid};
 
 impl Binder<'_> {
     pub(super) fn expr(&mut self, expr: &Ast) -> Result<Typed> {
-        self.deeper(|binder| binder.expr_inner(expr))
+        self.deeper(|binder| {
+            if is_transparent(expr) {
+                return binder.expr_inner(expr);
+            }
+            binder.conditional += 1;
+            let result = binder.expr_inner(expr);
+            binder.conditional -= 1;
+            result
+        })
     }
 
     fn expr_inner(&mut self, expr: &Ast) -> Result<Typed> {
@@ -120,18 +128,8 @@ impl Binder<'_> {
                 conditions,
                 else_result,
                 ..
-            } => {
-                self.conditional += 1;
-                let result = self.case(operand.as_deref(), conditions, else_result.as_deref());
-                self.conditional -= 1;
-                result
-            }
-            Ast::Function(function) => {
-                self.conditional += 1;
-                let result = self.function(function);
-                self.conditional -= 1;
-                result
-            }
+            } => self.case(operand.as_deref(), conditions, else_result.as_deref()),
+            Ast::Function(function) => self.function(function),
             Ast::Extract { field, expr, .. } => {
                 let source = self.expr(expr)?;
                 let field = unknown(Some(field.to_string().to_lowercase()));
@@ -243,18 +241,32 @@ impl Binder<'_> {
             spine.push((op, right));
             first = left;
         }
-        let Some((op, right)) = spine.pop() else {
+        // What surrounds each right side, and the first left one: (ORs, operators but AND and OR).
+        let mut around = (0, 0);
+        let places: Vec<(usize, usize)> = spine
+            .iter()
+            .map(|(op, _)| {
+                match op {
+                    BinaryOperator::And => {}
+                    BinaryOperator::Or => around.0 = 1,
+                    _ => around.1 = 1,
+                }
+                around
+            })
+            .collect();
+        let mut places = places.into_iter().rev();
+        let (Some((op, right)), Some(place)) = (spine.pop(), places.next()) else {
             return self.expr(first);
         };
-        let mut result = self.binary(first, op, right)?;
-        for (op, right) in spine.into_iter().rev() {
+        let mut result = self.under(place, |binder| binder.binary(first, op, right))?;
+        for ((op, right), place) in spine.into_iter().rev().zip(places) {
             if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
                 let (name, operator) = match op {
                     BinaryOperator::And => ("AND", Operator::And),
                     _ => ("OR", Operator::Or),
                 };
                 let left = self.condition(result, name)?;
-                let right = self.expr(right)?;
+                let right = self.under(place, |binder| binder.expr(right))?;
                 let right = self.condition(right, name)?;
                 result = boolean(Expr::BinaryExpr(BinaryExpr::new(
                     Box::new(left),
@@ -262,11 +274,25 @@ impl Binder<'_> {
                     Box::new(right),
                 )));
             } else {
-                let right = self.expr(right)?;
+                let right = self.under(place, |binder| binder.expr(right))?;
                 result = self.operate(op, result, right)?;
             }
         }
         Ok(result)
+    }
+
+    /// Binds below so many ORs and other operators.
+    fn under<T>(
+        &mut self,
+        (alternatives, others): (usize, usize),
+        inner: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.alternative += alternatives;
+        self.conditional += others;
+        let result = inner(self);
+        self.alternative -= alternatives;
+        self.conditional -= others;
+        result
     }
 
     fn cast(&mut self, expr: &Ast, data_type: &ast::DataType) -> Result<Typed> {
@@ -596,10 +622,20 @@ impl Binder<'_> {
     }
 
     fn access(&mut self, root: &Ast, chain: &[AccessExpr]) -> Result<Typed> {
+        if matches!(root, Ast::Array(_)) {
+            return syntax("syntax error at or near \"[\"");
+        }
         // `a.b[1]`: leading names belong to the column reference.
         let mut names: Vec<ast::Ident> = match root {
             Ast::Identifier(name) => vec![name.clone()],
             Ast::CompoundIdentifier(names) => names.clone(),
+            // `(e).name`: a field of the row `e`.
+            Ast::Nested(inner) => match (inner.as_ref(), chain.first()) {
+                (Ast::Identifier(name), Some(AccessExpr::Dot(Ast::Identifier(_)))) => {
+                    vec![name.clone()]
+                }
+                _ => Vec::new(),
+            },
             _ => Vec::new(),
         };
         let mut rest = chain;
@@ -661,6 +697,44 @@ impl Binder<'_> {
             }
             None => self.constant(&Datum::Int4(open), PgType::INT4),
         }
+    }
+}
+
+/// Whether a sub-query below an expression stands in the same place as the expression.
+fn is_transparent(expr: &Ast) -> bool {
+    match expr {
+        Ast::Nested(_)
+        | Ast::BinaryOp { .. }
+        | Ast::InSubquery { .. }
+        | Ast::Exists { .. }
+        | Ast::AnyOp { .. }
+        | Ast::AllOp { .. } => true,
+        Ast::UnaryOp {
+            op: ast::UnaryOperator::Not,
+            expr,
+        } => negatable(expr).is_some(),
+        _ => false,
+    }
+}
+
+/// `x IN (SELECT …)` or EXISTS with the opposite sign.
+pub(super) fn negatable(expr: &Ast) -> Option<Ast> {
+    match expr {
+        Ast::Nested(inner) => negatable(inner),
+        Ast::InSubquery {
+            expr,
+            subquery,
+            negated,
+        } => Some(Ast::InSubquery {
+            expr: expr.clone(),
+            subquery: subquery.clone(),
+            negated: !negated,
+        }),
+        Ast::Exists { subquery, negated } => Some(Ast::Exists {
+            subquery: subquery.clone(),
+            negated: !negated,
+        }),
+        _ => None,
     }
 }
 

@@ -1,27 +1,16 @@
-//! FROM: tables, views, sub-queries, functions, joins.
+//! FROM: its items and the joins between them.
 
-use std::sync::Arc;
-
-use arrow::datatypes::DataType;
-use datafusion::common::{Column, JoinType, NullEquality, UnnestOptions};
-use datafusion::datasource::provider_as_source;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Column, JoinType, NullEquality};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
-use super::coerce::arrow_type;
+use super::apply::{has_outer_subquery, local_references};
 use super::query::{Place, requalify};
-use super::scope::{Frame, Item, OutColumn, Typed};
-use super::subquery::subquery;
+use super::scope::{Frame, Item, OutColumn};
+use super::table_function::table_function;
 use super::{Binder, Bound, Clause, fold, syntax, unsupported};
-use crate::catalog::{self, Object, QualifiedName};
 use crate::error::{Error, Result, SqlState};
-use crate::query::ROW_KEY;
-use crate::query::functions::set_columns;
-use crate::query::scan::TableSource;
-use crate::types::names::element_of;
-use crate::types::{PgType, columns as arrow_columns};
 
 /// What FROM gives: rows, and the names for their columns.
 pub(super) struct From {
@@ -31,7 +20,7 @@ pub(super) struct From {
 }
 
 impl From {
-    fn item(plan: LogicalPlan, item: Item) -> From {
+    pub(super) fn item(plan: LogicalPlan, item: Item) -> From {
         let visible = item.columns.clone();
         From {
             plan,
@@ -40,7 +29,7 @@ impl From {
         }
     }
 
-    fn frame(&self) -> Frame {
+    pub(super) fn frame(&self) -> Frame {
         Frame {
             items: self.items.clone(),
             visible: self.visible.clone(),
@@ -72,7 +61,10 @@ impl Binder<'_> {
         before: Option<From>,
     ) -> Result<From> {
         let mut from = match before {
-            None => self.factor(&table.relation, None)?,
+            None => match table_function(&table.relation) {
+                Some(call) => self.function_item(&call)?,
+                None => self.factor(&table.relation)?,
+            },
             Some(before) if table.joins.is_empty() => {
                 return self.join(
                     before,
@@ -83,20 +75,15 @@ impl Binder<'_> {
             }
             Some(before) => {
                 // The joins bind tighter than the comma; names on the left stay visible to LATERAL.
-                let mut right = self.lateral_factor(&table.relation, &before)?;
-                if right.1 {
-                    right.0 = self.cross(before, right.0)?;
-                    let mut from = right.0;
-                    for join in &table.joins {
-                        from = self.join_operator(from, join)?;
-                    }
-                    return Ok(from);
-                }
-                let mut from = right.0;
-                for join in &table.joins {
-                    from = self.join_operator(from, join)?;
-                }
-                return self.cross(before, from);
+                let (right, references) =
+                    self.lateral(&before, |binder| binder.table_with_joins(table, None))?;
+                return self.join_bound(
+                    before,
+                    right,
+                    &references,
+                    JoinType::Inner,
+                    &JoinConstraint::None,
+                );
             }
         };
         for join in &table.joins {
@@ -130,66 +117,27 @@ impl Binder<'_> {
         self.join(left, &join.relation, kind, constraint)
     }
 
-    fn cross(&mut self, left: From, right: From) -> Result<From> {
-        let plan = LogicalPlanBuilder::from(left.plan)
-            .cross_join(right.plan)?
-            .build()?;
-        check_names(&left.items, &right.items)?;
-        let mut items = left.items;
-        items.extend(right.items);
-        let mut visible = left.visible;
-        visible.extend(right.visible);
-        Ok(From {
-            plan,
-            items,
-            visible,
-        })
-    }
-
-    /// A FROM item that may refer to those before it; whether it does.
-    fn lateral_factor(&mut self, relation: &TableFactor, left: &From) -> Result<(From, bool)> {
+    /// Binds FROM items that may refer to those before them; what they refer to.
+    pub(super) fn lateral(
+        &mut self,
+        left: &From,
+        bind: impl FnOnce(&mut Self) -> Result<From>,
+    ) -> Result<(From, Vec<Expr>)> {
         self.references.push(Vec::new());
-        self.frames.push(left.frame());
-        let level = self.frames.len() - 1;
-        let bound = match relation {
-            TableFactor::Derived { lateral: true, .. } => self.factor(relation, Some(left)),
-            _ => {
-                self.frames.pop();
-                let bound = self.factor(relation, Some(left));
-                self.frames.push(left.frame());
-                bound
-            }
-        };
-        let own: Vec<Expr> = self
-            .references
-            .last()
-            .into_iter()
-            .flatten()
-            .filter(|(at, _)| *at == level)
-            .map(|(_, expr)| expr.clone())
-            .collect();
-        self.outer_references();
+        self.frames.push(Frame {
+            lateral: Some(self.selects),
+            ..left.frame()
+        });
+        let bound = bind(self);
+        let references = self.outer_references();
         self.frames.pop();
-        let mut bound = bound?;
-        if own.is_empty() {
-            return Ok((bound, false));
-        }
-        let mut outer: Vec<Expr> = Vec::new();
-        for expr in own {
-            if !outer.contains(&expr) {
-                outer.push(expr);
-            }
-        }
-        bound.plan = match bound.plan {
-            LogicalPlan::SubqueryAlias(alias) => {
-                let inner = LogicalPlan::Subquery(subquery(alias.input.as_ref().clone(), outer));
-                LogicalPlanBuilder::from(inner)
-                    .alias(alias.alias)?
-                    .build()?
-            }
-            plan => LogicalPlan::Subquery(subquery(plan, outer)),
-        };
-        Ok((bound, true))
+        let references = local_references(&left.plan, &references)
+            .into_iter()
+            .map(|column| references.iter().find(|known| is_column(known, &column)))
+            .flatten()
+            .cloned()
+            .collect();
+        Ok((bound?, references))
     }
 
     fn join(
@@ -200,16 +148,16 @@ impl Binder<'_> {
         constraint: &JoinConstraint,
     ) -> Result<From> {
         if let Some(call) = table_function(relation) {
-            return self.join_function(left, call, kind, constraint);
+            return self.join_function(left, &call, kind, constraint);
         }
-        let (right, lateral) = self.lateral_factor(relation, &left)?;
-        if lateral
+        let (right, references) = self.lateral(&left, |binder| binder.factor(relation))?;
+        if !references.is_empty()
             && matches!(constraint, JoinConstraint::None)
             && let Some(exprs) = computed(&right.plan)
         {
             return self.extend(left, right, exprs);
         }
-        self.join_bound(left, right, kind, constraint)
+        self.join_bound(left, right, &references, kind, constraint)
     }
 
     /// `LATERAL (SELECT expressions)` without FROM: further columns of the rows on the left.
@@ -242,14 +190,21 @@ impl Binder<'_> {
         })
     }
 
-    fn join_bound(
+    /// Joins two bound items; `references` are those of the right one to the left one.
+    pub(super) fn join_bound(
         &mut self,
         left: From,
         right: From,
+        references: &[Expr],
         kind: JoinType,
         constraint: &JoinConstraint,
     ) -> Result<From> {
         check_names(&left.items, &right.items)?;
+        if !references.is_empty() && !matches!(kind, JoinType::Inner | JoinType::Left) {
+            let table = left.items.first().map_or("", |item| item.name.as_str());
+            return Err(super::resolve::invalid_reference(table)
+                .detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."));
+        }
         let mut items = left.items.clone();
         items.extend(right.items.clone());
         let shared: Vec<String> = match constraint {
@@ -294,29 +249,97 @@ impl Binder<'_> {
                 visible: visible.clone(),
                 ..Frame::default()
             });
+            let hidden = self.hide_lateral();
             let bound = self.within(Clause::JoinOn, |binder| {
                 let typed = binder.expr(on)?;
                 binder.condition(typed, "JOIN/ON")
             });
+            self.show_lateral(hidden);
             self.frames.pop();
             condition = Some(bound?);
         }
-        let builder = LogicalPlanBuilder::from(left.plan);
-        let plan = match condition {
-            None if kind == JoinType::Inner => builder.cross_join(right.plan)?,
-            condition => builder.join_detailed(
-                right.plan,
-                kind,
-                (Vec::<Column>::new(), Vec::<Column>::new()),
-                condition,
-                NullEquality::NullEqualsNothing,
-            )?,
+        let plan = if !references.is_empty() {
+            let condition = condition.or_else(|| match kind {
+                JoinType::Inner => None,
+                _ => Some(Expr::Literal(
+                    datafusion::scalar::ScalarValue::Boolean(Some(true)),
+                    None,
+                )),
+            });
+            self.join_lateral(left.plan, &right.plan, references, kind, condition)?
+        } else {
+            self.join_plans(left.plan, right.plan, kind, condition)?
         };
         Ok(From {
-            plan: plan.build()?,
+            plan,
             items,
             visible,
         })
+    }
+
+    fn join_plans(
+        &mut self,
+        mut left: LogicalPlan,
+        mut right: LogicalPlan,
+        kind: JoinType,
+        condition: Option<Expr>,
+    ) -> Result<LogicalPlan> {
+        let Some(mut condition) = condition else {
+            return Ok(match kind {
+                JoinType::Inner => LogicalPlanBuilder::from(left).cross_join(right)?.build()?,
+                _ => LogicalPlanBuilder::from(left)
+                    .join_detailed(
+                        right,
+                        kind,
+                        (Vec::<Column>::new(), Vec::<Column>::new()),
+                        Some(Expr::Literal(
+                            datafusion::scalar::ScalarValue::Boolean(Some(true)),
+                            None,
+                        )),
+                        NullEquality::NullEqualsNothing,
+                    )?
+                    .build()?,
+            });
+        };
+        if has_subquery(&condition) {
+            if kind == JoinType::Inner {
+                let plan = LogicalPlanBuilder::from(left).cross_join(right)?.build()?;
+                return self.filter(plan, condition);
+            }
+            // What the condition asks of one side's rows is computed beside them.
+            if has_outer_subquery(&condition) {
+                let mut outer = Vec::new();
+                let _ = condition.exists(|node| {
+                    if let Expr::ScalarSubquery(inner) = node {
+                        outer.extend(inner.outer_ref_columns.clone());
+                    }
+                    Ok(false)
+                });
+                let lefts = local_references(&left, &outer).len();
+                let rights = local_references(&right, &outer).len();
+                match (lefts, rights) {
+                    (_, 0) => left = self.compute_all(left, &mut [&mut condition])?,
+                    (0, _) => right = self.compute_all(right, &mut [&mut condition])?,
+                    _ => {
+                        return unsupported(
+                            "a subquery over both sides in the condition of an outer join",
+                            "Join with a subquery in FROM instead.",
+                        );
+                    }
+                }
+            } else {
+                left = self.compute_all(left, &mut [&mut condition])?;
+            }
+        }
+        Ok(LogicalPlanBuilder::from(left)
+            .join_detailed(
+                right,
+                kind,
+                (Vec::<Column>::new(), Vec::<Column>::new()),
+                Some(condition),
+                NullEquality::NullEqualsNothing,
+            )?
+            .build()?)
     }
 
     /// The one column that USING leaves of two.
@@ -346,11 +369,11 @@ impl Binder<'_> {
         })
     }
 
-    fn factor(&mut self, relation: &TableFactor, left: Option<&From>) -> Result<From> {
-        self.deeper(|binder| binder.factor_inner(relation, left))
+    fn factor(&mut self, relation: &TableFactor) -> Result<From> {
+        self.deeper(|binder| binder.factor_inner(relation))
     }
 
-    fn factor_inner(&mut self, relation: &TableFactor, left: Option<&From>) -> Result<From> {
+    fn factor_inner(&mut self, relation: &TableFactor) -> Result<From> {
         match relation {
             TableFactor::Table {
                 name,
@@ -361,21 +384,22 @@ impl Binder<'_> {
                 with_ordinality: false,
                 partitions,
                 json_path: None,
-                sample: None,
+                sample,
                 index_hints,
             } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
-                self.table(name, alias.as_ref())
+                let from = self.table(name, alias.as_ref())?;
+                match sample {
+                    Some(sample) => self.sample(from, sample),
+                    None => Ok(from),
+                }
             }
-            TableFactor::Table {
+            TableFactor::Derived {
                 sample: Some(_), ..
-            }
-            | TableFactor::Derived {
-                sample: Some(_), ..
-            } => unsupported("TABLESAMPLE", "Use ORDER BY random() LIMIT n."),
+            } => syntax("syntax error at or near \"TABLESAMPLE\""),
             TableFactor::Table { args: Some(_), .. }
             | TableFactor::Function { .. }
             | TableFactor::UNNEST { .. } => match table_function(relation) {
-                Some(call) => self.function_item(call, left),
+                Some(call) => self.function_item(&call),
                 None => syntax("syntax error in FROM"),
             },
             TableFactor::Derived {
@@ -384,8 +408,13 @@ impl Binder<'_> {
                 alias,
                 ..
             } => {
-                let _ = lateral;
-                let bound = self.derived(subquery)?;
+                let hidden = match lateral {
+                    true => Vec::new(),
+                    false => self.hide_lateral(),
+                };
+                let bound = self.derived(subquery);
+                self.show_lateral(hidden);
+                let bound = bound?;
                 let Some(alias) = alias else {
                     return Err(Error::new(
                         SqlState::SYNTAX_ERROR,
@@ -423,7 +452,62 @@ impl Binder<'_> {
         }
     }
 
-    fn derived(&mut self, query: &ast::Query) -> Result<Bound> {
+    /// TABLESAMPLE: each row by chance. Rows lie in no pages here, so SYSTEM is as BERNOULLI.
+    fn sample(&mut self, from: From, sample: &ast::TableSampleKind) -> Result<From> {
+        let (ast::TableSampleKind::BeforeTableAlias(sample)
+        | ast::TableSampleKind::AfterTableAlias(sample)) = sample;
+        let method = sample.name.as_ref().map(ToString::to_string);
+        let (Some("BERNOULLI" | "SYSTEM"), Some(quantity), None, None) = (
+            method.as_deref(),
+            &sample.quantity,
+            &sample.bucket,
+            &sample.offset,
+        ) else {
+            return syntax("syntax error at or near \"TABLESAMPLE\"");
+        };
+        if sample.seed.is_some() {
+            return unsupported(
+                "TABLESAMPLE with REPEATABLE",
+                "Store the sample in a table, or order by a hash of the key.",
+            );
+        }
+        let percent = self.within(Clause::From, |binder| binder.expr(&quantity.value))?;
+        let percent = self.coerce(
+            percent,
+            crate::types::PgType::FLOAT8,
+            crate::types::cast::Context::Assignment,
+        )?;
+        let wanted = match super::coerce::constant(&percent) {
+            Some(crate::types::Datum::Float8(wanted)) if (0.0..=100.0).contains(&wanted) => wanted,
+            Some(crate::types::Datum::Null) => {
+                return Err(Error::new(
+                    SqlState::INVALID_TABLESAMPLE_ARGUMENT,
+                    "TABLESAMPLE parameter cannot be null",
+                ));
+            }
+            Some(_) => {
+                return Err(Error::new(
+                    SqlState::INVALID_TABLESAMPLE_ARGUMENT,
+                    "sample percentage must be between 0 and 100",
+                ));
+            }
+            None => return unsupported("a sample size that is not constant", "Write a number."),
+        };
+        if wanted == 100.0 {
+            return Ok(from);
+        }
+        let chance = self.call_named("random", Vec::new())?;
+        let limit = Expr::Literal(
+            datafusion::scalar::ScalarValue::Float64(Some(wanted / 100.0)),
+            None,
+        );
+        let plan = LogicalPlanBuilder::from(from.plan)
+            .filter(chance.expr.lt(limit))?
+            .build()?;
+        Ok(From { plan, ..from })
+    }
+
+    pub(super) fn derived(&mut self, query: &ast::Query) -> Result<Bound> {
         let clause = std::mem::replace(&mut self.clause, Clause::Select);
         let bound = self.query(query, Place::Inner);
         self.clause = clause;
@@ -431,7 +515,7 @@ impl Binder<'_> {
     }
 
     /// A plan under a unique alias, known to the query as `name`.
-    fn aliased(&mut self, bound: Bound, name: &str, key: Vec<String>) -> Result<From> {
+    pub(super) fn aliased(&mut self, bound: Bound, name: &str, key: Vec<String>) -> Result<From> {
         let qualifier = self.qualifier(name);
         let plan = LogicalPlanBuilder::from(bound.plan)
             .alias(datafusion::common::TableReference::bare(qualifier))?
@@ -440,398 +524,22 @@ impl Binder<'_> {
         Ok(From::item(
             plan,
             Item {
+                relation: None,
                 name: name.to_owned(),
                 columns,
                 key,
             },
         ))
     }
-
-    fn table(&mut self, name: &ast::ObjectName, alias: Option<&ast::TableAlias>) -> Result<From> {
-        let qualified = qualified_name(name)?;
-        let shown = match alias {
-            Some(alias) => fold(&alias.name),
-            None => qualified.name.clone(),
-        };
-        if qualified.schema.is_none() {
-            let cte = self
-                .ctes
-                .iter()
-                .rev()
-                .find(|cte| cte.name == qualified.name)
-                .cloned();
-            if let Some(cte) = cte {
-                let bound = match alias {
-                    Some(alias) => self.rename(cte.bound, alias)?,
-                    None => cte.bound,
-                };
-                return self.aliased(bound, &shown, Vec::new());
-            }
-        }
-        let bound = self.relation(&qualified, &shown)?;
-        let (bound, key) = bound;
-        let bound = match alias {
-            Some(alias) => self.rename(bound, alias)?,
-            None => bound,
-        };
-        let item = Item {
-            name: shown,
-            columns: bound.columns,
-            key,
-        };
-        Ok(From::item(bound.plan, item))
-    }
-
-    pub(super) fn whole_table(&mut self, name: &ast::ObjectName) -> Result<Bound> {
-        let from = self.table(name, None)?;
-        let items = from
-            .visible
-            .iter()
-            .filter(|column| !column.hidden)
-            .map(|column| (column.name.clone(), column.typed()))
-            .collect();
-        self.project(from.plan, items)
-    }
-
-    /// A relation of the catalog or a system table, under a unique alias; its key columns.
-    fn relation(&mut self, name: &QualifiedName, alias: &str) -> Result<(Bound, Vec<String>)> {
-        let context = self.context;
-        let path = &context.info.search_path;
-        // The system's tables come first unless the search path says otherwise.
-        let system_first = match &name.schema {
-            Some(schema) => schema == "pg_catalog" || schema == "information_schema",
-            None => !path.0.iter().any(|schema| schema == "pg_catalog"),
-        };
-        if system_first && let Some(bound) = self.system_table(name, alias)? {
-            return Ok((bound, Vec::new()));
-        }
-        match context.catalog.resolve(name, path) {
-            Some(Object::Table(table)) => {
-                let table = table.clone();
-                let key = table
-                    .primary_key
-                    .iter()
-                    .filter_map(|at| table.columns.get(*at).map(|column| column.name.clone()))
-                    .collect();
-                Ok((self.stored_table(&table, alias)?, key))
-            }
-            Some(Object::View(view)) => {
-                let view = view.clone();
-                Ok((self.view(&view, alias)?, Vec::new()))
-            }
-            Some(Object::Sequence(sequence)) => {
-                let sequence = sequence.oid;
-                Ok((self.sequence(sequence, alias)?, Vec::new()))
-            }
-            Some(Object::Index(index)) => Err(Error::new(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("\"{}\" is an index", index.name),
-            )),
-            _ => {
-                if !system_first && let Some(bound) = self.system_table(name, alias)? {
-                    return Ok((bound, Vec::new()));
-                }
-                Err(no_relation(name))
-            }
-        }
-    }
-
-    fn system_table(&mut self, name: &QualifiedName, alias: &str) -> Result<Option<Bound>> {
-        let schema = name.schema.as_deref().unwrap_or("pg_catalog");
-        let context = self.context;
-        let Some(provider) = self
-            .system
-            .table(schema, &name.name, context.catalog, context.info)
-        else {
-            return Ok(None);
-        };
-        let schema = provider.schema();
-        let qualifier = self.qualifier(alias);
-        let reference = datafusion::common::TableReference::bare(qualifier);
-        let plan =
-            LogicalPlanBuilder::scan(reference, provider_as_source(provider), None)?.build()?;
-        let columns = plan
-            .schema()
-            .columns()
-            .into_iter()
-            .zip(schema.fields())
-            .map(|(column, field)| OutColumn {
-                name: field.name().clone(),
-                column,
-                ty: arrow_columns::pg_type(field),
-                data: field.data_type().clone(),
-                table: 0,
-                attribute: 0,
-                hidden: false,
-                merged: None,
-            })
-            .collect();
-        Ok(Some(Bound { plan, columns }))
-    }
-
-    fn stored_table(&mut self, table: &Arc<catalog::Table>, alias: &str) -> Result<Bound> {
-        let context = self.context;
-        let keyed = context.row_keys.iter().any(|name| name == alias);
-        let source = TableSource::new(
-            table.clone(),
-            context.catalog.indexes(table),
-            keyed.then(|| alias.to_owned()),
-        );
-        let qualifier = self.qualifier(alias);
-        let reference = datafusion::common::TableReference::bare(qualifier);
-        let plan = LogicalPlanBuilder::scan(reference, provider_as_source(Arc::new(source)), None)?
-            .build()?;
-        let mut places = plan.schema().columns().into_iter();
-        let mut columns = Vec::new();
-        for (at, column) in table.live_columns() {
-            let Some(place) = places.next() else {
-                return Err(Error::internal("a table's description lacks a column"));
-            };
-            columns.push(OutColumn {
-                name: column.name.clone(),
-                column: place,
-                ty: column.ty,
-                data: arrow_type(column.ty),
-                table: table.oid,
-                attribute: i16::try_from(at + 1).unwrap_or(0),
-                hidden: false,
-                merged: None,
-            });
-        }
-        if let (true, Some(place)) = (keyed, places.next()) {
-            columns.push(OutColumn {
-                name: ROW_KEY.to_owned(),
-                column: place,
-                ty: PgType::BYTEA,
-                data: arrow_type(PgType::BYTEA),
-                table: 0,
-                attribute: 0,
-                hidden: true,
-                merged: None,
-            });
-        }
-        Ok(Bound { plan, columns })
-    }
-
-    fn view(&mut self, view: &catalog::View, alias: &str) -> Result<Bound> {
-        let query = parse_query(&view.query)?;
-        // A view sees nothing of the query that uses it.
-        let frames = std::mem::take(&mut self.frames);
-        let ctes = std::mem::take(&mut self.ctes);
-        let bound = self.derived(&query);
-        self.frames = frames;
-        self.ctes = ctes;
-        let bound = bound?;
-        let mut items = Vec::with_capacity(view.columns.len());
-        for (declared, column) in view.columns.iter().zip(&bound.columns) {
-            let typed = column.typed();
-            let typed = if typed.ty.oid == declared.ty.oid {
-                typed
-            } else {
-                self.coerce(typed, declared.ty, crate::types::cast::Context::Explicit)?
-            };
-            items.push((declared.name.clone(), typed));
-        }
-        let projected = self.project(bound.plan, items)?;
-        let from = self.aliased(projected, alias, Vec::new())?;
-        let columns = from
-            .visible
-            .into_iter()
-            .enumerate()
-            .map(|(at, column)| OutColumn {
-                table: view.oid,
-                attribute: i16::try_from(at + 1).unwrap_or(0),
-                ..column
-            })
-            .collect();
-        Ok(Bound {
-            plan: from.plan,
-            columns,
-        })
-    }
-
-    /// `SELECT … FROM sequence`.
-    fn sequence(&mut self, oid: u32, alias: &str) -> Result<Bound> {
-        let sequence = self.constant(&crate::types::Datum::Oid(oid), PgType::REGCLASS)?;
-        let mut items = Vec::new();
-        for (name, function) in [
-            ("last_value", "sequence_last_value"),
-            ("log_cnt", "sequence_log_count"),
-            ("is_called", "sequence_is_called"),
-        ] {
-            items.push((
-                name.to_owned(),
-                self.call_named(function, vec![sequence.clone()])?,
-            ));
-        }
-        let plan = LogicalPlanBuilder::empty(true).build()?;
-        let bound = self.project(plan, items)?;
-        let from = self.aliased(bound, alias, Vec::new())?;
-        Ok(Bound {
-            plan: from.plan,
-            columns: from.visible,
-        })
-    }
-
-    /// A function in FROM, on its own or first.
-    fn function_item(&mut self, call: TableCall<'_>, left: Option<&From>) -> Result<From> {
-        let _ = left;
-        let empty = From {
-            plan: LogicalPlanBuilder::empty(true).build()?,
-            items: Vec::new(),
-            visible: Vec::new(),
-        };
-        self.join_function(empty, call, JoinType::Inner, &JoinConstraint::None)
-    }
-
-    /// Rows of a set-returning function for each row on its left: an array unnested.
-    fn join_function(
-        &mut self,
-        left: From,
-        call: TableCall<'_>,
-        kind: JoinType,
-        constraint: &JoinConstraint,
-    ) -> Result<From> {
-        self.frames.push(left.frame());
-        let bound = self.within(Clause::From, |binder| binder.table_call(&call));
-        self.frames.pop();
-        let arrays = bound?;
-        let lateral = arrays
-            .iter()
-            .any(|(_, typed, _)| mentions_columns(&typed.expr));
-        if !left.visible.is_empty() && !lateral {
-            let right = self.function_item(call, None)?;
-            return self.join_bound(left, right, kind, constraint);
-        }
-        let always = match constraint {
-            JoinConstraint::None => true,
-            JoinConstraint::On(ast::Expr::Value(value)) => {
-                matches!(value.value, ast::Value::Boolean(true))
-            }
-            _ => false,
-        };
-        if kind != JoinType::Inner && !left.visible.is_empty() || !always {
-            return unsupported(
-                "an outer or conditional join with a function of the joined rows",
-                "Use CROSS JOIN LATERAL and a WHERE condition.",
-            );
-        }
-        let name = call
-            .alias
-            .map_or_else(|| call.name.clone(), |alias| fold(&alias.name));
-        let qualifier = self.qualifier(&name);
-        let mut exprs: Vec<Expr> = left
-            .plan
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
-        let mut unnested = Vec::new();
-        let mut columns = Vec::new();
-        for (at, (column, typed, set)) in arrays.into_iter().enumerate() {
-            let inner = format!("{qualifier}.{at}");
-            exprs.push(typed.expr.alias(&inner));
-            let (ty, data) = match (&typed.data, set) {
-                (DataType::List(field), true) => {
-                    unnested.push(Column::new_unqualified(inner.clone()));
-                    let element = element_of(typed.ty.oid).map_or(PgType::TEXT, PgType::new);
-                    (element, field.data_type().clone())
-                }
-                _ => (typed.ty, typed.data.clone()),
-            };
-            let name = match call.alias.and_then(|alias| alias.columns.get(at)) {
-                Some(named) => fold(&named.name),
-                None if call.alias.is_some() && column == call.name => name.clone(),
-                None => column,
-            };
-            columns.push(OutColumn {
-                name,
-                column: Column::new_unqualified(inner),
-                ty,
-                data,
-                table: 0,
-                attribute: 0,
-                hidden: false,
-                merged: None,
-            });
-        }
-        let mut builder = LogicalPlanBuilder::from(left.plan).project(exprs)?;
-        if !unnested.is_empty() {
-            let options = UnnestOptions::new().with_preserve_nulls(false);
-            builder = builder.unnest_columns_with_options(unnested, options)?;
-        }
-        let item = Item {
-            name,
-            columns: columns.clone(),
-            key: Vec::new(),
-        };
-        check_names(&left.items, std::slice::from_ref(&item))?;
-        let mut items = left.items;
-        items.push(item);
-        let mut visible = left.visible;
-        visible.extend(columns);
-        Ok(From {
-            plan: builder.build()?,
-            items,
-            visible,
-        })
-    }
-
-    /// The columns of a function's result: name, value, and whether the value is a set (an array).
-    fn table_call(&mut self, call: &TableCall<'_>) -> Result<Vec<(String, Typed, bool)>> {
-        let mut args = Vec::with_capacity(call.args.len());
-        for arg in &call.args {
-            args.push(self.expr(arg)?);
-        }
-        let mut columns = Vec::new();
-        if call.name == "unnest" {
-            for arg in args {
-                columns.push(("unnest".to_owned(), arg, true));
-            }
-            for (_, typed, _) in &columns {
-                if element_of(typed.ty.oid).is_none() {
-                    return Err(super::call::no_function("unnest", &[typed.ty]));
-                }
-            }
-        } else if let Some(parts) = set_columns(&call.name) {
-            for (column, function) in parts {
-                let name = if column.is_empty() {
-                    call.name.clone()
-                } else {
-                    (*column).to_owned()
-                };
-                columns.push((name, self.call_named(function, args.clone())?, true));
-            }
-        } else {
-            let typed = self.call_by_name(&call.name, args)?;
-            columns.push((call.name.clone(), typed, false));
-        }
-        if call.ordinality {
-            let Some((_, first, true)) = columns.first().cloned() else {
-                return unsupported(
-                    "WITH ORDINALITY of a function that returns one row",
-                    "Leave it out.",
-                );
-            };
-            let numbers = self.call_named("array_ordinals", vec![first])?;
-            columns.push(("ordinality".to_owned(), numbers, true));
-        }
-        Ok(columns)
-    }
 }
 
 /// The expressions of a lateral sub-query that reads nothing else, over the columns on its left.
 fn computed(plan: &LogicalPlan) -> Option<Vec<Expr>> {
-    use datafusion::common::tree_node::{Transformed, TreeNode};
     let inner = match plan {
         LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
         plan => plan,
     };
-    let LogicalPlan::Subquery(inner) = inner else {
-        return None;
-    };
-    let LogicalPlan::Projection(projection) = inner.subquery.as_ref() else {
+    let LogicalPlan::Projection(projection) = inner else {
         return None;
     };
     let LogicalPlan::EmptyRelation(empty) = projection.input.as_ref() else {
@@ -840,82 +548,15 @@ fn computed(plan: &LogicalPlan) -> Option<Vec<Expr>> {
     if !empty.produce_one_row {
         return None;
     }
-    projection
-        .expr
-        .iter()
-        .map(|expr| {
-            let plain = expr.clone().transform_up(|node| {
-                Ok(match node {
-                    Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
-                    node => Transformed::no(node),
-                })
-            });
-            plain.ok().map(|plain| plain.data.unalias())
-        })
-        .collect()
-}
-
-/// A function call in FROM.
-struct TableCall<'q> {
-    name: String,
-    args: Vec<&'q ast::Expr>,
-    alias: Option<&'q ast::TableAlias>,
-    ordinality: bool,
-}
-
-fn table_function(relation: &TableFactor) -> Option<TableCall<'_>> {
-    match relation {
-        TableFactor::Table {
-            name,
-            alias,
-            args: Some(args),
-            with_ordinality,
-            ..
-        } => Some(TableCall {
-            name: name.0.last()?.as_ident().map(fold)?,
-            args: plain_args(&args.args)?,
-            alias: alias.as_ref(),
-            ordinality: *with_ordinality,
-        }),
-        TableFactor::Function {
-            name,
-            args,
-            alias,
-            with_ordinality,
-            ..
-        } => Some(TableCall {
-            name: name.0.last()?.as_ident().map(fold)?,
-            args: plain_args(args)?,
-            alias: alias.as_ref(),
-            ordinality: *with_ordinality,
-        }),
-        TableFactor::UNNEST {
-            alias,
-            array_exprs,
-            with_offset: false,
-            with_ordinality,
-            ..
-        } => Some(TableCall {
-            name: "unnest".to_owned(),
-            args: array_exprs.iter().collect(),
-            alias: alias.as_ref(),
-            ordinality: *with_ordinality,
-        }),
-        _ => None,
+    let plain =
+        |expr: &Expr| !has_subquery(expr) && !matches!(expr.clone().unalias(), Expr::Unnest(_));
+    if !projection.expr.iter().all(plain) {
+        return None;
     }
-}
-
-fn plain_args(args: &[ast::FunctionArg]) -> Option<Vec<&ast::Expr>> {
-    args.iter()
-        .map(|arg| match arg {
-            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr),
-            _ => None,
-        })
+    let exprs = projection.expr.iter();
+    exprs
+        .map(|expr| super::apply::outward(expr.clone()).ok().map(Expr::unalias))
         .collect()
-}
-
-fn mentions_columns(expr: &Expr) -> bool {
-    !expr.column_refs().is_empty()
 }
 
 fn one_named<'c>(columns: &'c [OutColumn], name: &str, side: &str) -> Result<&'c OutColumn> {
@@ -933,7 +574,7 @@ fn one_named<'c>(columns: &'c [OutColumn], name: &str, side: &str) -> Result<&'c
     }
 }
 
-fn check_names(left: &[Item], right: &[Item]) -> Result<()> {
+pub(super) fn check_names(left: &[Item], right: &[Item]) -> Result<()> {
     for item in right {
         if left
             .iter()
@@ -948,44 +589,11 @@ fn check_names(left: &[Item], right: &[Item]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn qualified_name(name: &ast::ObjectName) -> Result<QualifiedName> {
-    let parts: Option<Vec<String>> = name
-        .0
-        .iter()
-        .map(|part| part.as_ident().map(fold))
-        .collect();
-    match parts.as_deref() {
-        Some([name]) => Ok(QualifiedName {
-            schema: None,
-            name: name.clone(),
-        }),
-        Some([schema, name]) | Some([_, schema, name]) => Ok(QualifiedName {
-            schema: Some(schema.clone()),
-            name: name.clone(),
-        }),
-        _ => syntax(format!("improper relation name: {name}")),
-    }
+fn is_column(expr: &Expr, column: &Column) -> bool {
+    matches!(expr, Expr::OuterReferenceColumn(_, known) if known == column)
 }
 
-fn no_relation(name: &QualifiedName) -> Error {
-    let shown = match &name.schema {
-        Some(schema) => format!("{schema}.{}", name.name),
-        None => name.name.clone(),
-    };
-    Error::new(
-        SqlState::UNDEFINED_TABLE,
-        format!("relation \"{shown}\" does not exist"),
-    )
-}
-
-/// A stored query.
-fn parse_query(sql: &str) -> Result<ast::Query> {
-    let broken = |what: &str| Error::corrupted(format!("a view's query cannot be read: {what}"));
-    let mut parser = Parser::new(&PostgreSqlDialect {})
-        .try_with_sql(sql)
-        .map_err(|error| broken(&error.to_string()))?;
-    let query = parser
-        .parse_query()
-        .map_err(|error| broken(&error.to_string()))?;
-    Ok(*query)
+fn has_subquery(expr: &Expr) -> bool {
+    let found = expr.exists(|node| Ok(matches!(node, Expr::ScalarSubquery(_))));
+    found.unwrap_or(true)
 }

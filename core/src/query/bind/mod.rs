@@ -7,27 +7,35 @@
 //! | file | what it binds |
 //! |---|---|
 //! | `query` | WITH, set operations, VALUES, ORDER BY, LIMIT |
-//! | `select` | one SELECT: grouping, windows, DISTINCT |
-//! | `from` | tables, views, joins, functions in FROM |
+//! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
+//! | `keys` | what stands for a value where equal values may differ in their bytes |
+//! | `from`, `relation`, `table_function` | joins, tables and views, functions in FROM |
 //! | `expr` | expressions |
-//! | `subquery`, `correlate` | sub-queries in expressions |
+//! | `subquery` | sub-queries in expressions |
+//! | `apply`, `decorrelate` | sub-queries that refer to outer rows, as joins |
 //! | `operator`, `call`, `aggregate`, `window` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
 mod aggregate;
+mod apply;
 mod call;
 mod check;
 mod coerce;
-mod correlate;
+mod decorrelate;
 mod expr;
 mod from;
+mod grouping;
+mod keys;
 mod literal;
 mod operator;
 mod query;
+mod relation;
 mod resolve;
 mod scope;
 mod select;
+mod sorting;
 mod subquery;
+mod table_function;
 mod window;
 
 pub(super) use coerce::{ZONE, arrow_type};
@@ -118,8 +126,15 @@ pub(super) struct Binder<'a> {
     /// For each open sub-query, what it refers to outside, with the level of the frame.
     references: Vec<Vec<(usize, Expr)>>,
     clause: Clause,
-    /// How many CASEs and calls surround the expression: a sub-query there is a value.
+    /// How many operators other than AND and OR surround the expression: a sub-query there is a
+    /// value, elsewhere in a condition it may become a join.
     conditional: usize,
+    /// How many ORs do.
+    alternative: usize,
+    /// How many SELECTs are being bound, one inside the other.
+    selects: usize,
+    /// How many recursive queries are being bound.
+    recursing: usize,
     depth: usize,
     next: usize,
 }
@@ -142,6 +157,9 @@ impl<'a> Binder<'a> {
             references: Vec::new(),
             clause: Clause::Select,
             conditional: 0,
+            alternative: 0,
+            selects: 0,
+            recursing: 0,
             depth: 0,
             next: 0,
         }
@@ -207,9 +225,11 @@ impl<'a> Binder<'a> {
     ) -> Result<T> {
         let before = std::mem::replace(&mut self.clause, clause);
         let conditional = std::mem::take(&mut self.conditional);
+        let alternative = std::mem::take(&mut self.alternative);
         let result = inner(self);
         self.clause = before;
         self.conditional = conditional;
+        self.alternative = alternative;
         result
     }
 

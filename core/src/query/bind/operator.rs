@@ -150,8 +150,20 @@ impl Binder<'_> {
             BinaryOperator::And | BinaryOperator::Or => return self.logical(left, op, right),
             _ => {}
         }
-        if let (Some(lefts), Some(rights)) = (self.row(left), self.row(right)) {
-            return self.compare_rows(op, &lefts, &rights);
+        match (self.row(left), self.row(right)) {
+            (Some(lefts), Some(rights)) => {
+                let lefts = self.exprs(&lefts)?;
+                let rights = self.exprs(&rights)?;
+                return self.compare_rows(op, lefts, rights);
+            }
+            (Some(lefts), None) => {
+                if let ast::Expr::Subquery(query) = right {
+                    let lefts = self.exprs(&lefts)?;
+                    let rights = self.row_subquery(query, lefts.len())?;
+                    return self.compare_rows(op, lefts, rights);
+                }
+            }
+            _ => {}
         }
         let left = self.expr(left)?;
         let right = self.expr(right)?;
@@ -179,7 +191,11 @@ impl Binder<'_> {
         ))))
     }
 
-    fn row<'e>(&self, expr: &'e ast::Expr) -> Option<Vec<&'e ast::Expr>> {
+    pub(super) fn exprs(&mut self, items: &[&ast::Expr]) -> Result<Vec<Typed>> {
+        items.iter().map(|item| self.expr(item)).collect()
+    }
+
+    pub(super) fn row<'e>(&self, expr: &'e ast::Expr) -> Option<Vec<&'e ast::Expr>> {
         match expr {
             ast::Expr::Tuple(items) => Some(items.iter().collect()),
             ast::Expr::Nested(inner) => match inner.as_ref() {
@@ -208,11 +224,11 @@ impl Binder<'_> {
     }
 
     /// `(a, b) < (c, d)`, column by column.
-    fn compare_rows(
+    pub(super) fn compare_rows(
         &mut self,
         op: &BinaryOperator,
-        lefts: &[&ast::Expr],
-        rights: &[&ast::Expr],
+        lefts: Vec<Typed>,
+        rights: Vec<Typed>,
     ) -> Result<Typed> {
         if lefts.len() != rights.len() {
             return super::syntax("unequal number of entries in row expressions");
@@ -223,12 +239,8 @@ impl Binder<'_> {
                 "Compare the columns one by one.",
             );
         };
-        let mut pairs = Vec::with_capacity(lefts.len());
-        for (left, right) in lefts.iter().zip(rights) {
-            pairs.push((self.expr(left)?, self.expr(right)?));
-        }
         let mut result: Option<Expr> = None;
-        for (left, right) in pairs.into_iter().rev() {
+        for (left, right) in lefts.into_iter().zip(rights).rev() {
             let equal = self
                 .compare(Operator::Eq, left.clone(), right.clone())?
                 .expr;
@@ -328,7 +340,9 @@ impl Binder<'_> {
         } else {
             crate::types::cast::Context::Implicit
         };
-        self.coerce(typed, ty, context)
+        let typed = self.coerce(typed, ty, context)?;
+        let key = self.key_of(&typed)?;
+        Ok(key.unwrap_or(typed))
     }
 
     pub(super) fn operate(
@@ -534,6 +548,9 @@ impl Binder<'_> {
     pub(super) fn unary(&mut self, op: &UnaryOperator, operand: &ast::Expr) -> Result<Typed> {
         match op {
             UnaryOperator::Not => {
+                if let Some(opposite) = super::expr::negatable(operand) {
+                    return self.expr(&opposite);
+                }
                 let typed = self.expr(operand)?;
                 let condition = self.condition(typed, "NOT")?;
                 Ok(boolean(Expr::Not(Box::new(condition))))
@@ -553,7 +570,10 @@ impl Binder<'_> {
             UnaryOperator::PGAbs => self.prefix("@", "abs", operand),
             UnaryOperator::PGSquareRoot => self.prefix("|/", "sqrt", operand),
             UnaryOperator::PGCubeRoot => self.prefix("||/", "cbrt", operand),
-            other => unsupported(&format!("the operator {other}"), "Use a function."),
+            other => {
+                let typed = self.expr(operand)?;
+                Err(no_operator(&other.to_string(), None, typed.ty))
+            }
         }
     }
 
@@ -567,17 +587,6 @@ impl Binder<'_> {
     }
 
     fn negate(&mut self, operand: &ast::Expr) -> Result<Typed> {
-        // The sign binds tighter than the power.
-        if let ast::Expr::BinaryOp {
-            left,
-            op: op @ (BinaryOperator::PGExp | BinaryOperator::BitwiseXor),
-            right,
-        } = operand
-        {
-            let base = self.negate(left)?;
-            let exponent = self.expr(right)?;
-            return self.operate(op, base, exponent);
-        }
         // The least integer has no positive form: the sign belongs to the literal.
         if let ast::Expr::Value(value) = operand
             && let ast::Value::Number(digits, long) = &value.value

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::catalog::cte_worktable::CteWorkTable;
-use datafusion::common::Column;
+use datafusion::common::{Column, JoinType};
 use datafusion::datasource::provider_as_source;
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{Sort, WindowFunction};
@@ -36,6 +36,8 @@ pub(super) struct Tail<'q> {
     pub order: &'q [ast::OrderByExpr],
     pub limit: Option<&'q ast::Expr>,
     pub offset: Option<&'q ast::Expr>,
+    /// Rows that equal the last one in the order come too.
+    pub ties: bool,
 }
 
 impl<'q> Tail<'q> {
@@ -67,9 +69,10 @@ impl<'q> Tail<'q> {
             Some(_) => return syntax("syntax error at or near \"BY\""),
         }
         if let Some(fetch) = &query.fetch {
-            if fetch.with_ties || fetch.percent {
-                return unsupported("FETCH FIRST … WITH TIES", "Use a window function.");
+            if fetch.percent {
+                return syntax("syntax error at or near \"PERCENT\"");
             }
+            tail.ties = fetch.with_ties;
             if tail.limit.is_some() {
                 return syntax("multiple LIMIT clauses not allowed");
             }
@@ -163,6 +166,7 @@ impl Binder<'_> {
         }
         let mut keys = Vec::with_capacity(tail.order.len());
         self.frames.push(Frame::of(vec![Item {
+            relation: None,
             name: String::new(),
             columns: bound.columns.clone(),
             key: Vec::new(),
@@ -174,11 +178,7 @@ impl Binder<'_> {
         }
         self.frames.pop();
         let keys = keys.into_iter().collect::<Result<Vec<_>>>()?;
-        let mut plan = bound.plan;
-        if !keys.is_empty() {
-            plan = LogicalPlanBuilder::from(plan).sort(keys)?.build()?;
-        }
-        plan = self.limit(plan, tail)?;
+        let plan = self.sorted(bound.plan, keys, tail)?;
         Ok(Bound {
             plan,
             columns: bound.columns,
@@ -199,13 +199,24 @@ impl Binder<'_> {
                 }
             },
         };
-        Ok(sort(typed.expr, item))
+        Ok(sort(self.order_expr(typed)?, item))
     }
 
     pub(super) fn limit(&mut self, plan: LogicalPlan, tail: Tail<'_>) -> Result<LogicalPlan> {
         if tail.limit.is_none() && tail.offset.is_none() {
             return Ok(plan);
         }
+        let (skip, fetch) = self.row_counts(tail)?;
+        if fetch.is_none() && skip.is_none() {
+            return Ok(plan);
+        }
+        Ok(LogicalPlanBuilder::from(plan)
+            .limit_by_expr(skip, fetch)?
+            .build()?)
+    }
+
+    /// How many rows to leave out and how many to give.
+    pub(super) fn row_counts(&mut self, tail: Tail<'_>) -> Result<(Option<Expr>, Option<Expr>)> {
         let fetch = self.row_count(
             tail.limit,
             "LIMIT",
@@ -216,12 +227,7 @@ impl Binder<'_> {
             "OFFSET",
             SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE,
         )?;
-        if fetch.is_none() && skip.is_none() {
-            return Ok(plan);
-        }
-        Ok(LogicalPlanBuilder::from(plan)
-            .limit_by_expr(skip, fetch)?
-            .build()?)
+        Ok((skip, fetch))
     }
 
     fn row_count(
@@ -351,32 +357,68 @@ impl Binder<'_> {
         let left = self.project(left.plan, lefts)?;
         let right = self.project(right.plan, rights)?;
         let columns = left.columns.clone();
-        let plan = match (op, all) {
-            (SetOperator::Union, true) => LogicalPlanBuilder::from(left.plan)
-                .union(right.plan)?
-                .build()?,
-            (SetOperator::Union, false) => LogicalPlanBuilder::from(left.plan)
-                .union_distinct(right.plan)?
-                .build()?,
-            (SetOperator::Intersect, false) => {
-                LogicalPlanBuilder::intersect(left.plan, right.plan, false)?
-            }
-            (SetOperator::Except, false) => {
-                LogicalPlanBuilder::except(left.plan, right.plan, false)?
-            }
-            (other, true) => {
-                // As many rows as the multiset has: number equal rows, and operate on the pairs.
-                let left = numbered(left)?;
-                let right = numbered(right)?;
-                match other {
-                    SetOperator::Intersect => LogicalPlanBuilder::intersect(left, right, false)?,
-                    _ => LogicalPlanBuilder::except(left, right, false)?,
+        match (op, all) {
+            (SetOperator::Union, _) => {
+                let plan = LogicalPlanBuilder::from(left.plan)
+                    .union(right.plan)?
+                    .build()?;
+                let items = positions(&plan, &columns);
+                let bound = self.project(plan, items)?;
+                match all {
+                    true => Ok(bound),
+                    false => self.distinct_rows(bound),
                 }
             }
-            _ => return Err(Error::internal("an unknown set operation")),
-        };
-        let items = positions(&plan, &columns);
-        self.project(plan, items)
+            (SetOperator::Intersect | SetOperator::Except, _) => {
+                let kept = match op {
+                    SetOperator::Intersect => JoinType::LeftSemi,
+                    _ => JoinType::LeftAnti,
+                };
+                if !all {
+                    return self.set_difference(left, right, kept);
+                }
+                // As many rows as the multiset has: number equal rows, and operate on the pairs.
+                let left = self.numbered_rows(left)?;
+                let right = self.numbered_rows(right)?;
+                let mut bound = self.set_difference(left, right, kept)?;
+                bound.columns.pop();
+                let items = bound.columns.iter();
+                let items = items
+                    .map(|column| (column.name.clone(), column.typed()))
+                    .collect();
+                self.project(bound.plan, items)
+            }
+            _ => Err(Error::internal("an unknown set operation")),
+        }
+    }
+
+    /// A further, last column: the number of each row among the rows equal to it.
+    fn numbered_rows(&mut self, bound: Bound) -> Result<Bound> {
+        let mut partition = Vec::with_capacity(bound.columns.len());
+        for column in &bound.columns {
+            partition.push(self.order_expr(column.typed())?);
+        }
+        let name = format!("__number_{}", self.next_number());
+        let number =
+            Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())))
+                .partition_by(partition)
+                .build()?
+                .alias(&name);
+        let plan = LogicalPlanBuilder::from(bound.plan)
+            .window(vec![number])?
+            .build()?;
+        let mut columns = bound.columns;
+        columns.push(OutColumn {
+            name: name.clone(),
+            column: Column::new_unqualified(name),
+            ty: PgType::NUMERIC,
+            data: arrow::datatypes::DataType::UInt64,
+            table: 0,
+            attribute: 0,
+            hidden: true,
+            merged: None,
+        });
+        Ok(Bound { plan, columns })
     }
 
     fn arm(&mut self, body: &SetExpr) -> Result<Bound> {
@@ -457,7 +499,18 @@ impl Binder<'_> {
             let clause = std::mem::replace(&mut self.clause, Clause::Select);
             let bound = self.deeper(|binder| binder.query(&cte.query, Place::Inner));
             self.clause = clause;
-            self.rename(bound?, &cte.alias)?
+            let bound = bound?;
+            if cte.alias.columns.len() > bound.columns.len() {
+                return Err(Error::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    format!(
+                        "WITH query \"{name}\" has {} columns available but {} columns specified",
+                        bound.columns.len(),
+                        cte.alias.columns.len()
+                    ),
+                ));
+            }
+            self.rename(bound, &cte.alias)?
         };
         let level = self.frames.len();
         self.ctes.push(Cte { name, bound, level });
@@ -543,7 +596,9 @@ impl Binder<'_> {
             },
             level,
         });
+        self.recursing += 1;
         let second = self.deeper(|binder| binder.body(right, Tail::default(), Place::Arm));
+        self.recursing -= 1;
         self.ctes.pop();
         self.clause = clause;
         let second = second?;
@@ -593,7 +648,7 @@ pub(super) fn requalify(plan: &LogicalPlan, columns: &[OutColumn]) -> Vec<OutCol
         .collect()
 }
 
-fn positions(plan: &LogicalPlan, columns: &[OutColumn]) -> Vec<(String, Typed)> {
+pub(super) fn positions(plan: &LogicalPlan, columns: &[OutColumn]) -> Vec<(String, Typed)> {
     requalify(plan, columns)
         .into_iter()
         .map(|column| (column.name.clone(), column.typed()))
@@ -620,22 +675,6 @@ fn open(column: &OutColumn, plan: &LogicalPlan) -> Typed {
         }
     }
     column.typed()
-}
-
-/// A plan with the number of each row among the rows equal to it.
-fn numbered(bound: Bound) -> Result<LogicalPlan> {
-    let partition: Vec<Expr> = bound
-        .columns
-        .iter()
-        .map(|column| column.typed().expr)
-        .collect();
-    let number = Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())))
-        .partition_by(partition)
-        .build()?
-        .alias("__number");
-    Ok(LogicalPlanBuilder::from(bound.plan)
-        .window(vec![number])?
-        .build()?)
 }
 
 /// Rows of constants. Sub-queries and references to other FROM items need a projection each.

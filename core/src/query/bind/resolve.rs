@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::scope::{Frame, OutColumn, Typed};
+use super::select::rewrite;
 use super::{Binder, fold};
 use crate::error::{Error, Result, SqlState};
 
@@ -36,7 +38,8 @@ impl Binder<'_> {
 
     /// Frames from the innermost outwards.
     fn frames_outwards(&self) -> impl Iterator<Item = (usize, &Frame)> {
-        self.frames.iter().enumerate().rev()
+        let frames = self.frames.iter().enumerate().rev();
+        frames.filter(|(_, frame)| !frame.hidden)
     }
 
     fn unqualified(&self, name: &str) -> Result<(OutColumn, usize)> {
@@ -75,7 +78,48 @@ impl Binder<'_> {
                 (None, _) => Err(no_column(&format!("{table}.{name}"))),
             };
         }
-        Err(missing_from(table))
+        Err(self.no_item(table))
+    }
+
+    /// Hides the FROM items on the left of the SELECT at hand.
+    pub(super) fn hide_lateral(&mut self) -> Vec<usize> {
+        let here = Some(self.selects);
+        let mut hidden = Vec::new();
+        for (level, frame) in self.frames.iter_mut().enumerate() {
+            if frame.lateral == here && !frame.hidden {
+                frame.hidden = true;
+                hidden.push(level);
+            }
+        }
+        hidden
+    }
+
+    pub(super) fn show_lateral(&mut self, hidden: Vec<usize>) {
+        for level in hidden {
+            if let Some(frame) = self.frames.get_mut(level) {
+                frame.hidden = false;
+            }
+        }
+    }
+
+    /// 42P01 for a qualifier that nothing in scope has.
+    pub(super) fn no_item(&self, table: &str) -> Error {
+        let mut items = self.frames.iter().rev().flat_map(|frame| &frame.items);
+        let aliased = items
+            .clone()
+            .find(|item| item.relation.as_deref() == Some(table));
+        if let Some(item) = aliased {
+            return invalid_reference(table).hint(format!(
+                "Perhaps you meant to reference the table alias \"{}\".",
+                item.name
+            ));
+        }
+        if items.any(|item| item.name == table) {
+            return invalid_reference(table).detail(format!(
+                "There is an entry for table \"{table}\", but it cannot be referenced from this part of the query."
+            ));
+        }
+        missing_from(table)
     }
 
     /// An expression for a column of the frame `level`: an outer reference when it is not the
@@ -83,16 +127,45 @@ impl Binder<'_> {
     pub(super) fn reference(&mut self, column: &OutColumn, level: usize) -> Typed {
         let innermost = self.frames.len().saturating_sub(1);
         let typed = column.typed();
-        if level >= innermost || column.merged.is_some() {
+        if level >= innermost {
             return typed;
         }
-        let field = Field::new(column.column.name(), column.data.clone(), true);
-        let expr = Expr::OuterReferenceColumn(Arc::new(field), column.column.clone());
+        // A merged column is made of several.
+        let parts: Vec<(Column, DataType)> = match self.frames.get(level) {
+            Some(frame) if column.merged.is_some() => frame
+                .items
+                .iter()
+                .flat_map(|item| &item.columns)
+                .map(|part| (part.column.clone(), part.data.clone()))
+                .collect(),
+            _ => vec![(column.column.clone(), column.data.clone())],
+        };
+        let mut found = Vec::new();
+        let expr = rewrite(typed.expr.clone(), &mut |node| {
+            let Expr::Column(known) = node else {
+                return None;
+            };
+            let (place, data) = parts.iter().find(|(place, _)| place == known)?;
+            let field = Field::new(place.name(), data.clone(), true);
+            let reference = Expr::OuterReferenceColumn(Arc::new(field), place.clone());
+            found.push((level, reference.clone()));
+            Some(reference)
+        });
         if let Some(references) = self.references.last_mut() {
-            references.push((level, expr.clone()));
+            references.extend(found);
         }
-        Typed { expr, ..typed }
+        match expr {
+            Ok(expr) => Typed { expr, ..typed },
+            Err(_) => typed,
+        }
     }
+}
+
+pub(super) fn invalid_reference(table: &str) -> Error {
+    Error::new(
+        SqlState::UNDEFINED_TABLE,
+        format!("invalid reference to FROM-clause entry for table \"{table}\""),
+    )
 }
 
 pub(super) fn missing_from(table: &str) -> Error {

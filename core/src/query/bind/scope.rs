@@ -57,6 +57,8 @@ impl OutColumn {
 #[derive(Clone, Debug)]
 pub(in crate::query) struct Item {
     pub name: String,
+    /// The table's own name, if it goes by another.
+    pub relation: Option<String>,
     pub columns: Vec<OutColumn>,
     /// Primary key columns, if it is a table with one: GROUP BY them determines the others.
     pub key: Vec<String>,
@@ -68,6 +70,10 @@ pub(super) struct Frame {
     pub items: Vec<Item>,
     /// Columns that are found without a qualifier, in the order of `*`.
     pub visible: Vec<OutColumn>,
+    /// Items on the left in the FROM of this SELECT (by its depth), for LATERAL ones on the right.
+    pub lateral: Option<usize>,
+    /// Not to be seen from here.
+    pub hidden: bool,
     pub windows: Vec<(String, datafusion::sql::sqlparser::ast::NamedWindowExpr)>,
 }
 

@@ -1,57 +1,43 @@
-//! One SELECT: its list, grouping, windows, DISTINCT, and the order of its rows.
-
-use std::collections::HashSet;
+//! One SELECT: its list, and what is computed in which order.
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, UnnestOptions};
-use datafusion::functions_window::row_number::row_number_udwf;
-use datafusion::logical_expr::expr::{Sort, WindowFunction};
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
-use datafusion::logical_expr::{
-    Expr, ExprFunctionExt, GroupingSet, LogicalPlan, LogicalPlanBuilder,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    self, Distinct, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind,
+    self, Distinct, SelectItem, SelectItemQualifiedWildcardKind,
 };
 
-use super::query::{Place, Tail, ordinal, sort};
-use super::resolve::missing_from;
+use super::query::{Place, Tail};
 use super::scope::{OutColumn, Typed};
+use super::sorting::Key;
 use super::{Binder, Bound, Clause, check, fold, syntax};
 use crate::error::{Error, Result, SqlState};
 use crate::query::functions;
-use crate::types::oid;
-
-/// The most grouping sets of a query, as in PostgreSQL.
-const MAX_GROUPING_SETS: usize = 4096;
 
 /// A column of the select list.
-struct Output {
-    name: String,
-    typed: Typed,
-    table: u32,
-    attribute: i16,
-}
-
-/// What ORDER BY sorts by.
-enum Key {
-    /// A column of the select list.
-    Output(usize),
-    Other(Expr),
-}
-
-/// The grouping of a query.
-#[derive(Default)]
-struct Grouping {
-    exprs: Vec<Expr>,
-    /// The sets, when there are ROLLUP, CUBE or GROUPING SETS.
-    sets: Option<Vec<Vec<Expr>>>,
-    present: bool,
+pub(super) struct Output {
+    pub name: String,
+    pub typed: Typed,
+    pub table: u32,
+    pub attribute: i16,
 }
 
 impl Binder<'_> {
     pub(super) fn select(
+        &mut self,
+        select: &ast::Select,
+        tail: Tail<'_>,
+        place: Place,
+    ) -> Result<Bound> {
+        self.selects += 1;
+        let result = self.select_inner(select, tail, place);
+        self.selects -= 1;
+        result
+    }
+
+    fn select_inner(
         &mut self,
         select: &ast::Select,
         tail: Tail<'_>,
@@ -88,12 +74,11 @@ impl Binder<'_> {
         place: Place,
     ) -> Result<Bound> {
         if let Some(selection) = &select.selection {
-            let mut condition = self.within(Clause::Where, |binder| {
+            let condition = self.within(Clause::Where, |binder| {
                 let typed = binder.expr(selection)?;
                 binder.condition(typed, "WHERE")
             })?;
-            plan = self.correlate(plan, &mut [&mut condition])?;
-            plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
+            plan = self.filter(plan, condition)?;
         }
         let mut outputs = self.outputs(&select.projection, place)?;
         let mut grouping = self.grouping(&select.group_by, &outputs)?;
@@ -108,21 +93,16 @@ impl Binder<'_> {
         for item in tail.order {
             keys.push(self.within(Clause::OrderBy, |binder| binder.key(item, &outputs))?);
         }
-        let mut distinct_on = match &select.distinct {
-            Some(Distinct::On(exprs)) => {
-                let mut on = Vec::with_capacity(exprs.len());
-                for expr in exprs {
-                    on.push(
-                        self.within(Clause::DistinctOn, |binder| {
-                            binder.output_or_expr(expr, &outputs, "SELECT DISTINCT ON")
-                        })?
-                        .expr,
-                    );
-                }
-                on
+        let mut distinct_on: Vec<Typed> = Vec::new();
+        if let Some(Distinct::On(exprs)) = &select.distinct {
+            for expr in exprs {
+                distinct_on.push(self.within(Clause::DistinctOn, |binder| {
+                    binder.output_or_expr(expr, &outputs, "SELECT DISTINCT ON")
+                })?);
             }
-            _ => Vec::new(),
-        };
+            let on: Vec<Expr> = distinct_on.iter().map(|on| on.expr.clone()).collect();
+            self.check_distinct_on(&on, &outputs, &keys)?;
+        }
 
         // Everything that is computed after grouping.
         let mut after: Vec<&mut Expr> = Vec::new();
@@ -132,7 +112,7 @@ impl Binder<'_> {
             Key::Other(expr) => Some(expr),
             Key::Output(_) => None,
         }));
-        after.extend(distinct_on.iter_mut());
+        after.extend(distinct_on.iter_mut().map(|on| &mut on.expr));
         let aggregates = find_aggregate_exprs(after.iter().map(|expr| &**expr));
         if !aggregates.is_empty() || grouping.present || select.having.is_some() {
             self.add_dependents(&mut grouping);
@@ -140,7 +120,7 @@ impl Binder<'_> {
         }
         drop(after);
         if let Some(having) = having {
-            plan = LogicalPlanBuilder::from(plan).filter(having)?.build()?;
+            plan = self.filter(plan, having)?;
         }
 
         let mut after: Vec<&mut Expr> = Vec::new();
@@ -149,7 +129,15 @@ impl Binder<'_> {
             Key::Other(expr) => Some(expr),
             Key::Output(_) => None,
         }));
-        after.extend(distinct_on.iter_mut());
+        after.extend(distinct_on.iter_mut().map(|on| &mut on.expr));
+        // DataFusion evaluates no sub-query inside of a window function or an unnested array.
+        let mut inside: Vec<&mut Expr> = Vec::new();
+        for expr in &mut after {
+            if holds_subquery(expr) {
+                inside.push(expr);
+            }
+        }
+        plan = self.compute_all(plan, &mut inside)?;
         plan = self.correlate(plan, &mut after)?;
         plan = windows(plan, &mut after)?;
         plan = unnest(plan, &mut after)?;
@@ -157,7 +145,7 @@ impl Binder<'_> {
 
         let distinct = matches!(select.distinct, Some(Distinct::Distinct));
         if !distinct_on.is_empty() {
-            plan = self.first_of_each(plan, &distinct_on, &outputs, &keys, tail)?;
+            plan = self.first_of_each(plan, distinct_on, &outputs, &keys)?;
         }
         self.finish_select(plan, outputs, keys, tail, distinct, place)
     }
@@ -170,6 +158,9 @@ impl Binder<'_> {
                     let name = functions::column_name(expr);
                     let output = self.output(expr, name, place)?;
                     outputs.push(output);
+                }
+                SelectItem::ExprWithAlias { alias, .. } if alias.quote_style == Some('\'') => {
+                    return syntax(format!("syntax error at or near \"'{}'\"", alias.value));
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     let output = self.output(expr, fold(alias), place)?;
@@ -212,7 +203,7 @@ impl Binder<'_> {
                         .last()
                         .and_then(|frame| frame.items.iter().find(|item| item.name == table))
                         .map(|item| item.columns.clone());
-                    let columns = columns.ok_or_else(|| missing_from(&table))?;
+                    let columns = columns.ok_or_else(|| self.no_item(&table))?;
                     outputs.extend(
                         columns
                             .iter()
@@ -255,559 +246,6 @@ impl Binder<'_> {
             attribute,
         })
     }
-
-    fn grouping(&mut self, group_by: &GroupByExpr, outputs: &[Output]) -> Result<Grouping> {
-        let exprs = match group_by {
-            GroupByExpr::Expressions(exprs, modifiers) if modifiers.is_empty() => exprs,
-            GroupByExpr::Expressions(..) => return syntax("syntax error at or near \"WITH\""),
-            GroupByExpr::All(_) => return syntax("syntax error at or near \"ALL\""),
-        };
-        let mut grouping = Grouping {
-            present: !exprs.is_empty(),
-            ..Grouping::default()
-        };
-        // The cross product of the sets of each element.
-        let mut sets: Vec<Vec<Expr>> = vec![Vec::new()];
-        let mut plain = true;
-        for expr in exprs {
-            let element = match expr {
-                ast::Expr::Rollup(parts) => {
-                    plain = false;
-                    let parts = self.group_parts(parts, outputs)?;
-                    (0..=parts.len())
-                        .rev()
-                        .map(|length| parts.iter().take(length).flatten().cloned().collect())
-                        .collect()
-                }
-                ast::Expr::Cube(parts) => {
-                    plain = false;
-                    let parts = self.group_parts(parts, outputs)?;
-                    if parts.len() > 12 {
-                        return Err(too_many_sets());
-                    }
-                    let mut all: Vec<Vec<Expr>> = Vec::new();
-                    for mask in (0..1_usize << parts.len()).rev() {
-                        let set = parts
-                            .iter()
-                            .enumerate()
-                            .filter(|(at, _)| mask & (1 << (parts.len() - 1 - at)) != 0)
-                            .flat_map(|(_, part)| part.clone())
-                            .collect();
-                        all.push(set);
-                    }
-                    all
-                }
-                ast::Expr::GroupingSets(parts) => {
-                    plain = false;
-                    self.group_parts(parts, outputs)?
-                }
-                ast::Expr::Tuple(items) => {
-                    let mut set = Vec::new();
-                    for item in items {
-                        set.push(self.group_expr(item, outputs)?);
-                    }
-                    if items.is_empty() {
-                        plain = false;
-                    }
-                    vec![set]
-                }
-                expr => vec![vec![self.group_expr(expr, outputs)?]],
-            };
-            if sets.len().saturating_mul(element.len()) > MAX_GROUPING_SETS {
-                return Err(too_many_sets());
-            }
-            sets = sets
-                .iter()
-                .flat_map(|set| {
-                    element.iter().map(move |more| {
-                        let mut set = set.clone();
-                        set.extend(more.iter().cloned());
-                        set
-                    })
-                })
-                .collect();
-        }
-        if plain {
-            for expr in sets.into_iter().flatten() {
-                if !grouping.exprs.contains(&expr) {
-                    grouping.exprs.push(expr);
-                }
-            }
-        } else {
-            for set in &sets {
-                for expr in set {
-                    if !grouping.exprs.contains(expr) {
-                        grouping.exprs.push(expr.clone());
-                    }
-                }
-            }
-            grouping.sets = Some(sets);
-        }
-        Ok(grouping)
-    }
-
-    fn group_parts(
-        &mut self,
-        parts: &[Vec<ast::Expr>],
-        outputs: &[Output],
-    ) -> Result<Vec<Vec<Expr>>> {
-        parts
-            .iter()
-            .map(|part| {
-                part.iter()
-                    .map(|expr| self.group_expr(expr, outputs))
-                    .collect()
-            })
-            .collect()
-    }
-
-    fn group_expr(&mut self, expr: &ast::Expr, outputs: &[Output]) -> Result<Expr> {
-        if let Some(at) = ordinal(expr) {
-            let output = usize::try_from(at - 1)
-                .ok()
-                .and_then(|at| outputs.get(at))
-                .ok_or_else(|| {
-                    Error::new(
-                        SqlState::INVALID_COLUMN_REFERENCE,
-                        format!("GROUP BY position {at} is not in select list"),
-                    )
-                })?;
-            return self.no_aggregate(output.typed.expr.clone());
-        }
-        if let ast::Expr::Identifier(name) = expr {
-            // A column of FROM comes first, as SQL-92 has it.
-            if let Err(error) = self.find_column(std::slice::from_ref(name)) {
-                let name = fold(name);
-                let mut named = outputs.iter().filter(|output| output.name == name);
-                return match (named.next(), error.state()) {
-                    (Some(output), SqlState::UNDEFINED_COLUMN) => {
-                        let expr = output.typed.expr.clone();
-                        if named.any(|other| other.typed.expr != expr) {
-                            return Err(Error::new(
-                                SqlState::AMBIGUOUS_COLUMN,
-                                format!("GROUP BY \"{name}\" is ambiguous"),
-                            ));
-                        }
-                        self.no_aggregate(expr)
-                    }
-                    _ => Err(error),
-                };
-            }
-        }
-        let typed = self.within(Clause::GroupBy, |binder| binder.expr(expr))?;
-        Ok(self.settle(typed)?.expr)
-    }
-
-    fn no_aggregate(&self, expr: Expr) -> Result<Expr> {
-        if !find_aggregate_exprs([&expr]).is_empty() {
-            return Err(Error::new(
-                SqlState::GROUPING_ERROR,
-                "aggregate functions are not allowed in GROUP BY",
-            ));
-        }
-        Ok(expr)
-    }
-
-    fn key(&mut self, item: &ast::OrderByExpr, outputs: &[Output]) -> Result<(Key, Sort)> {
-        check::order_by(item)?;
-        let placeholder = sort(Expr::Literal(ScalarValue::Null, None), item);
-        if let Some(at) = ordinal(&item.expr) {
-            let at = usize::try_from(at - 1)
-                .ok()
-                .filter(|at| *at < outputs.len())
-                .ok_or_else(|| {
-                    Error::new(
-                        SqlState::INVALID_COLUMN_REFERENCE,
-                        format!("ORDER BY position {at} is not in select list"),
-                    )
-                })?;
-            return Ok((Key::Output(at), placeholder));
-        }
-        if let ast::Expr::Identifier(name) = &item.expr {
-            let name = fold(name);
-            let mut named = outputs
-                .iter()
-                .enumerate()
-                .filter(|(_, output)| output.name == name);
-            if let Some((at, output)) = named.next() {
-                if named.any(|(_, other)| other.typed.expr != output.typed.expr) {
-                    return Err(Error::new(
-                        SqlState::AMBIGUOUS_COLUMN,
-                        format!("ORDER BY \"{name}\" is ambiguous"),
-                    ));
-                }
-                return Ok((Key::Output(at), placeholder));
-            }
-        }
-        let typed = self.expr(&item.expr)?;
-        let typed = self.settle(typed)?;
-        if typed.ty.oid == oid::JSON {
-            return Err(Error::new(
-                SqlState::UNDEFINED_FUNCTION,
-                "could not identify an ordering operator for type json",
-            ));
-        }
-        let known = outputs
-            .iter()
-            .position(|output| output.typed.expr == typed.expr);
-        Ok((
-            known.map_or(Key::Other(typed.expr), Key::Output),
-            placeholder,
-        ))
-    }
-
-    fn output_or_expr(
-        &mut self,
-        expr: &ast::Expr,
-        outputs: &[Output],
-        clause: &str,
-    ) -> Result<Typed> {
-        if let Some(at) = ordinal(expr) {
-            let output = usize::try_from(at - 1)
-                .ok()
-                .and_then(|at| outputs.get(at))
-                .ok_or_else(|| {
-                    Error::new(
-                        SqlState::INVALID_COLUMN_REFERENCE,
-                        format!("{clause} position {at} is not in select list"),
-                    )
-                })?;
-            return Ok(output.typed.clone());
-        }
-        if let ast::Expr::Identifier(name) = expr {
-            let name = fold(name);
-            if let Some(output) = outputs.iter().find(|output| output.name == name) {
-                return Ok(output.typed.clone());
-            }
-        }
-        let typed = self.expr(expr)?;
-        self.settle(typed)
-    }
-
-    /// A whole primary key in GROUP BY determines the table's other columns.
-    fn add_dependents(&self, grouping: &mut Grouping) {
-        if grouping.sets.is_some() {
-            return;
-        }
-        let Some(frame) = self.frames.last() else {
-            return;
-        };
-        for item in &frame.items {
-            if item.key.is_empty() {
-                continue;
-            }
-            let grouped = |name: &String| {
-                item.columns
-                    .iter()
-                    .find(|column| !column.hidden && column.name == *name)
-                    .is_some_and(|column| {
-                        grouping
-                            .exprs
-                            .contains(&Expr::Column(column.column.clone()))
-                    })
-            };
-            if !item.key.iter().all(grouped) {
-                continue;
-            }
-            for column in &item.columns {
-                let expr = Expr::Column(column.column.clone());
-                if column.merged.is_none() && !grouping.exprs.contains(&expr) {
-                    grouping.exprs.push(expr);
-                }
-            }
-        }
-    }
-
-    fn aggregate(
-        &mut self,
-        plan: LogicalPlan,
-        grouping: &Grouping,
-        aggregates: Vec<Expr>,
-        after: &mut [&mut Expr],
-    ) -> Result<LogicalPlan> {
-        let names: Vec<String> = aggregates
-            .iter()
-            .enumerate()
-            .map(|(at, expr)| match expr {
-                Expr::AggregateFunction(call) if call.func.name() == "grouping" => {
-                    expr.schema_name().to_string()
-                }
-                _ => format!("__aggregate_{at}"),
-            })
-            .collect();
-        let calls: Vec<Expr> = aggregates
-            .iter()
-            .zip(&names)
-            .map(|(expr, name)| match expr {
-                Expr::AggregateFunction(call) if call.func.name() == "grouping" => expr.clone(),
-                _ => expr.clone().alias(name),
-            })
-            .collect();
-        // Groups that are not plain columns are computed first, under names of their own.
-        let mut computed: Vec<(Expr, Column)> = Vec::new();
-        let mut groups = Vec::with_capacity(grouping.exprs.len());
-        let mut plan = plan;
-        if grouping
-            .exprs
-            .iter()
-            .any(|expr| !matches!(expr, Expr::Column(_)))
-        {
-            let mut exprs: Vec<Expr> = plan
-                .schema()
-                .columns()
-                .into_iter()
-                .map(Expr::Column)
-                .collect();
-            for (at, expr) in grouping.exprs.iter().enumerate() {
-                if !matches!(expr, Expr::Column(_)) {
-                    let name = format!("__group_{}_{at}", self.next_number());
-                    exprs.push(expr.clone().alias(&name));
-                    computed.push((expr.clone(), Column::new_unqualified(name)));
-                }
-            }
-            plan = LogicalPlanBuilder::from(plan).project(exprs)?.build()?;
-        }
-        let replace = |expr: &Expr| {
-            let found = computed.iter().find(|(known, _)| known == expr);
-            found.map_or_else(|| expr.clone(), |(_, column)| Expr::Column(column.clone()))
-        };
-        for expr in &grouping.exprs {
-            groups.push(replace(expr));
-        }
-        let calls: Vec<Expr> = calls
-            .into_iter()
-            .map(|call| match &call {
-                Expr::AggregateFunction(_) => rewrite(call, &mut |expr| {
-                    computed
-                        .iter()
-                        .find(|(known, _)| known == expr)
-                        .map(|(_, column)| Expr::Column(column.clone()))
-                }),
-                _ => Ok(call),
-            })
-            .collect::<Result<_>>()?;
-        let names: Vec<String> = calls
-            .iter()
-            .zip(names)
-            .map(|(call, name)| match call {
-                Expr::AggregateFunction(_) => call.schema_name().to_string(),
-                _ => name,
-            })
-            .collect();
-        let group_exprs = match &grouping.sets {
-            Some(sets) => {
-                let sets = sets
-                    .iter()
-                    .map(|set| set.iter().map(replace).collect())
-                    .collect();
-                vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets))]
-            }
-            None => groups.clone(),
-        };
-        let aggregated = LogicalPlanBuilder::from(plan)
-            .aggregate(group_exprs, calls)?
-            .build()?;
-        let allowed: HashSet<Column> = groups
-            .iter()
-            .filter_map(|expr| match expr {
-                Expr::Column(column) => Some(column.clone()),
-                _ => None,
-            })
-            .chain(names.iter().map(Column::new_unqualified))
-            .collect();
-        for expr in after.iter_mut() {
-            let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
-            **expr = rewrite(taken, &mut |node| {
-                if let Some(at) = aggregates.iter().position(|known| known == node) {
-                    return names
-                        .get(at)
-                        .map(|name| Expr::Column(Column::new_unqualified(name)));
-                }
-                let at = grouping.exprs.iter().position(|known| known == node)?;
-                groups.get(at).cloned()
-            })?;
-            self.all_grouped(expr, &allowed)?;
-        }
-        Ok(aggregated)
-    }
-
-    pub(super) fn next_number(&mut self) -> usize {
-        self.next += 1;
-        self.next
-    }
-
-    /// 42803 for a column that is neither grouped nor aggregated.
-    fn all_grouped(&self, expr: &Expr, allowed: &HashSet<Column>) -> Result<()> {
-        for column in expr.column_refs() {
-            if allowed.contains(column) {
-                continue;
-            }
-            let frame = self.frames.last();
-            let shown = frame.and_then(|frame| {
-                frame.items.iter().find_map(|item| {
-                    let found = item.columns.iter().find(|known| known.column == *column)?;
-                    Some(format!("{}.{}", item.name, found.name))
-                })
-            });
-            let shown = shown.unwrap_or_else(|| column.name().to_owned());
-            return Err(Error::new(
-                SqlState::GROUPING_ERROR,
-                format!(
-                    "column \"{shown}\" must appear in the GROUP BY clause or be used in an aggregate function"
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// DISTINCT ON: the first row, in the query's order, of each group.
-    fn first_of_each(
-        &mut self,
-        plan: LogicalPlan,
-        on: &[Expr],
-        outputs: &[Output],
-        keys: &[(Key, Sort)],
-        tail: Tail<'_>,
-    ) -> Result<LogicalPlan> {
-        let mut order = Vec::with_capacity(keys.len());
-        for (at, (key, options)) in keys.iter().enumerate() {
-            let expr = match key {
-                Key::Output(at) => outputs.get(*at).map(|output| output.typed.expr.clone()),
-                Key::Other(expr) => Some(expr.clone()),
-            };
-            let expr = expr.ok_or_else(|| Error::internal("a sort key without its column"))?;
-            if at < on.len().min(tail.order.len()) && !on.contains(&expr) {
-                return Err(Error::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
-                ));
-            }
-            order.push(Sort {
-                expr,
-                ..options.clone()
-            });
-        }
-        let name = format!("__first_{}", self.next_number());
-        let mut number =
-            Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())))
-                .partition_by(on.to_vec());
-        if !order.is_empty() {
-            number = number.order_by(order);
-        }
-        let number = number.build()?.alias(&name);
-        let first = Expr::Column(Column::new_unqualified(name))
-            .eq(Expr::Literal(ScalarValue::UInt64(Some(1)), None));
-        Ok(LogicalPlanBuilder::from(plan)
-            .window(vec![number])?
-            .filter(first)?
-            .build()?)
-    }
-
-    fn finish_select(
-        &mut self,
-        plan: LogicalPlan,
-        outputs: Vec<Output>,
-        keys: Vec<(Key, Sort)>,
-        tail: Tail<'_>,
-        distinct: bool,
-        place: Place,
-    ) -> Result<Bound> {
-        let sources: Vec<(u32, i16)> = outputs
-            .iter()
-            .map(|output| (output.table, output.attribute))
-            .collect();
-        let count = outputs.len();
-        let mut items: Vec<(String, Typed)> = Vec::with_capacity(count);
-        let mut shown: Vec<bool> = Vec::with_capacity(count);
-        let mut sorted: Vec<(usize, Sort)> = Vec::new();
-        let mut extra: Vec<(String, Typed)> = Vec::new();
-        let display = place == Place::Top && !distinct;
-        for output in &outputs {
-            let displayed = if display {
-                functions::display(&output.typed)
-            } else {
-                None
-            };
-            shown.push(displayed.is_some());
-            items.push((
-                output.name.clone(),
-                displayed.unwrap_or_else(|| output.typed.clone()),
-            ));
-        }
-        for (key, options) in keys {
-            let at = match key {
-                Key::Output(at) if shown.get(at) == Some(&true) => {
-                    let typed = outputs.get(at).map(|output| output.typed.clone());
-                    extra.push((
-                        "sort".to_owned(),
-                        typed.ok_or_else(|| Error::internal("a lost column"))?,
-                    ));
-                    count + extra.len() - 1
-                }
-                Key::Output(at) => at,
-                Key::Other(expr) => {
-                    if distinct {
-                        return Err(Error::new(
-                            SqlState::INVALID_COLUMN_REFERENCE,
-                            "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
-                        ));
-                    }
-                    let typed = Typed {
-                        expr,
-                        ty: crate::types::PgType::UNKNOWN,
-                        data: arrow::datatypes::DataType::Null,
-                    };
-                    extra.push(("sort".to_owned(), typed));
-                    count + extra.len() - 1
-                }
-            };
-            sorted.push((at, options));
-        }
-        let hidden = extra.len();
-        items.extend(extra);
-        let mut bound = self.project(plan, items)?;
-        if distinct {
-            bound.plan = LogicalPlanBuilder::from(bound.plan).distinct()?.build()?;
-        }
-        if !sorted.is_empty() {
-            let mut keys = Vec::with_capacity(sorted.len());
-            for (at, options) in sorted {
-                let column = bound
-                    .columns
-                    .get(at)
-                    .ok_or_else(|| Error::internal("a lost sort key"))?;
-                keys.push(Sort {
-                    expr: Expr::Column(column.column.clone()),
-                    ..options
-                });
-            }
-            bound.plan = LogicalPlanBuilder::from(bound.plan).sort(keys)?.build()?;
-        }
-        bound.plan = self.limit(bound.plan, tail)?;
-        if hidden > 0 {
-            bound.columns.truncate(count);
-            let exprs: Vec<Expr> = bound
-                .columns
-                .iter()
-                .map(|column| Expr::Column(column.column.clone()))
-                .collect();
-            bound.plan = LogicalPlanBuilder::from(bound.plan)
-                .project(exprs)?
-                .build()?;
-        }
-        for (column, (table, attribute)) in bound.columns.iter_mut().zip(sources) {
-            column.table = table;
-            column.attribute = attribute;
-        }
-        Ok(bound)
-    }
-}
-
-fn too_many_sets() -> Error {
-    Error::new(
-        SqlState::STATEMENT_TOO_COMPLEX,
-        format!("too many grouping sets present (maximum {MAX_GROUPING_SETS})"),
-    )
 }
 
 fn from_column(column: &OutColumn) -> Output {
@@ -847,6 +285,16 @@ fn windows(plan: LogicalPlan, after: &mut [&mut Expr]) -> Result<LogicalPlan> {
         })?;
     }
     Ok(plan)
+}
+
+/// Whether a window function or an unnested array in an expression holds a sub-query.
+fn holds_subquery(expr: &Expr) -> bool {
+    let inner = |expr: &Expr| expr.exists(|node| Ok(matches!(node, Expr::ScalarSubquery(_))));
+    let found = expr.exists(|node| match node {
+        Expr::WindowFunction(_) | Expr::Unnest(_) => inner(node),
+        _ => Ok(false),
+    });
+    found.unwrap_or(true)
 }
 
 /// Unnests the set-returning functions in `after`, all in step.

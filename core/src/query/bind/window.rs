@@ -279,14 +279,16 @@ impl Binder<'_> {
         let mut partition_by = Vec::with_capacity(spec.partition_by.len());
         for expr in &spec.partition_by {
             let typed = self.expr(expr)?;
-            partition_by.push(self.settle(typed)?.expr);
+            let typed = self.settle(typed)?;
+            partition_by.push(self.order_expr(typed)?);
         }
         let mut order_by = Vec::with_capacity(spec.order_by.len());
         for item in &spec.order_by {
             check::order_by(item)?;
             let typed = self.expr(&item.expr)?;
             let typed = self.settle(typed)?;
-            order_by.push(sort(typed.expr, item));
+            let expr = self.order_expr(typed)?;
+            order_by.push(sort(expr, item));
         }
         if let Some(base) = base {
             if !partition_by.is_empty() || !order_by.is_empty() && !base.order_by.is_empty() {

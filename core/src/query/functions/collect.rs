@@ -38,6 +38,8 @@ pub(in crate::query) fn collecting(
         "percentile_cont" => |_, rows| percentile_cont(rows),
         "sum" => |_, rows| sum(rows),
         "sum_interval" => |_, rows| sum_interval(rows, false),
+        "min_interval" => |_, rows| Ok(extreme(rows, std::cmp::Ordering::Less)),
+        "max_interval" => |_, rows| Ok(extreme(rows, std::cmp::Ordering::Greater)),
         "avg_interval" => |_, rows| sum_interval(rows, true),
         _ => return None,
     };
@@ -315,6 +317,18 @@ fn percentile_cont(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
         (Some(low), _) => Ok(low.clone()),
         _ => Ok(Datum::Null),
     }
+}
+
+/// The value that compares so with all others; NULL when there is none.
+fn extreme(rows: &[Vec<Datum<'static>>], wanted: std::cmp::Ordering) -> Datum<'static> {
+    let values = rows.iter().filter_map(|row| row.first());
+    let found = values
+        .filter(|value| !value.is_null())
+        .reduce(|best, value| match ops::compare(value, best) == wanted {
+            true => value,
+            false => best,
+        });
+    found.cloned().unwrap_or(Datum::Null)
 }
 
 /// `percentile_cont` over columns: selection in linear time. `None` when the columns are of other

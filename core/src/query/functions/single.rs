@@ -1,25 +1,14 @@
 //! The value of a sub-query that may give one row only (21000 for more).
 
-use std::sync::Arc;
-
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result as DfResult;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
 use crate::error::{Error, SqlState};
-
-/// The aggregate that refuses a second row.
-pub(in crate::query) fn single_value() -> Arc<AggregateUDF> {
-    Arc::new(AggregateUDF::new_from_impl(SingleValue {
-        signature: Signature::any(1, Volatility::Immutable),
-    }))
-}
 
 /// The same value, of which nothing says that it is not NULL.
 pub(in crate::query) fn nullable(args: Vec<Expr>) -> Expr {
@@ -55,64 +44,27 @@ impl ScalarUDFImpl for Nullable {
     }
 }
 
-/// A value that cannot be computed: 0A000 once a row asks for it.
-pub(in crate::query) fn refused(args: Vec<Expr>, data: DataType) -> Expr {
-    let function = ScalarUDF::new_from_impl(Refused {
-        signature: Signature::any(args.len(), Volatility::Volatile),
-        data,
+/// Whether a function is called volatile only to keep it from being folded.
+pub(in crate::query) fn only_looks_volatile(name: &str) -> bool {
+    matches!(name, "nullable" | "single")
+}
+
+/// The value of a sub-query that gave `count` rows: 21000 once a row asks for one of several.
+pub(in crate::query) fn single(value: Expr, count: Expr) -> Expr {
+    let function = ScalarUDF::new_from_impl(Single {
+        signature: Signature::any(2, Volatility::Volatile),
     });
-    function.call(args)
+    function.call(vec![value, count])
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Refused {
-    signature: Signature,
-    data: DataType,
-}
-
-impl ScalarUDFImpl for Refused {
-    fn name(&self) -> &str {
-        "correlated_subquery"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _types: &[DataType]) -> DfResult<DataType> {
-        Ok(self.data.clone())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
-        if args.number_rows == 0 {
-            return Ok(ColumnarValue::Array(arrow::array::new_empty_array(
-                &self.data,
-            )));
-        }
-        Err(Error::unsupported(
-            "a subquery with a set-returning function of the outer row",
-            "Join the function with CROSS JOIN LATERAL instead.",
-        )
-        .into())
-    }
-}
-
-/// 21000.
-pub(in crate::query) fn more_than_one_row() -> Error {
-    Error::new(
-        SqlState::CARDINALITY_VIOLATION,
-        "more than one row returned by a subquery used as an expression",
-    )
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct SingleValue {
+struct Single {
     signature: Signature,
 }
 
-impl AggregateUDFImpl for SingleValue {
+impl ScalarUDFImpl for Single {
     fn name(&self) -> &str {
-        "single_value"
+        "single"
     }
 
     fn signature(&self) -> &Signature {
@@ -123,76 +75,30 @@ impl AggregateUDFImpl for SingleValue {
         Ok(types.first().cloned().unwrap_or(DataType::Null))
     }
 
-    fn state_fields(&self, args: StateFieldsArgs) -> DfResult<Vec<FieldRef>> {
-        Ok(vec![
-            Arc::new(Field::new(
-                "value",
-                args.return_field.data_type().clone(),
-                true,
-            )),
-            Arc::new(Field::new("found", DataType::Boolean, false)),
-        ])
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> DfResult<Box<dyn Accumulator>> {
-        Ok(Box::new(Value {
-            value: ScalarValue::try_from(args.return_field.data_type())?,
-            found: false,
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct Value {
-    value: ScalarValue,
-    found: bool,
-}
-
-impl Value {
-    fn take(&mut self, array: &ArrayRef, at: usize) -> DfResult<()> {
-        if self.found {
-            return Err(more_than_one_row().into());
-        }
-        self.value = ScalarValue::try_from_array(array, at)?;
-        self.found = true;
-        Ok(())
-    }
-}
-
-impl Accumulator for Value {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
-        for array in values {
-            for at in 0..array.len() {
-                self.take(array, at)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn evaluate(&mut self) -> DfResult<ScalarValue> {
-        Ok(self.value.clone())
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.value.size()
-    }
-
-    fn state(&mut self) -> DfResult<Vec<ScalarValue>> {
-        Ok(vec![
-            self.value.clone(),
-            ScalarValue::Boolean(Some(self.found)),
-        ])
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> DfResult<()> {
-        let [values, found] = states else {
-            return Err(Error::internal("a broken aggregate state").into());
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        let mut args = args.args.into_iter();
+        let (Some(value), Some(count)) = (args.next(), args.next()) else {
+            return Err(Error::internal("no argument").into());
         };
-        for at in 0..values.len() {
-            if ScalarValue::try_from_array(found, at)? == ScalarValue::Boolean(Some(true)) {
-                self.take(values, at)?;
-            }
+        let several = match &count {
+            ColumnarValue::Scalar(ScalarValue::Int64(Some(count))) => *count > 1,
+            ColumnarValue::Scalar(_) => false,
+            ColumnarValue::Array(counts) => counts
+                .as_primitive::<Int64Type>()
+                .iter()
+                .any(|count| count.is_some_and(|count| count > 1)),
+        };
+        match several {
+            true => Err(more_than_one_row().into()),
+            false => Ok(value),
         }
-        Ok(())
     }
+}
+
+/// 21000.
+pub(in crate::query) fn more_than_one_row() -> Error {
+    Error::new(
+        SqlState::CARDINALITY_VIOLATION,
+        "more than one row returned by a subquery used as an expression",
+    )
 }

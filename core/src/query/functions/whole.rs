@@ -14,8 +14,8 @@ use arrow::datatypes::{
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
 
-use super::dates;
 use super::row::Call;
+use super::{dates, math};
 use crate::error::{Error, Result};
 use crate::types::kinds::calendar::USECS_PER_DAY;
 use crate::types::{PgType, oid};
@@ -34,6 +34,7 @@ pub(super) fn find(name: &str, types: &[PgType]) -> Option<WholeFn> {
         ("extract" | "date_part", [oid::TEXT, oid::TIMESTAMPTZ | oid::TIMESTAMP | oid::DATE]) => {
             Some(part)
         }
+        ("width_bucket", [oid::FLOAT8, oid::FLOAT8, oid::FLOAT8, oid::INT4]) => Some(width_bucket),
         _ => None,
     }
 }
@@ -133,6 +134,26 @@ fn make_date(_: &Call<'_>, args: &[ColumnarValue], _: &DataType) -> Result<Optio
         out.append_value(days);
     }
     Ok(Some(Arc::new(out.finish())))
+}
+
+/// Of a column of floats between constants.
+fn width_bucket(_: &Call<'_>, args: &[ColumnarValue], _: &DataType) -> Result<Option<ArrayRef>> {
+    let [
+        value,
+        ColumnarValue::Scalar(ScalarValue::Float64(Some(low))),
+        ColumnarValue::Scalar(ScalarValue::Float64(Some(high))),
+        ColumnarValue::Scalar(ScalarValue::Int32(Some(count))),
+    ] = args
+    else {
+        return Ok(None);
+    };
+    let Some(column) = column::<Float64Type>(Some(value)) else {
+        return Ok(None);
+    };
+    let found: PrimitiveArray<Int32Type> = mapped(column, |value| {
+        math::bucket(value, *low, *high, i64::from(*count)).map(Some)
+    })?;
+    Ok(Some(Arc::new(found)))
 }
 
 /// `AT TIME ZONE` with a constant zone.

@@ -91,6 +91,10 @@ fn column_of(source: &TableSource, expr: &Expr) -> Option<(usize, PgType)> {
             let found = column_of(source, call.args.first()?)?;
             (found.1.oid == oid::NUMERIC).then_some(found)
         }
+        // A float as it is compared.
+        Expr::ScalarFunction(call) if call.func.name() == "float_key" => {
+            column_of(source, call.args.first()?)
+        }
         _ => None,
     }
 }

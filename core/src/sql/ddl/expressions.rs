@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Value,
     visit_expressions, visit_expressions_mut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::super::Context;
@@ -53,7 +53,7 @@ const AGGREGATES: &[&str] = &[
 /// # Errors
 /// XX001 when it is not one.
 pub(super) fn parse(stored: &str) -> Result<Expr> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     Parser::new(&dialect)
         .try_with_sql(stored)
         .and_then(|mut parser| parser.parse_expr())
@@ -263,7 +263,7 @@ fn regclass(name: &str) -> Expr {
 
 /// A relation's name as text spells it: parts in quotes or folded.
 pub(super) fn parse_regclass(written: &str) -> Result<QualifiedName> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     let name = Parser::new(&dialect)
         .try_with_sql(written)
         .and_then(|mut parser| parser.parse_object_name(false))
@@ -329,7 +329,7 @@ pub(super) async fn types_of(
 
 /// Parses text that this engine has made.
 pub(super) fn parse_query(sql: &str) -> Result<ast::Query> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     Parser::new(&dialect)
         .try_with_sql(sql)
         .and_then(|mut parser| parser.parse_query())

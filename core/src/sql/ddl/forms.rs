@@ -1,7 +1,7 @@
 //! DDL that sqlparser cannot read, or cannot read in all of PostgreSQL's forms, from its tokens.
 
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast::Statement;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -231,7 +231,7 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
     };
     tokens.truncate(tokens.len().saturating_sub(cut));
     tokens.insert(0, TokenWithSpan::wrap(Token::make_keyword("CREATE")));
-    let dialect = PostgreSqlDialect {};
+    let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let statement = parser
         .parse_statement()

@@ -68,13 +68,13 @@ fn is_word(token: Option<&TokenWithSpan>, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use crate::query::SqlDialect;
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     #[test]
     fn options_are_put_in_order() {
         let text = "AS IDENTITY (NO CYCLE START WITH 10 NO MINVALUE INCREMENT BY -2) x";
-        let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
+        let tokens = Tokenizer::new(&SqlDialect, text)
             .tokenize_with_location()
             .unwrap();
         let tokens = tokens

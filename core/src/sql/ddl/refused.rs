@@ -200,6 +200,39 @@ const BEGINNINGS: &[(&[&str], &str, &str)] = &[
         "Store the bytes in a bytea column.",
     ),
     (&["LOAD"], "LOAD", NO_EXTENSIONS),
+    (
+        &["MERGE"],
+        "MERGE",
+        "Use INSERT … ON CONFLICT, UPDATE … FROM and DELETE … USING.",
+    ),
+];
+
+/// Words inside a statement, what they are, what to do instead.
+const INSIDE: &[(&str, &[&str], &str, &str)] = &[
+    (
+        "CREATE",
+        &["EXCLUDE", "USING"],
+        "an exclusion constraint",
+        "Use a unique constraint.",
+    ),
+    (
+        "ALTER",
+        &["INHERIT"],
+        "table inheritance",
+        "Keep the rows in one table.",
+    ),
+    (
+        "ALTER",
+        &["NO", "INHERIT"],
+        "table inheritance",
+        "Keep the rows in one table.",
+    ),
+    (
+        "ALTER",
+        &["SET", "TABLESPACE"],
+        "a tablespace",
+        "All data lies in the one data directory.",
+    ),
 ];
 
 /// Recognizes a statement by its first words.
@@ -212,6 +245,22 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Option<Form> {
                 what: (*what).to_owned(),
                 hint: (*hint).to_owned(),
             });
+        }
+        cursor.back(mark);
+    }
+    for (verb, words, what, hint) in INSIDE {
+        if !cursor.keywords(&[verb, "TABLE"]) {
+            continue;
+        }
+        while !cursor.is_end() {
+            if cursor.keywords(words) {
+                cursor.rest();
+                return Some(Form::Refused {
+                    what: (*what).to_owned(),
+                    hint: (*hint).to_owned(),
+                });
+            }
+            cursor.skip();
         }
         cursor.back(mark);
     }

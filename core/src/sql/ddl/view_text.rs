@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::catalog::{Catalog, Object, QualifiedName, SearchPath, fold, quote};
@@ -31,7 +31,7 @@ pub(super) fn qualify(query: &mut Query, catalog: &Catalog, path: &SearchPath) -
 
 /// Whether the text of a view names this column, or may mean it.
 pub(super) fn mentions(query: &str, column: &str) -> bool {
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, query)
+    let tokens = Tokenizer::new(&SqlDialect, query)
         .tokenize()
         .unwrap_or_default();
     tokens.iter().any(|token| match token {

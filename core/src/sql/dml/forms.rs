@@ -1,8 +1,8 @@
 //! Clauses of INSERT and COPY that sqlparser does not know: taken out of the tokens before it reads
 //! them, and put into the AST after.
 
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast::{CopyLegacyOption, Statement};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -162,7 +162,7 @@ fn take_condition(tokens: &mut Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 
 fn condition(tokens: Vec<TokenWithSpan>) -> Result<String> {
     let wrong = || Error::new(SqlState::SYNTAX_ERROR, "syntax error in WHERE of COPY");
-    let mut parser = Parser::new(&PostgreSqlDialect {}).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(&SqlDialect).with_tokens_with_locations(tokens);
     let expr = parser.parse_expr().map_err(|_| wrong())?;
     if parser.peek_token().token != Token::EOF {
         return Err(wrong());
@@ -338,7 +338,7 @@ mod tests {
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     fn parse(sql: &str) -> Result<Statement> {
-        let dialect = PostgreSqlDialect {};
+        let dialect = SqlDialect;
         let mut tokens: Vec<TokenWithSpan> = Tokenizer::new(&dialect, sql)
             .tokenize_with_location()
             .unwrap()

@@ -8,8 +8,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, SetExpr, TableWithJoins};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::StreamExt;
 
@@ -42,7 +42,7 @@ pub(super) fn query(
     from: Vec<TableWithJoins>,
     selection: Option<ast::Expr>,
 ) -> Result<ast::Query> {
-    let mut parser = Parser::new(&PostgreSqlDialect {})
+    let mut parser = Parser::new(&SqlDialect)
         .try_with_sql("SELECT 1")
         .map_err(|error| Error::internal(error.to_string()))?;
     let mut query = parser
@@ -249,7 +249,7 @@ pub(super) fn factor_alias(factor: &ast::TableFactor) -> Option<String> {
 
 /// Reads the items of a FROM clause.
 pub(super) fn from_items(sql: &str) -> Result<Vec<TableWithJoins>> {
-    Parser::new(&PostgreSqlDialect {})
+    Parser::new(&SqlDialect)
         .try_with_sql(sql)
         .and_then(|mut parser| parser.parse_comma_separated(Parser::parse_table_and_joins))
         .map_err(|error| Error::internal(error.to_string()))

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::compiled::{Compiler, Expr, Node, Row, Scope};
@@ -192,7 +192,7 @@ impl Condition {
 
 /// Reads an expression that the catalog keeps as SQL.
 pub(super) fn parse_expression(sql: &str) -> Result<ast::Expr> {
-    Parser::new(&PostgreSqlDialect {})
+    Parser::new(&SqlDialect)
         .try_with_sql(sql)
         .and_then(|mut parser| parser.parse_expr())
         .map_err(|error| Error::corrupted(format!("stored expression \"{sql}\": {error}")))

@@ -225,6 +225,24 @@ impl Settings {
         self.refresh()
     }
 
+    /// Whether it has custom settings (`my.setting`) that `other` does not know.
+    pub fn has_more_names(&self, other: &Settings) -> bool {
+        let mut names = self.values.keys();
+        names.any(|name| name.contains('.') && other.get(name).is_none())
+    }
+
+    /// The same with the custom settings that `other` knows: one that was once set stays known,
+    /// and is empty.
+    pub fn with_names_of(&self, other: &Settings) -> Settings {
+        let mut settings = self.clone();
+        for name in other.values.keys() {
+            if name.contains('.') && self.get(name).is_none() {
+                settings.values.insert(name.clone(), String::new());
+            }
+        }
+        settings
+    }
+
     /// Every setting: name, value, description.
     pub fn all(&self) -> Vec<(String, String, String)> {
         all()

@@ -157,7 +157,15 @@ pub(super) fn define(all: &mut Definitions) {
         "width_bucket",
         "float8,float8,float8,int4",
         "int4",
-        |_, a| width_bucket(float_at(a, 0), float_at(a, 1), float_at(a, 2), int_at(a, 3)),
+        |_, a| {
+            bucket(
+                float_at(a, 0),
+                float_at(a, 1),
+                float_at(a, 2),
+                int_at(a, 3),
+            )
+            .map(Datum::Int4)
+        },
     );
     all.add("random", "", "float8", |c, _| {
         let bytes = c.info.access.random();
@@ -170,7 +178,9 @@ pub(super) fn define(all: &mut Definitions) {
     .volatile();
 }
 
-fn width_bucket(value: f64, low: f64, high: f64, count: i64) -> Result<Datum<'static>> {
+/// The number of the one of `count` equal parts of `low..high` that `value` lies in: 0 before the
+/// first, `count` + 1 behind the last.
+pub(in super::super) fn bucket(value: f64, low: f64, high: f64, count: i64) -> Result<i32> {
     if count <= 0 {
         return Err(count_error("count must be greater than zero"));
     }
@@ -201,9 +211,7 @@ fn width_bucket(value: f64, low: f64, high: f64, count: i64) -> Result<Datum<'st
         let part = (value / 2.0 - low / 2.0) / span;
         ((part * count as f64) as i64).min(count - 1) + 1
     };
-    i32::try_from(bucket)
-        .map(Datum::Int4)
-        .map_err(|_| out_of_range("integer"))
+    i32::try_from(bucket).map_err(|_| out_of_range("integer"))
 }
 
 fn logarithm(value: f64) -> Result<f64> {

@@ -5,6 +5,8 @@ mod float;
 mod integer;
 mod numeric;
 
+pub(super) use float::bucket;
+
 use super::registry::Definitions;
 use crate::error::{Error, Result, SqlState};
 use crate::types::ops::{self, BinaryOp};

@@ -301,16 +301,12 @@ mod tests {
     use super::*;
 
     fn options(sql: &str, from: bool) -> Result<Options> {
+        use crate::query::SqlDialect;
         use datafusion::sql::sqlparser::ast::Statement;
-        use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
         use datafusion::sql::sqlparser::parser::Parser;
         let direction = if from { "FROM STDIN" } else { "TO STDOUT" };
         let sql = format!("COPY t {direction} {sql}");
-        match Parser::parse_sql(&PostgreSqlDialect {}, &sql)
-            .unwrap()
-            .pop()
-            .unwrap()
-        {
+        match Parser::parse_sql(&SqlDialect, &sql).unwrap().pop().unwrap() {
             Statement::Copy {
                 options,
                 legacy_options,

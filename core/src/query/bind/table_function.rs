@@ -1,0 +1,228 @@
+//! Functions in FROM: arrays unnested, beside the rows that their arguments come from.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Column, JoinType, UnnestOptions};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{self, JoinConstraint, TableFactor};
+
+use super::from::{From, check_names};
+use super::scope::{Item, OutColumn, Typed};
+use super::{Binder, Clause, fold, unsupported};
+use crate::error::Result;
+use crate::query::functions::set_columns;
+use crate::types::PgType;
+use crate::types::names::element_of;
+
+impl Binder<'_> {
+    /// A function in FROM, on its own or first.
+    pub(super) fn function_item(&mut self, call: &TableCall<'_>) -> Result<From> {
+        let empty = From {
+            plan: LogicalPlanBuilder::empty(true).build()?,
+            items: Vec::new(),
+            visible: Vec::new(),
+        };
+        self.unnested(empty, call)
+    }
+
+    /// A function joined to what stands on its left.
+    pub(super) fn join_function(
+        &mut self,
+        left: From,
+        call: &TableCall<'_>,
+        kind: JoinType,
+        constraint: &JoinConstraint,
+    ) -> Result<From> {
+        if kind == JoinType::Inner
+            && matches!(constraint, JoinConstraint::None)
+            && !left.visible.is_empty()
+        {
+            // Whether it reads the rows on its left shows when it is bound.
+            self.references.push(Vec::new());
+            self.frames.push(left.frame());
+            let bound = self.within(Clause::From, |binder| binder.table_call(call));
+            self.frames.pop();
+            self.outer_references();
+            let arrays = bound?;
+            if arrays
+                .iter()
+                .any(|(_, typed, _)| !typed.expr.column_refs().is_empty())
+            {
+                return self.unnested(left, call);
+            }
+        }
+        let (right, references) = self.lateral(&left, |binder| binder.function_item(call))?;
+        self.join_bound(left, right, &references, kind, constraint)
+    }
+
+    /// Rows of a set-returning function for each row on its left: an array unnested.
+    fn unnested(&mut self, left: From, call: &TableCall<'_>) -> Result<From> {
+        self.frames.push(left.frame());
+        let bound = self.within(Clause::From, |binder| binder.table_call(call));
+        self.frames.pop();
+        let arrays = bound?;
+        let name = call
+            .alias
+            .map_or_else(|| call.name.clone(), |alias| fold(&alias.name));
+        let qualifier = self.qualifier(&name);
+        let mut exprs: Vec<Expr> = left
+            .plan
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
+        let mut unnested = Vec::new();
+        let mut columns = Vec::new();
+        for (at, (column, typed, set)) in arrays.into_iter().enumerate() {
+            let inner = format!("{qualifier}.{at}");
+            exprs.push(typed.expr.alias(&inner));
+            let (ty, data) = match (&typed.data, set) {
+                (DataType::List(field), true) => {
+                    unnested.push(Column::new_unqualified(inner.clone()));
+                    let element = element_of(typed.ty.oid).map_or(PgType::TEXT, PgType::new);
+                    (element, field.data_type().clone())
+                }
+                _ => (typed.ty, typed.data.clone()),
+            };
+            let name = match call.alias.and_then(|alias| alias.columns.get(at)) {
+                Some(named) => fold(&named.name),
+                None if call.alias.is_some() && column == call.name => name.clone(),
+                None => column,
+            };
+            columns.push(OutColumn {
+                name,
+                column: Column::new_unqualified(inner),
+                ty,
+                data,
+                table: 0,
+                attribute: 0,
+                hidden: false,
+                merged: None,
+            });
+        }
+        let mut builder = LogicalPlanBuilder::from(left.plan).project(exprs)?;
+        if !unnested.is_empty() {
+            let options = UnnestOptions::new().with_preserve_nulls(false);
+            builder = builder.unnest_columns_with_options(unnested, options)?;
+        }
+        let item = Item {
+            relation: None,
+            name,
+            columns: columns.clone(),
+            key: Vec::new(),
+        };
+        check_names(&left.items, std::slice::from_ref(&item))?;
+        let mut items = left.items;
+        items.push(item);
+        let mut visible = left.visible;
+        visible.extend(columns);
+        Ok(From {
+            plan: builder.build()?,
+            items,
+            visible,
+        })
+    }
+
+    /// The columns of a function's result: name, value, and whether the value is a set (an array).
+    fn table_call(&mut self, call: &TableCall<'_>) -> Result<Vec<(String, Typed, bool)>> {
+        let mut args = Vec::with_capacity(call.args.len());
+        for arg in &call.args {
+            args.push(self.expr(arg)?);
+        }
+        let mut columns = Vec::new();
+        if call.name == "unnest" {
+            for arg in args {
+                columns.push(("unnest".to_owned(), arg, true));
+            }
+            for (_, typed, _) in &columns {
+                if element_of(typed.ty.oid).is_none() {
+                    return Err(super::call::no_function("unnest", &[typed.ty]));
+                }
+            }
+        } else if call.name == "pg_partition_ancestors" {
+            columns.push(("relid".to_owned(), self.no_partitions()?, true));
+        } else if let Some(parts) = set_columns(&call.name) {
+            for (column, function) in parts {
+                let name = if column.is_empty() {
+                    call.name.clone()
+                } else {
+                    (*column).to_owned()
+                };
+                columns.push((name, self.call_named(function, args.clone())?, true));
+            }
+        } else {
+            let typed = self.call_by_name(&call.name, args)?;
+            columns.push((call.name.clone(), typed, false));
+        }
+        if call.ordinality {
+            let Some((_, first, true)) = columns.first().cloned() else {
+                return unsupported(
+                    "WITH ORDINALITY of a function that returns one row",
+                    "Leave it out.",
+                );
+            };
+            let numbers = self.call_named("array_ordinals", vec![first])?;
+            columns.push(("ordinality".to_owned(), numbers, true));
+        }
+        Ok(columns)
+    }
+}
+
+/// A function call in FROM.
+pub(super) struct TableCall<'q> {
+    name: String,
+    args: Vec<&'q ast::Expr>,
+    alias: Option<&'q ast::TableAlias>,
+    ordinality: bool,
+}
+
+pub(super) fn table_function(relation: &TableFactor) -> Option<TableCall<'_>> {
+    match relation {
+        TableFactor::Table {
+            name,
+            alias,
+            args: Some(args),
+            with_ordinality,
+            ..
+        } => Some(TableCall {
+            name: name.0.last()?.as_ident().map(fold)?,
+            args: plain_args(&args.args)?,
+            alias: alias.as_ref(),
+            ordinality: *with_ordinality,
+        }),
+        TableFactor::Function {
+            name,
+            args,
+            alias,
+            with_ordinality,
+            ..
+        } => Some(TableCall {
+            name: name.0.last()?.as_ident().map(fold)?,
+            args: plain_args(args)?,
+            alias: alias.as_ref(),
+            ordinality: *with_ordinality,
+        }),
+        TableFactor::UNNEST {
+            alias,
+            array_exprs,
+            with_offset: false,
+            with_ordinality,
+            ..
+        } => Some(TableCall {
+            name: "unnest".to_owned(),
+            args: array_exprs.iter().collect(),
+            alias: alias.as_ref(),
+            ordinality: *with_ordinality,
+        }),
+        _ => None,
+    }
+}
+
+fn plain_args(args: &[ast::FunctionArg]) -> Option<Vec<&ast::Expr>> {
+    args.iter()
+        .map(|arg| match arg {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr),
+            _ => None,
+        })
+        .collect()
+}
