@@ -133,8 +133,7 @@ impl Binder<'_> {
         self.frames.pop();
         let references = local_references(&left.plan, &references)
             .into_iter()
-            .map(|column| references.iter().find(|known| is_column(known, &column)))
-            .flatten()
+            .filter_map(|column| references.iter().find(|known| is_column(known, &column)))
             .cloned()
             .collect();
         Ok((bound?, references))

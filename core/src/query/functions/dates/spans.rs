@@ -11,13 +11,13 @@ use crate::types::{Datum, Interval};
 
 pub(super) fn define(all: &mut Definitions) {
     all.add("justify_days", "interval", "interval", |_, a| {
-        interval(a, |it| justify_days(it))
+        interval(a, justify_days)
     });
     all.add("justify_hours", "interval", "interval", |_, a| {
-        interval(a, |it| justify_hours(it))
+        interval(a, justify_hours)
     });
     all.add("justify_interval", "interval", "interval", |_, a| {
-        interval(a, |it| justify_all(it))
+        interval(a, justify_all)
     });
     all.add("isfinite", "date", "bool", |_, a| {
         Ok(Datum::Bool(!matches!(

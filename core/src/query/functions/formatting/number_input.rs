@@ -76,15 +76,11 @@ impl Reader<'_> {
                             break;
                         }
                     }
-                    Key::Comma | Key::Group => {
-                        if c == ',' {
-                            self.at += 1;
-                        }
+                    Key::Comma | Key::Group if c == ',' => {
+                        self.at += 1;
                     }
-                    Key::Currency => {
-                        if !c.is_ascii_digit() && !matches!(c, '-' | '+' | '.' | ',') {
-                            self.at += 1;
-                        }
+                    Key::Currency if !c.is_ascii_digit() && !matches!(c, '-' | '+' | '.' | ',') => {
+                        self.at += 1;
                     }
                     Key::Minus | Key::Plus | Key::Sign => {
                         if matches!(c, '-' | '+') {

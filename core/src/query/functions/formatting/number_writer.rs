@@ -44,7 +44,7 @@ impl<'a> Writer<'a> {
         let mut place = template.sign;
         let mut brackets = template.brackets;
         let written = if template.plus || template.minus {
-            !(template.plus && !template.minus)
+            !template.plus || template.minus
         } else {
             if sign != '-' && template.fill {
                 brackets = false;
