@@ -1,7 +1,7 @@
 //! `to_char(moment, template)`.
 
 use super::super::dates::iso_week;
-use super::number::ordinal;
+use super::number_writer::ordinal;
 use crate::types::Interval;
 use crate::types::kinds::calendar::{Civil, USECS_PER_DAY, USECS_PER_SEC, days_from_civil};
 use crate::types::text::Zone;

@@ -1,6 +1,6 @@
 //! `to_number(text, template)`: reads the characters that the template expects.
 
-use super::number::{Key, Node, Place, Template};
+use super::template::{Key, Node, Place, Template};
 use crate::error::{Error, Result, SqlState};
 use crate::types::kinds::numeric;
 use crate::types::ops::{numeric_div, roots};
