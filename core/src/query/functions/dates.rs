@@ -284,9 +284,8 @@ pub(super) fn define(all: &mut Definitions) {
         "timestamp",
         |_, a| {
             let days = civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))?;
-            Ok(Datum::Timestamp(
-                days * USECS_PER_DAY + clock(int_at(a, 3), int_at(a, 4), float_at(a, 5))?,
-            ))
+            let time = clock(int_at(a, 3), int_at(a, 4), float_at(a, 5))?;
+            Ok(Datum::Timestamp(moment(days, time)?))
         },
     );
     all.add(
@@ -295,7 +294,8 @@ pub(super) fn define(all: &mut Definitions) {
         "timestamptz",
         |c, a| {
             let days = civil_days(int_at(a, 0), int_at(a, 1), int_at(a, 2))?;
-            let at = days * USECS_PER_DAY + clock(int_at(a, 3), int_at(a, 4), float_at(a, 5))?;
+            let time = clock(int_at(a, 3), int_at(a, 4), float_at(a, 5))?;
+            let at = moment(days, time)?;
             Ok(Datum::Timestamptz(utc(c, at)?))
         },
     )
@@ -570,6 +570,13 @@ pub(super) fn civil_days(year: i64, month: i64, day: i64) -> Result<i64> {
     Ok(days_from_civil(year, month, day))
 }
 
+/// A time of a day as µs since 1970.
+fn moment(days: i64, time: i64) -> Result<i64> {
+    days.checked_mul(USECS_PER_DAY)
+        .and_then(|at| at.checked_add(time))
+        .ok_or_else(out_of_range)
+}
+
 fn clock(hour: i64, minute: i64, second: f64) -> Result<i64> {
     if !(0..=24).contains(&hour) || !(0..60).contains(&minute) || !(0.0..=60.0).contains(&second) {
         return Err(Error::new(
@@ -761,7 +768,7 @@ fn truncate_interval(field: &str, it: Interval) -> Result<Interval> {
 }
 
 fn bin(step: &Interval, value: i64, origin: i64) -> Result<i64> {
-    let step_micros = i64::from(step.days) * USECS_PER_DAY + step.micros;
+    let step_micros = moment(i64::from(step.days), step.micros)?;
     if step.months != 0 {
         return Err(Error::new(
             SqlState::FEATURE_NOT_SUPPORTED,
@@ -775,7 +782,10 @@ fn bin(step: &Interval, value: i64, origin: i64) -> Result<i64> {
         ));
     }
     let past = value.checked_sub(origin).ok_or_else(out_of_range)?;
-    Ok(origin + past.div_euclid(step_micros) * step_micros)
+    past.div_euclid(step_micros)
+        .checked_mul(step_micros)
+        .and_then(|past| origin.checked_add(past))
+        .ok_or_else(out_of_range)
 }
 
 /// The calendar's years, months and days between two local times.
@@ -1168,7 +1178,8 @@ fn from_format(text: &str, template: &str) -> Result<i64> {
             format!("date/time field value out of range: \"{text}\""),
         ));
     }
-    Ok(days * USECS_PER_DAY + hour * HOUR + minute * MINUTE + second * USECS_PER_SEC + micros)
+    let time = hour * HOUR + minute * MINUTE + second * USECS_PER_SEC;
+    moment(days, time.saturating_add(micros))
 }
 
 /// `to_char(number, template)`: `9 0 . , D G S MI FM` and the sign's place.
