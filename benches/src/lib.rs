@@ -1,1 +1,3 @@
 //! Measurements of OmenDB against its peers; see `RESULTS.md`.
+
+pub mod index;

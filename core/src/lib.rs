@@ -12,6 +12,7 @@
 //! | [`error`] | one error type; every error has a SQLSTATE |
 //! | [`env`] | what a host lends: storage backend, clock, entropy |
 //! | [`types`] | PostgreSQL types ↔ Arrow; text and binary formats; keys; rows |
+//! | [`index`] | the learned index: where a key stands in a sorted, immutable column |
 //! | [`storage`] | redb tables, snapshots, the commit queue |
 //! | [`txn`] | transactions: write set, locks, savepoints, isolation |
 //! | [`catalog`] | schemas, tables, constraints, indexes, sequences, roles |
@@ -26,6 +27,7 @@
 pub mod catalog;
 pub mod env;
 pub mod error;
+pub mod index;
 pub mod pg_catalog;
 pub mod query;
 pub mod session;

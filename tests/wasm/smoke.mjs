@@ -99,7 +99,7 @@ check("the clock goes on and follows the platform's", () => {
 check("a time-out stops a statement", () => {
   db.query("SET statement_timeout = 200");
   assert.throws(() => db.query("SELECT pg_sleep(60)"), { code: "57014" });
-  const endless = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE (a + b) % 7 = 8";
+  const endless = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r";
   assert.throws(() => db.query(endless), { code: "57014" });
   db.query("RESET statement_timeout");
 });

@@ -20,7 +20,8 @@ use datafusion::sql::sqlparser::ast;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
-use super::bind::{Binder, Late, arrow_type, scalar};
+use super::bind::{Binder, Late, ZONE};
+use super::by_value::by_value;
 use super::context::{ReadContext, RunContext};
 use super::functions::Functions;
 use super::outer_joins::ForgetConstants;
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::catalog::Catalog;
 use crate::error::{Error, Result, SqlState};
-use crate::types::{Datum, PgType};
+use crate::types::{Datum, PgType, columns};
 
 /// An optimized plan and what it needs of each execution.
 pub(super) struct Planned {
@@ -93,7 +94,7 @@ impl QueryEngine {
             })
             .collect();
         let state = self.state_for(context.info, context.catalog, None);
-        let plan = state.optimize(&bound.plan)?;
+        let plan = state.optimize(&by_value(bound.plan)?)?;
         Ok(Plan {
             columns,
             parameters: parameters.clone(),
@@ -183,9 +184,8 @@ impl QueryEngine {
         }
         let mut values: HashMap<String, ScalarAndMetadata> = HashMap::new();
         for (at, (datum, ty)) in parameters.iter().zip(&planned.parameters).enumerate() {
-            let value = scalar(datum, *ty)?;
             // The plan was made for this very Arrow type.
-            let value = value.cast_to(&arrow_type(*ty))?;
+            let value = columns::scalar(datum, *ty, ZONE)?;
             values.insert((at + 1).to_string(), value.into());
         }
         for late in &planned.late {

@@ -9,7 +9,7 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast;
 
-use super::bind::{Item, OutColumn, ZONE, arrow_type, scalar};
+use super::bind::{Item, OutColumn, ZONE, arrow_type};
 use super::{Execution, PlanContext, QueryEngine};
 use crate::catalog::Table;
 use crate::error::{Error, Result};
@@ -95,7 +95,7 @@ impl QueryEngine {
                     .and_then(|at| Some((execution.parameters.get(at)?, parameter_types.get(at)?)));
                 match value {
                     Some((datum, ty)) => {
-                        let value = scalar(datum, *ty)?.cast_to(&arrow_type(*ty))?;
+                        let value = columns::scalar(datum, *ty, ZONE)?;
                         Ok(Transformed::yes(Expr::Literal(value, None)))
                     }
                     None => Ok(Transformed::no(node)),

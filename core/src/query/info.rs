@@ -58,8 +58,8 @@ pub trait SessionAccess: Debug + Send + Sync {
     fn set_value(&self, sequence: u32, value: i64, is_called: bool) -> Result<i64>;
     /// `current_setting`: the setting's text, `None` when there is no such setting.
     fn setting(&self, name: &str) -> Option<String>;
-    /// `set_config(name, value, is_local)`: the value it now has.
-    fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String>;
+    /// `set_config(name, value, is_local)`: the value it now has. `None` resets it.
+    fn set_setting(&self, name: &str, value: Option<&str>, local: bool) -> Result<String>;
     /// All settings: (name, value, description), for `pg_settings`.
     fn settings(&self) -> Vec<(String, String, String)>;
     /// The session's prepared statements, for `pg_prepared_statements`.

@@ -5,6 +5,7 @@
 //! statement's own snapshot.
 
 mod bind;
+mod by_value;
 mod context;
 mod dialect;
 mod engine;

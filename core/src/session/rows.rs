@@ -29,12 +29,14 @@ impl RowBlock {
     pub fn write_cell(&self, row: usize, column: usize, out: &mut Vec<u8>) -> Result<bool> {
         let missing = || Error::internal("a result block lacks a column");
         let ty = self.columns.get(column).ok_or_else(missing)?.ty;
-        let borrowed;
+        let format = self.formats.get(column).ok_or_else(missing)?;
         let datum = match &self.rows {
             Rows::Batch(batch) => {
-                let array = batch.columns().get(column).ok_or_else(missing)?;
-                borrowed = columns::get(array.as_ref(), row, ty)?;
-                &borrowed
+                let array = batch.columns().get(column).ok_or_else(missing)?.as_ref();
+                return match format {
+                    Format::Text => columns::write_text(array, row, ty, &self.style, out),
+                    Format::Binary => columns::write_binary(array, row, ty, out),
+                };
             }
             Rows::Datums(rows) => rows
                 .get(row)
@@ -44,7 +46,7 @@ impl RowBlock {
         if datum.is_null() {
             return Ok(false);
         }
-        match self.formats.get(column).ok_or_else(missing)? {
+        match format {
             Format::Text => text::write(datum, ty, &self.style, out),
             Format::Binary => binary::write(datum, ty, out)?,
         }

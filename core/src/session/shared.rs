@@ -86,14 +86,22 @@ impl Shared {
         self.settings.lock().clone()
     }
 
-    pub fn restore_settings(&self, state: SettingsState) {
-        *self.settings.lock() = state;
+    pub fn restore_settings(&self, before: SettingsState) {
+        let mut state = self.settings.lock();
+        let undone = std::mem::replace(&mut *state, before);
+        if undone.current.has_more_names(&state.lasting) {
+            state.lasting = Arc::new(state.lasting.with_names_of(&undone.current));
+            state.current = Arc::new(state.current.with_names_of(&undone.current));
+        }
     }
 
     /// The transaction ended: what was set LOCAL is over.
     pub fn end_local_settings(&self) {
         let mut state = self.settings.lock();
         if !Arc::ptr_eq(&state.current, &state.lasting) {
+            if state.current.has_more_names(&state.lasting) {
+                state.lasting = Arc::new(state.lasting.with_names_of(&state.current));
+            }
             state.current = state.lasting.clone();
         }
     }
@@ -242,8 +250,11 @@ impl SessionAccess for Shared {
         self.settings().show(name).ok().map(|(_, value)| value)
     }
 
-    fn set_setting(&self, name: &str, value: &str, local: bool) -> Result<String> {
-        self.change_settings(local, |settings| settings.set_text(name, value))?;
+    fn set_setting(&self, name: &str, value: Option<&str>, local: bool) -> Result<String> {
+        self.change_settings(local, |settings| match value {
+            Some(value) => settings.set_text(name, value),
+            None => settings.set(name, None),
+        })?;
         Ok(self.setting(name).unwrap_or_default())
     }
 

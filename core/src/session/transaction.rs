@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::portal::Hold;
 use super::shared::SettingsState;
 use super::{Session, TransactionStatus};
 use crate::catalog::Catalog;
@@ -299,8 +300,11 @@ impl Session {
         match &mut self.open {
             Some(open) if open.block => {
                 open.failed = true;
-                open.txn.end_statement();
-                self.close_transaction_portals();
+                self.portals.retain(|_, portal| portal.hold == Hold::Kept);
+                open.own_catalog = None;
+                open.txn.fail();
+                let locks = open.savepoints.last().map_or(0, |named| named.locks);
+                self.shared.locks.release_since(locks);
             }
             _ => self.rollback(),
         }

@@ -14,6 +14,7 @@ mod query_forms;
 mod session_verbs;
 pub mod settings;
 mod statement;
+mod trim_form;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
 pub use engine::{Engine, RunningSession};

@@ -143,11 +143,17 @@ pub(super) fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Resu
         }
         _ => String::new(),
     };
-    let offset = tokens
+    let start = tokens
         .first()
-        .map_or(0, |first| source.position(first.span.start) - 1);
+        .map_or(Location::new(1, 1), |first| first.span.start);
+    let offset = source.position(start).saturating_sub(1);
     let body = parse_body(source, tokens)?;
-    Ok(Statement { body, text, offset })
+    Ok(Statement {
+        body,
+        text,
+        offset,
+        start,
+    })
 }
 
 fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Body> {
@@ -161,7 +167,8 @@ fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Bod
     }
     let (mut tokens, locking) = take_locking(source, tokens)?;
     let forms = super::dml::take_forms(&mut tokens)?;
-    let tokens = super::ddl::reorder_identity_options(tokens);
+    let mut tokens = super::ddl::reorder_identity_options(tokens);
+    super::trim_form::rewrite(&mut tokens);
     let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)

@@ -10,7 +10,7 @@ use super::statement::{
     Body, Direction, ExplainOptions, IsolationLevel, Modes, SetValue, Statement, Verb,
 };
 use crate::error::{Error, Result, SqlState};
-use crate::types::{PgType, names};
+use crate::types::{Datum, Interval, PgType, names, text};
 
 /// Reads a session statement; `None` when the statement is not one.
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Verb>> {
@@ -193,6 +193,8 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
     if cursor.keywords(&["TIME", "ZONE"]) {
         let value = if cursor.keyword("LOCAL") || cursor.keyword("DEFAULT") {
             SetValue::Default
+        } else if cursor.keyword("INTERVAL") {
+            SetValue::Values(vec![offset(cursor)?])
         } else {
             SetValue::Values(vec![set_value(cursor)?])
         };
@@ -253,6 +255,26 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
         value: SetValue::Values(values),
         local,
     })
+}
+
+/// The hours east of UTC that an interval means.
+fn offset(cursor: &mut Cursor<'_>) -> Result<String> {
+    let Some(text) = cursor.string() else {
+        return Err(cursor.unexpected());
+    };
+    let wrong = |what: &str| {
+        Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid value for parameter \"TimeZone\": \"{text}\""),
+        )
+        .detail(format!("Cannot specify {what} in time zone interval."))
+    };
+    match text::parse(PgType::INTERVAL, &text, &Default::default())? {
+        Datum::Interval(Interval { months, .. }) if months != 0 => Err(wrong("months")),
+        Datum::Interval(Interval { days, .. }) if days != 0 => Err(wrong("days")),
+        Datum::Interval(span) => Ok((span.micros as f64 / 3_600e6).to_string()),
+        _ => Err(wrong("this")),
+    }
 }
 
 /// A setting's name, which may have a dot.

@@ -1,6 +1,7 @@
 //! A statement after parsing: who runs it is decided here.
 
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::tokenizer::Location;
 
 use crate::txn::{Isolation, RowMode};
 use crate::types::PgType;
@@ -13,6 +14,8 @@ pub struct Statement {
     pub text: String,
     /// Characters of the query string before it.
     pub offset: usize,
+    /// Line and column of the query string where it starts, as the parser counts.
+    pub start: Location,
 }
 
 /// Who runs a statement.

@@ -210,7 +210,7 @@ impl Transaction {
     /// seen it.
     pub fn created_table(&self, table: TableId) -> bool {
         let mark = self.savepoints.last().map(|mark| mark.writes);
-        self.writes.creates(table, mark)
+        self.writes.created_since(table, mark)
     }
 
     /// Drops a table at commit; its own pending writes are forgotten.
@@ -243,7 +243,7 @@ impl Transaction {
         wait: Wait,
     ) -> Result<RowLock> {
         self.statement_snapshot()?;
-        if self.writes.creates(table, None) {
+        if self.writes.created_since(table, None) {
             return Ok(RowLock::Unchanged);
         }
         let lock = self.locks.row_key(table, key);
@@ -301,7 +301,7 @@ impl Transaction {
             Wait::Skip => Wait::Fail,
             wait => wait,
         };
-        if self.writes.creates(table, None) {
+        if self.writes.created_since(table, None) {
             return Ok(());
         }
         let key = self.locks.row_key(table, key);
@@ -351,6 +351,19 @@ impl Transaction {
         self.writes.undo_to(mark.writes);
         self.locks.release_since(mark.locks);
         self.savepoints.truncate(savepoint.0 + 1);
+    }
+
+    /// The transaction failed and can only be rolled back: to its newest savepoint, or as a whole.
+    /// Undoes its writes and gives back its locks until there, so that nobody waits for a client.
+    pub fn fail(&mut self) {
+        match self.savepoints.len().checked_sub(1) {
+            Some(newest) => self.rollback_to(Savepoint(newest)),
+            None => {
+                self.writes = WriteSet::default();
+                self.locks.release_since(0);
+            }
+        }
+        self.end_statement();
     }
 
     /// Forgets `savepoint` and later ones; their writes stay.

@@ -144,7 +144,7 @@ impl WriteSet {
     }
 
     /// Whether this transaction created the table, behind `mark` if one is given.
-    pub fn creates(&self, table: TableId, mark: Option<usize>) -> bool {
+    pub fn created_since(&self, table: TableId, mark: Option<usize>) -> bool {
         let created = self.tables.get(&table).is_some_and(|state| state.created);
         let behind = |mark| {
             let mut undo = self.undo.iter().skip(mark);

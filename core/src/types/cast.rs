@@ -7,7 +7,7 @@ use super::kinds::{
     Kind, array, date, float, is_reg, json, numeric, out_of_range, string, time, timestamp,
 };
 use super::text::{self, TextStyle};
-use super::{Array, Datum, Interval, PgType, names, oid};
+use super::{Array, Datum, Interval, Numeric, PgType, names, oid};
 use crate::error::{Error, Result, SqlState};
 
 /// How far a cast may go: an explicit `CAST` truncates `varchar(n)`, an assignment raises 22001.
@@ -361,8 +361,16 @@ fn from_float(value: f64, source: FloatSource, to: PgType) -> Result<Option<Datu
             }
             Datum::Float4(narrow)
         }
-        Kind::Numeric if value.is_nan() => return Err(numeric::not_finite("NaN")),
-        Kind::Numeric if value.is_infinite() => return Err(numeric::not_finite("Infinity")),
+        Kind::Numeric if !value.is_finite() => {
+            let value = if value.is_nan() {
+                Numeric::NaN
+            } else if value > 0.0 {
+                Numeric::Infinity
+            } else {
+                Numeric::NegativeInfinity
+            };
+            Datum::Numeric(numeric::fit(value, to)?)
+        }
         Kind::Numeric => {
             // PostgreSQL goes through 15 (6) significant digits.
             let mut text = Vec::new();
@@ -376,9 +384,12 @@ fn from_float(value: f64, source: FloatSource, to: PgType) -> Result<Option<Datu
     }))
 }
 
-fn from_numeric(value: &bigdecimal::BigDecimal, to: PgType) -> Result<Option<Datum<'static>>> {
+fn from_numeric(value: &Numeric, to: PgType) -> Result<Option<Datum<'static>>> {
     use bigdecimal::num_traits::ToPrimitive;
     let kind = Kind::of(to);
+    let Numeric::Finite(value) = value else {
+        return from_special(value, to);
+    };
     let integer = |name: &str| {
         let rounded = numeric::round(value, 0);
         numeric::parts(&rounded)
@@ -388,7 +399,7 @@ fn from_numeric(value: &bigdecimal::BigDecimal, to: PgType) -> Result<Option<Dat
     };
     let as_text = || {
         let mut text = Vec::new();
-        numeric::write(value, &mut text);
+        numeric::write_finite(value, &mut text);
         String::from_utf8_lossy(&text).into_owned()
     };
     Ok(Some(match kind {
@@ -405,6 +416,28 @@ fn from_numeric(value: &bigdecimal::BigDecimal, to: PgType) -> Result<Option<Dat
         Kind::Float4 => Datum::Float4(float::parse_float4(&as_text())?),
         _ => return Ok(None),
     }))
+}
+
+/// NaN and the infinities: floats have them, integers do not.
+fn from_special(value: &Numeric, to: PgType) -> Result<Option<Datum<'static>>> {
+    let float = match value {
+        Numeric::Infinity => f64::INFINITY,
+        Numeric::NegativeInfinity => f64::NEG_INFINITY,
+        _ => f64::NAN,
+    };
+    let name = match Kind::of(to) {
+        Kind::Float8 => return Ok(Some(Datum::Float8(float))),
+        Kind::Float4 => return Ok(Some(Datum::Float4(float as f32))),
+        Kind::Int2 => "smallint",
+        Kind::Int4 => "integer",
+        Kind::Int8 => "bigint",
+        _ => return Ok(None),
+    };
+    let what = if value.is_nan() { "NaN" } else { "infinity" };
+    Err(Error::new(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        format!("cannot convert {what} to {name}"),
+    ))
 }
 
 /// A jsonb number or boolean as a value of SQL.

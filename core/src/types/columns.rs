@@ -3,8 +3,8 @@
 //! | PostgreSQL | Arrow |
 //! |---|---|
 //! | bool, int2, int4, int8, float4, float8 | Boolean, Int16, Int32, Int64, Float32, Float64 |
-//! | numeric(p ≤ 38, s) | Decimal128(p, s) |
-//! | numeric | Decimal256(76, [`NUMERIC_SCALE`]) |
+//! | numeric(p ≤ 38, 0 ≤ s ≤ p) | Decimal128(p, s); [`Decimal`] for NaN and the infinities |
+//! | other numeric | Binary: [`packed`](super::kinds::numeric::packed), which compare as the numbers do |
 //! | text, varchar, char, name, json, jsonb | Utf8View |
 //! | bytea | BinaryView |
 //! | date, time, timestamp, timestamptz | Date32, Time64(µs), Timestamp(µs), Timestamp(µs, zone) |
@@ -16,7 +16,9 @@
 //! The exact type travels in the field's metadata under [`METADATA_KEY`].
 
 pub(super) mod build;
+mod decimal;
 mod read;
+mod write;
 
 use std::sync::Arc;
 
@@ -28,19 +30,15 @@ use super::{Datum, PgType, names, oid};
 use crate::error::Result;
 
 pub use build::ColumnBuilder;
+pub use decimal::Decimal;
 pub use read::get;
+pub use write::{write_binary, write_text};
 
 /// Key of the field metadata that holds `oid:typmod`.
 pub const METADATA_KEY: &str = "pg_type";
 
-/// Fractional digits that a `numeric` without a modifier keeps as a column.
-pub const NUMERIC_SCALE: i8 = 20;
-
-/// Digits of a `numeric` without a modifier as a column.
-pub const NUMERIC_PRECISION: u8 = 76;
-
 /// Largest precision that a Decimal128 holds.
-const DECIMAL128_PRECISION: u8 = 38;
+const DECIMAL128_PRECISION: u16 = 38;
 
 /// The Arrow type of a column of type `ty`; `zone` is the session's time zone name.
 pub fn data_type(ty: PgType, zone: &str) -> DataType {
@@ -52,13 +50,12 @@ pub fn data_type(ty: PgType, zone: &str) -> DataType {
         Kind::Float4 => DataType::Float32,
         Kind::Float8 => DataType::Float64,
         Kind::Numeric => match ty.precision_scale() {
-            Some((precision, scale)) if precision <= DECIMAL128_PRECISION => {
-                DataType::Decimal128(precision, scale as i8)
+            Some((precision, scale))
+                if precision <= DECIMAL128_PRECISION && (0..=precision as i16).contains(&scale) =>
+            {
+                DataType::Decimal128(precision as u8, scale as i8)
             }
-            Some((precision, scale)) => {
-                DataType::Decimal256(precision.min(NUMERIC_PRECISION), scale as i8)
-            }
-            None => DataType::Decimal256(NUMERIC_PRECISION, NUMERIC_SCALE),
+            _ => DataType::Binary,
         },
         Kind::Text => DataType::Utf8View,
         Kind::Bytea => DataType::BinaryView,
@@ -115,19 +112,17 @@ fn compatible(ty: PgType, data_type: &DataType) -> Option<PgType> {
             let found = match data_type {
                 Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s) => (*p, *s),
                 UInt64 => return Some(PgType::NUMERIC),
+                Binary => return Some(ty),
                 _ => return None,
             };
             let same = ty
                 .precision_scale()
-                .is_some_and(|(p, s)| (p, s as i8) == found);
+                .is_some_and(|(p, s)| (p, s) == (u16::from(found.0), i16::from(found.1)));
             return Some(if same { ty } else { PgType::NUMERIC });
         }
         Kind::Text => matches!(data_type, Utf8 | LargeUtf8 | Utf8View | Null),
         Kind::Bytea => {
-            matches!(
-                data_type,
-                Binary | LargeBinary | BinaryView | FixedSizeBinary(_)
-            )
+            matches!(data_type, LargeBinary | BinaryView | FixedSizeBinary(_))
         }
         Kind::Date => matches!(data_type, Date32 | Date64),
         Kind::Time => matches!(data_type, Time32(_) | Time64(_)),
@@ -160,10 +155,11 @@ fn natural(data_type: &DataType) -> PgType {
         | DataType::Decimal32(..)
         | DataType::Decimal64(..)
         | DataType::Decimal128(..)
-        | DataType::Decimal256(..) => PgType::NUMERIC,
+        | DataType::Decimal256(..)
+        | DataType::Binary => PgType::NUMERIC,
         DataType::Float16 | DataType::Float32 => PgType::FLOAT4,
         DataType::Float64 => PgType::FLOAT8,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => PgType::BYTEA,
+        DataType::LargeBinary | DataType::BinaryView => PgType::BYTEA,
         DataType::FixedSizeBinary(16) => PgType::UUID,
         DataType::FixedSizeBinary(_) => PgType::BYTEA,
         DataType::Date32 | DataType::Date64 => PgType::DATE,
@@ -188,7 +184,7 @@ fn natural(data_type: &DataType) -> PgType {
 /// A scalar of DataFusion for a datum (a parameter, a literal).
 ///
 /// # Errors
-/// 22003 when a numeric or interval has more digits than its Arrow type holds.
+/// 22008 when an interval has more digits than its Arrow type holds.
 pub fn scalar(datum: &Datum<'_>, ty: PgType, zone: &str) -> Result<ScalarValue> {
     Ok(match (datum, Kind::of(ty)) {
         (Datum::Bool(value), Kind::Bool) => ScalarValue::Boolean(Some(*value)),
@@ -220,14 +216,6 @@ pub fn scalar(datum: &Datum<'_>, ty: PgType, zone: &str) -> Result<ScalarValue> 
             })?
         }
     })
-}
-
-/// The unconstrained `numeric` column, whose values come back without trailing zeros.
-pub(super) fn is_unconstrained(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Decimal256(NUMERIC_PRECISION, NUMERIC_SCALE)
-    )
 }
 
 /// An interval beyond what nanoseconds count.

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use bigdecimal::BigDecimal;
-
-use super::PgType;
+use super::{Numeric, PgType};
 
 /// One value of any PostgreSQL type, or NULL.
 ///
@@ -19,8 +17,7 @@ pub enum Datum<'a> {
     Int8(i64),
     Float4(f32),
     Float8(f64),
-    /// Finite only; the exponent keeps the display scale (`1.50` is not `1.5`).
-    Numeric(BigDecimal),
+    Numeric(Numeric),
     Text(Cow<'a, str>),
     Bytea(Cow<'a, [u8]>),
     /// Days since 1970-01-01; `i32::MIN` and `i32::MAX` are the infinities.

@@ -5,11 +5,8 @@
 
 use std::borrow::Cow;
 
-use bigdecimal::BigDecimal;
-use bigdecimal::num_bigint::{BigInt, Sign};
-
 use super::kinds::{Kind, numeric, string};
-use super::{Datum, PgType, names, oid};
+use super::{Datum, Numeric, PgType, names, oid};
 use crate::error::{Error, Result, SqlState};
 
 /// First byte of a value that is not NULL.
@@ -20,10 +17,6 @@ const NULL: u8 = 0x02;
 /// Ends text and bytea; a zero byte inside is written as `00 ff`, which sorts after every end.
 const TERMINATOR: [u8; 2] = [0x00, 0x01];
 const ESCAPED_ZERO: u8 = 0xff;
-
-const NEGATIVE: u8 = 0x00;
-const ZERO: u8 = 0x01;
-const POSITIVE: u8 = 0x02;
 
 /// Whether values of a type can be a key.
 ///
@@ -94,7 +87,7 @@ pub fn encode(datum: &Datum<'_>, ty: PgType, out: &mut Vec<u8>) -> Result<()> {
             let mask = if bits >> 63 == 1 { u64::MAX } else { 1 << 63 };
             out.extend_from_slice(&(bits ^ mask).to_be_bytes());
         }
-        (Kind::Numeric, Datum::Numeric(value)) => encode_numeric(value, out),
+        (Kind::Numeric, Datum::Numeric(value)) => numeric::packed::encode_key(value, out),
         (Kind::Text, Datum::Text(value)) => {
             check(ty)?;
             // Trailing spaces do not count in char(n).
@@ -143,33 +136,6 @@ fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(rest);
     out.extend_from_slice(&TERMINATOR);
-}
-
-/// Sign, then for numbers other than 0 the place of the first digit, and pairs of digits as bytes
-/// 1..=100 up to a 0 byte; everything after the sign inverted for negative numbers.
-fn encode_numeric(value: &BigDecimal, out: &mut Vec<u8>) {
-    let (digits, scale) = numeric::parts(value);
-    let sign = match digits.sign() {
-        Sign::NoSign => return out.push(ZERO),
-        Sign::Minus => NEGATIVE,
-        Sign::Plus => POSITIVE,
-    };
-    out.push(sign);
-    let start = out.len();
-    let text = digits.magnitude().to_str_radix(10);
-    let place = text.len() as i64 - scale;
-    out.extend_from_slice(&flip32(place as i32).to_be_bytes());
-    for pair in text.trim_end_matches('0').as_bytes().chunks(2) {
-        let tens = pair.first().map_or(0, |digit| digit - b'0');
-        let ones = pair.get(1).map_or(0, |digit| digit - b'0');
-        out.push(tens * 10 + ones + 1);
-    }
-    out.push(0);
-    if sign == NEGATIVE {
-        for byte in out.iter_mut().skip(start) {
-            *byte = !*byte;
-        }
-    }
 }
 
 fn corrupted() -> Error {
@@ -256,40 +222,13 @@ fn decode_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>> {
 }
 
 /// The value at its smallest scale, or at the scale of the type's modifier.
-fn decode_numeric(bytes: &mut &[u8], ty: PgType) -> Result<BigDecimal> {
-    let [sign] = take(bytes)?;
-    let flip = match sign {
-        ZERO => 0,
-        POSITIVE => 0,
-        NEGATIVE => 0xff,
-        _ => return Err(corrupted()),
-    };
-    let mut value = BigDecimal::new(BigInt::default(), 0);
-    if sign != ZERO {
-        let place = take::<4>(bytes)?.map(|byte| byte ^ flip);
-        let place = i64::from((u32::from_be_bytes(place) ^ 1 << 31) as i32);
-        if !(-numeric::MAX_SCALE..=numeric::MAX_WHOLE_DIGITS).contains(&place) {
-            return Err(corrupted());
+fn decode_numeric(bytes: &mut &[u8], ty: PgType) -> Result<Numeric> {
+    let value = numeric::packed::decode_key(bytes)?;
+    Ok(match (value, ty.precision_scale()) {
+        (Numeric::Finite(value), Some((_, scale))) => {
+            Numeric::Finite(numeric::round(&value, i64::from(scale)))
         }
-        let mut text = Vec::new();
-        loop {
-            match take::<1>(bytes)?.map(|byte| byte ^ flip) {
-                [0] => break,
-                [pair @ 1..=100] => {
-                    let pair = pair - 1;
-                    text.extend_from_slice(&[b'0' + pair / 10, b'0' + pair % 10]);
-                }
-                _ => return Err(corrupted()),
-            }
-        }
-        let scale = text.len() as i64 - place;
-        let digits = BigInt::parse_bytes(&text, 10).ok_or_else(corrupted)?;
-        let digits = if sign == NEGATIVE { -digits } else { digits };
-        value = numeric::trim(numeric::normal(digits, scale));
-    }
-    Ok(match ty.precision_scale() {
-        Some((_, scale)) => numeric::round(&value, i64::from(scale)),
-        None => value,
+        (value, _) => value,
     })
 }
 

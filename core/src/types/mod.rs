@@ -9,6 +9,7 @@ mod datum;
 pub mod key;
 pub mod kinds;
 pub mod names;
+mod numeric;
 pub mod ops;
 mod pg_type;
 pub mod row;
@@ -19,4 +20,5 @@ pub mod zone;
 mod zone_abbreviations;
 
 pub use datum::{Array, Datum, Interval};
+pub use numeric::Numeric;
 pub use pg_type::{PgType, oid};

@@ -199,7 +199,7 @@ pub fn from_name(name: &str) -> Option<PgType> {
     if let Some((start, rest)) = name.split_once('(') {
         let (arguments, end) = rest.split_once(')')?;
         let base = from_name(&format!("{}{end}", start.trim_end()))?;
-        let arguments: Vec<u64> = arguments
+        let arguments: Vec<i64> = arguments
             .split(',')
             .map(|argument| argument.trim().parse())
             .collect::<Result<_, _>>()

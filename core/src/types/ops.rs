@@ -9,6 +9,7 @@ use crate::error::{Error, Result, SqlState};
 
 mod arithmetic;
 mod dates;
+pub mod roots;
 
 pub use arithmetic::{numeric_add, numeric_div, numeric_mul, numeric_rem, numeric_sub};
 

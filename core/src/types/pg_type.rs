@@ -46,21 +46,23 @@ impl PgType {
         PgType { oid, typmod }
     }
 
-    /// `numeric(precision, scale)`.
-    pub const fn numeric(precision: u8, scale: u8) -> Self {
+    /// `numeric(precision, scale)`; the scale may be negative or above the precision.
+    pub const fn numeric(precision: u16, scale: i16) -> Self {
         PgType {
             oid: oid::NUMERIC,
-            typmod: (((precision as i32) << 16) | scale as i32) + 4,
+            typmod: (((precision as i32) << 16) | (scale as i32 & 0x7ff)) + 4,
         }
     }
 
     /// `(precision, scale)` of a `numeric` with a modifier.
-    pub fn precision_scale(self) -> Option<(u8, u8)> {
+    pub fn precision_scale(self) -> Option<(u16, i16)> {
         if self.oid != oid::NUMERIC || self.typmod < 4 {
             return None;
         }
         let packed = self.typmod - 4;
-        Some(((packed >> 16) as u8, (packed & 0xffff) as u8))
+        // The scale is a signed number of 11 bits.
+        let scale = ((packed & 0x7ff) ^ 0x400) - 0x400;
+        Some(((packed >> 16) as u16, scale as i16))
     }
 
     /// `n` of a `varchar(n)` or `char(n)` with a modifier.

@@ -21,8 +21,6 @@ pub const MAX_ROW_BYTES: usize = 0x3fff_ffff;
 
 /// Encodes a row; `values` and `types` are in the order of the table's physical columns.
 ///
-/// A `numeric` without a modifier loses its trailing zeros: as a column it could not keep them.
-///
 /// # Errors
 /// 54000 and 54011 for a row that is too large, XX000 when a value is not of its type.
 pub fn encode(values: &[Datum<'_>], types: &[PgType]) -> Result<Vec<u8>> {

@@ -14,8 +14,19 @@ pub struct TextStyle {
     pub time_zone: Zone,
     pub bytea_escape: bool,
     pub extra_float_digits: i32,
+    /// How `01/02/03` is read: the second part of `DateStyle`.
+    pub date_order: DateOrder,
     /// Microseconds since 1970 UTC that 'now', 'today', … stand for.
     pub now: i64,
+}
+
+/// The order of day, month and year in a date that is all numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DateOrder {
+    #[default]
+    MonthDayYear,
+    DayMonthYear,
+    YearMonthDay,
 }
 
 /// A time zone: a name of the IANA database, or a fixed offset.
@@ -31,6 +42,7 @@ impl Default for TextStyle {
             time_zone: Zone::Named(chrono_tz::UTC),
             bytea_escape: false,
             extra_float_digits: 1,
+            date_order: DateOrder::default(),
             now: 0,
         }
     }

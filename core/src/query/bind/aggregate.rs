@@ -8,19 +8,11 @@ use datafusion::functions_aggregate::{
     average::avg_udaf,
     bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf},
     bool_and_or::{bool_and_udaf, bool_or_udaf},
-    correlation::corr_udaf,
     count::count_udaf,
-    covariance::{covar_pop_udaf, covar_samp_udaf},
     grouping::grouping_udaf,
     min_max::{max_udaf, min_udaf},
-    regr::{
-        regr_avgx_udaf, regr_avgy_udaf, regr_intercept_udaf, regr_r2_udaf, regr_slope_udaf,
-        regr_sxx_udaf, regr_sxy_udaf, regr_syy_udaf,
-    },
-    stddev::{stddev_pop_udaf, stddev_udaf},
     string_agg::string_agg_udaf,
     sum::sum_udaf,
-    variance::{var_pop_udaf, var_samp_udaf},
 };
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::{AggregateUDF, Expr};
@@ -336,13 +328,14 @@ impl Binder<'_> {
         };
         match arg.ty.oid {
             oid::INT2 | oid::INT4 => Ok(typed(sum(arg, DataType::Int64), PgType::INT8)),
-            oid::INT8 => {
-                let data = DataType::Decimal128(19, 0);
-                Ok(Typed {
-                    expr: sum(arg, data),
-                    ty: PgType::NUMERIC,
-                    data: DataType::Decimal128(29, 0),
-                })
+            oid::INT8 if !shape.distinct => {
+                let arg = native(arg, PgType::NUMERIC, DataType::Decimal128(19, 0));
+                Ok(exact_sum(&shape, arg))
+            }
+            oid::NUMERIC if !shape.distinct => Ok(exact_sum(&shape, arg)),
+            oid::INT8 | oid::NUMERIC => {
+                let arg = self.implicit(arg, PgType::NUMERIC)?;
+                self.collected("sum", vec![arg], PgType::NUMERIC, shape)
             }
             oid::FLOAT4 => {
                 let total = Typed {
@@ -353,23 +346,6 @@ impl Binder<'_> {
                 Ok(native(total, PgType::FLOAT4, DataType::Float32))
             }
             oid::FLOAT8 => Ok(typed(sum(arg, DataType::Float64), PgType::FLOAT8)),
-            oid::NUMERIC => {
-                let data = match &arg.data {
-                    DataType::Decimal128(precision, scale) => {
-                        DataType::Decimal128(precision.saturating_add(10).min(38), *scale)
-                    }
-                    DataType::Decimal256(precision, scale) => {
-                        DataType::Decimal256(precision.saturating_add(10).min(76), *scale)
-                    }
-                    other => other.clone(),
-                };
-                let same = arg.data.clone();
-                Ok(Typed {
-                    expr: sum(arg, same),
-                    ty: PgType::NUMERIC,
-                    data,
-                })
-            }
             oid::INTERVAL => self.collected("sum_interval", vec![arg], PgType::INTERVAL, shape),
             _ => Err(missing),
         }
@@ -424,23 +400,22 @@ impl Binder<'_> {
     }
 
     fn spread(&mut self, name: &str, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
-        match arg.ty.oid {
-            oid::FLOAT4 | oid::FLOAT8 => {
-                let function = match name {
-                    "stddev" | "stddev_samp" => stddev_udaf(),
-                    "stddev_pop" => stddev_pop_udaf(),
-                    "variance" | "var_samp" => var_samp_udaf(),
-                    _ => var_pop_udaf(),
-                };
-                let arg = native(arg, PgType::FLOAT8, DataType::Float64);
-                Ok(typed(shape.call(function, vec![arg.expr]), PgType::FLOAT8))
-            }
-            oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => {
-                let arg = self.implicit(arg, PgType::NUMERIC)?;
-                self.collected(name, vec![arg], PgType::NUMERIC, shape)
-            }
-            _ => Err(missing),
-        }
+        let exact = match arg.ty.oid {
+            oid::FLOAT4 | oid::FLOAT8 => false,
+            oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => true,
+            _ => return Err(missing),
+        };
+        let Some(function) = functions::spread(name, exact) else {
+            return Err(missing);
+        };
+        let (arg, ty) = match exact {
+            true => (self.implicit(arg, PgType::NUMERIC)?, PgType::NUMERIC),
+            false => (
+                native(arg, PgType::FLOAT8, DataType::Float64),
+                PgType::FLOAT8,
+            ),
+        };
+        Ok(typed(shape.call(function, vec![arg.expr]), ty))
     }
 
     fn string_agg(&mut self, args: Vec<Typed>, shape: Shape) -> Result<Typed> {
@@ -495,18 +470,8 @@ impl Binder<'_> {
             let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
             return Ok(typed(shape.call(count_udaf(), vec![one]), PgType::INT8));
         }
-        let function = match name {
-            "corr" => corr_udaf(),
-            "covar_pop" => covar_pop_udaf(),
-            "covar_samp" => covar_samp_udaf(),
-            "regr_avgx" => regr_avgx_udaf(),
-            "regr_avgy" => regr_avgy_udaf(),
-            "regr_intercept" => regr_intercept_udaf(),
-            "regr_r2" => regr_r2_udaf(),
-            "regr_slope" => regr_slope_udaf(),
-            "regr_sxx" => regr_sxx_udaf(),
-            "regr_sxy" => regr_sxy_udaf(),
-            _ => regr_syy_udaf(),
+        let Some(function) = functions::regression(name) else {
+            return Err(super::call::no_function(name, &[]));
         };
         Ok(typed(shape.call(function, cast), PgType::FLOAT8))
     }
@@ -587,6 +552,15 @@ impl Binder<'_> {
             Some(arg) => self.implicit(arg, PgType::FLOAT8),
             None => syntax("a percentile needs its fraction"),
         }
+    }
+}
+
+fn exact_sum(shape: &Shape, arg: Typed) -> Typed {
+    let data = functions::sum_layout(&arg.data);
+    Typed {
+        expr: shape.call(functions::numeric_sum(), vec![arg.expr]),
+        ty: PgType::NUMERIC,
+        data,
     }
 }
 

@@ -8,11 +8,11 @@ use datafusion::logical_expr::expr::Unnest;
 use datafusion::logical_expr::{Expr, Operator};
 use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
 
-use super::coerce::{self, common_decimal};
+use super::coerce::{self, comparable_layout};
 use super::scope::Typed;
 use super::{Binder, Clause, fold, syntax, unsupported};
 use crate::error::{Error, Result, SqlState};
-use crate::query::functions::{Output, set_columns};
+use crate::query::functions::{Output, argument_names, set_columns};
 use crate::types::cast::Context;
 use crate::types::names::{element_of, format_type};
 use crate::types::{Datum, PgType, columns, oid};
@@ -54,6 +54,63 @@ pub(super) fn arguments(call: &ast::Function) -> Result<Option<Vec<&ast::Expr>>>
         }
     }
     Ok(Some(args))
+}
+
+/// The arguments of a call with names among them, in the order of the function's own; `None` in
+/// place of those that were left out.
+fn named_arguments<'c>(
+    name: &str,
+    call: &'c ast::Function,
+) -> Result<Option<Vec<Option<&'c ast::Expr>>>> {
+    let FunctionArguments::List(list) = &call.args else {
+        return Ok(None);
+    };
+    let is_named = |arg: &FunctionArg| {
+        matches!(
+            arg,
+            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. }
+        )
+    };
+    if !list.args.iter().any(is_named) {
+        return Ok(None);
+    }
+    let Some(names) = argument_names(name) else {
+        return unsupported(
+            &format!("named arguments of the function {name}"),
+            "Give the arguments by position.",
+        );
+    };
+    let mut found: Vec<Option<&ast::Expr>> = vec![None; names.len()];
+    for (at, arg) in list.args.iter().enumerate() {
+        let (slot, value) = match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (Some(at), value),
+            FunctionArg::Named {
+                name,
+                arg: FunctionArgExpr::Expr(value),
+                ..
+            } => {
+                let name = fold(name);
+                (names.iter().position(|known| *known == name), value)
+            }
+            FunctionArg::ExprNamed {
+                name: ast::Expr::Identifier(name),
+                arg: FunctionArgExpr::Expr(value),
+                ..
+            } => {
+                let name = fold(name);
+                (names.iter().position(|known| *known == name), value)
+            }
+            _ => return unsupported("a whole row as an argument", "Give the columns one by one."),
+        };
+        match slot.and_then(|slot| found.get_mut(slot)) {
+            Some(slot) if slot.is_none() => *slot = Some(value),
+            _ => return Err(no_function(name, &[])),
+        }
+    }
+    while found.last() == Some(&None) {
+        found.pop();
+    }
+    Ok(Some(found))
 }
 
 impl Binder<'_> {
@@ -130,6 +187,17 @@ impl Binder<'_> {
                 format!("{name} is not an aggregate function"),
             ));
         }
+        if let Some(args) = named_arguments(&name, call)? {
+            let mut bound = Vec::with_capacity(args.len());
+            for arg in args {
+                bound.push(match arg {
+                    Some(arg) => self.expr(arg)?,
+                    // Every function with names takes 0 for what is left out.
+                    None => self.constant(&Datum::Int4(0), PgType::INT4)?,
+                });
+            }
+            return self.call_by_name(&name, bound);
+        }
         let Some(args) = arguments(call)? else {
             return Err(Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
@@ -161,6 +229,12 @@ impl Binder<'_> {
                 return self.set_returning(args.into_iter().next(), name);
             }
             _ => {}
+        }
+        if name == "regexp_matches" {
+            // Each row is an array, which travels as its text.
+            let rows = self.call_named("regexp_matches_op", args)?;
+            let row = self.set_returning(Some(rows), name)?;
+            return self.coerce(row, PgType::TEXT_ARRAY, Context::Explicit);
         }
         if let Some(parts) = set_columns(name) {
             let [(_, function)] = parts else {
@@ -306,7 +380,16 @@ impl Binder<'_> {
             self.open_as(first, second.ty)?
         };
         let first = self.settle(first)?;
-        let same = self.compare(Operator::Eq, first.clone(), second)?;
+        let same = self.compare(Operator::Eq, first.clone(), second.clone())?;
+        // The result is of the type in which the two are compared.
+        let second = match second.is_unknown() {
+            true => first.ty,
+            false => second.ty,
+        };
+        let first = match super::operator::comparable(first.ty, second) {
+            Some(ty) if ty.oid != first.ty.oid => self.implicit(first, ty)?,
+            _ => first,
+        };
         let null = coerce::with_data(
             coerce::literal(&Datum::Null, first.ty)?,
             first.ty,
@@ -357,7 +440,12 @@ impl Binder<'_> {
 
 /// Precision and scale of a numeric result, where the arguments tell.
 fn numeric_result(name: &str, args: &[Typed]) -> Option<PgType> {
-    let whole = |scale: u8| Some(PgType::numeric(coerce::SHORT_DIGITS, scale));
+    let whole = |scale: u8| {
+        Some(PgType::numeric(
+            u16::from(coerce::SHORT_DIGITS),
+            i16::from(scale),
+        ))
+    };
     let first = args.first()?;
     let short = |data: &DataType| matches!(data, DataType::Decimal128(..));
     match (name, args.len()) {
@@ -375,18 +463,21 @@ fn numeric_result(name: &str, args: &[Typed]) -> Option<PgType> {
         }
         ("abs" | "negate_op" | "trim_scale", 1) => match &first.data {
             DataType::Decimal128(precision, scale) if name != "trim_scale" => {
-                Some(PgType::numeric(*precision, scale.unsigned_abs()))
+                Some(PgType::numeric(u16::from(*precision), i16::from(*scale)))
             }
             _ => None,
         },
-        ("mod", 2) => match common_decimal(&first.data, &args.get(1)?.data) {
+        ("mod", 2) => match comparable_layout(&first.data, &args.get(1)?.data) {
             DataType::Decimal128(precision, scale) => {
-                Some(PgType::numeric(precision, scale.unsigned_abs()))
+                Some(PgType::numeric(u16::from(precision), i16::from(scale)))
             }
             _ => None,
         },
         ("extract", 2) => match coerce::constant(first) {
-            Some(Datum::Text(field)) => match field.as_ref() {
+            Some(Datum::Text(_)) if args.get(1)?.ty.oid == oid::DATE => {
+                Some(PgType::numeric(20, 0))
+            }
+            Some(Datum::Text(field)) => match field.to_lowercase().as_str() {
                 "second" | "seconds" | "epoch" => whole(6),
                 "millisecond" | "milliseconds" => whole(3),
                 "julian" => None,

@@ -11,10 +11,10 @@ use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
 use super::scope::Typed;
 use super::{Binder, Late};
 use crate::error::{Error, Result, SqlState};
-use crate::query::functions::{cast_function, names_function};
+use crate::query::functions::{cast_function, is_numeric, names_function, recast};
 use crate::types::cast::{self, Context};
 use crate::types::names::{element_of, format_type, physical};
-use crate::types::{Datum, PgType, columns, oid, text};
+use crate::types::{Datum, Numeric, PgType, columns, oid, text};
 
 /// Time zone of Arrow's timestamps with zone: values are UTC whatever the session shows, so that a
 /// plan stays good when `TimeZone` changes.
@@ -46,7 +46,7 @@ pub(super) fn literal(datum: &Datum<'_>, ty: PgType) -> Result<Typed> {
 
 /// The scalar of a constant or a parameter: `numeric` as short as it is written.
 pub(in crate::query) fn scalar(datum: &Datum<'_>, ty: PgType) -> Result<ScalarValue> {
-    if let (Datum::Numeric(value), None) = (datum, ty.precision_scale()) {
+    if let (Datum::Numeric(Numeric::Finite(value)), None) = (datum, ty.precision_scale()) {
         let (digits, scale) = value.as_bigint_and_scale();
         let scale = u8::try_from(scale).unwrap_or(u8::MAX);
         if scale <= SHORT_DIGITS
@@ -129,18 +129,35 @@ fn integer_digits(ty: PgType) -> Option<u8> {
     }
 }
 
-/// A decimal type that holds all values of both.
-pub(super) fn common_decimal(left: &DataType, right: &DataType) -> DataType {
+/// The layout in which two numerics are compared: a decimal that holds both, else the keys.
+pub(super) fn comparable_layout(left: &DataType, right: &DataType) -> DataType {
     let (Some((p1, s1)), Some((p2, s2))) = (decimal(left), decimal(right)) else {
-        return left.clone();
+        return DataType::LargeBinary;
     };
     let scale = s1.max(s2);
-    let whole = (p1 - s1).max(p2 - s2);
-    if whole + scale <= SHORT_DIGITS as i16 {
-        return DataType::Decimal128((whole + scale).max(1) as u8, scale as i8);
+    let precision = (p1 - s1).max(p2 - s2) + scale;
+    decimal_of(precision, scale).unwrap_or(DataType::LargeBinary)
+}
+
+/// The layout of a column that shows two numerics: packed, unless both have the same scale.
+pub(super) fn shared_layout(left: &DataType, right: &DataType) -> DataType {
+    match (decimal(left), decimal(right)) {
+        (Some((p1, s1)), Some((p2, s2))) if s1 == s2 => {
+            decimal_of(p1.max(p2), s1).unwrap_or(DataType::Binary)
+        }
+        _ if left == right => left.clone(),
+        _ => DataType::Binary,
     }
-    let scale = scale.min(LONG_DIGITS as i16 - whole.min(LONG_DIGITS as i16 / 2));
-    DataType::Decimal256(LONG_DIGITS, scale as i8)
+}
+
+fn decimal_of(precision: i16, scale: i16) -> Option<DataType> {
+    if precision <= i16::from(SHORT_DIGITS) {
+        Some(DataType::Decimal128(precision.max(1) as u8, scale as i8))
+    } else if precision <= i16::from(LONG_DIGITS) {
+        Some(DataType::Decimal256(precision as u8, scale as i8))
+    } else {
+        None
+    }
 }
 
 /// Precision and scale.
@@ -157,6 +174,13 @@ pub(super) fn decimal(data: &DataType) -> Option<(i16, i16)> {
 pub(super) fn native(typed: Typed, ty: PgType, data: DataType) -> Typed {
     if typed.data == data {
         return Typed { ty, ..typed };
+    }
+    if is_numeric(&typed.data) && (is_numeric(&data) || data == DataType::Float64) {
+        return Typed {
+            expr: recast(typed.expr, &typed.data, &data),
+            ty,
+            data,
+        };
     }
     Typed {
         expr: Expr::Cast(Cast::new(Box::new(typed.expr), data.clone())),
@@ -426,18 +450,15 @@ impl Binder<'_> {
         let mut data: Option<DataType> = None;
         for item in cast.iter().filter(|item| !is_null(item)) {
             data = Some(match data {
-                Some(data) => common_decimal(&data, &item.data),
+                Some(data) if ty.oid == oid::NUMERIC => shared_layout(&data, &item.data),
+                Some(data) => data,
                 None => item.data.clone(),
             });
         }
         let data = data.unwrap_or_else(|| arrow_type(ty));
-        // A constant keeps its own digits below a cast, for whoever shows the value.
         let cast = cast
             .into_iter()
-            .map(|item| match decimal(&item.data) {
-                Some(_) if !is_null(&item) => native(item, ty, data.clone()),
-                _ => with_data(item, ty, &data),
-            })
+            .map(|item| with_data(item, ty, &data))
             .collect();
         Ok((cast, ty, data))
     }
@@ -445,7 +466,9 @@ impl Binder<'_> {
 
 /// The same value in another Arrow type of its PostgreSQL type.
 pub(super) fn with_data(item: Typed, ty: PgType, data: &DataType) -> Typed {
-    if let Expr::Literal(value, _) = &item.expr
+    let converted = is_numeric(&item.data) && is_numeric(data);
+    if !converted
+        && let Expr::Literal(value, _) = &item.expr
         && let Ok(value) = value.cast_to(data)
     {
         return Typed {

@@ -410,7 +410,10 @@ impl Binder<'_> {
         let data = rights
             .iter()
             .map(|right| right.data.clone())
-            .reduce(|left, right| coerce::common_decimal(&left, &right));
+            .reduce(|left, right| match functions::is_numeric(&left) {
+                true => coerce::comparable_layout(&left, &right),
+                false => left,
+            });
         let (Some(data), Some(first)) = (data, lefts.first()) else {
             return syntax("syntax error at or near \")\"");
         };

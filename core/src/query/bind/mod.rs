@@ -38,7 +38,7 @@ mod subquery;
 mod table_function;
 mod window;
 
-pub(super) use coerce::{ZONE, arrow_type, scalar};
+pub(super) use coerce::{ZONE, arrow_type};
 pub(super) use scope::{Item, OutColumn, Typed};
 
 use std::collections::HashSet;

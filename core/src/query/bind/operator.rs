@@ -3,7 +3,7 @@
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, UnaryOperator};
 
-use super::coerce::{self, arrow_type, category, common_decimal, with_data};
+use super::coerce::{self, arrow_type, category, with_data};
 use super::scope::Typed;
 use super::{Binder, unsupported};
 use crate::error::{Error, Result, SqlState};
@@ -309,8 +309,8 @@ impl Binder<'_> {
         let Some(ty) = ty else { return Err(missing) };
         let left = self.comparand(left, ty)?;
         let right = self.comparand(right, ty)?;
-        if left.data != right.data && coerce::decimal(&left.data).is_some() {
-            let data = common_decimal(&left.data, &right.data);
+        if ty.oid == oid::NUMERIC {
+            let data = coerce::comparable_layout(&left.data, &right.data);
             return Ok((with_data(left, ty, &data), with_data(right, ty, &data)));
         }
         Ok((left, right))

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Datum as ArrowDatum, Scalar};
+use arrow::array::{Array, ArrayRef, AsArray, Datum as ArrowDatum, PrimitiveArray, Scalar};
+use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, i256};
 use arrow::error::ArrowError;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{
@@ -14,16 +15,17 @@ use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
 use super::super::errors::division_by_zero;
+use super::decimal::{has_special, power_256};
 use crate::error::{Error, Result, SqlState};
 use crate::types::columns::{self, ColumnBuilder};
 use crate::types::names::format_type;
 use crate::types::ops::{self, BinaryOp};
-use crate::types::{PgType, oid, text};
+use crate::types::{PgType, oid};
 
 /// Digits of a 128 bit decimal.
-const SHORT_DIGITS: u8 = 38;
-/// Scales up to this many digits stay in 128 bits, with the whole digits cut to what is left.
-const SHORT_SCALE: i8 = 18;
+const SHORT_DIGITS: i16 = 38;
+/// Digits of a 256 bit decimal.
+const LONG_DIGITS: i16 = 76;
 
 /// An operator and the types of its operands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +51,6 @@ pub(super) struct ArithmeticFunction {
     data: DataType,
     /// Whether Arrow's kernels do it.
     columnar: bool,
-    as_text: bool,
 }
 
 impl ArithmeticFunction {
@@ -66,20 +67,7 @@ impl ArithmeticFunction {
             signature: Signature::any(2, volatility),
             data,
             columnar,
-            as_text: false,
         }
-    }
-
-    /// The same operator with its numeric result as text, all digits shown.
-    pub fn with_text(&self) -> Option<ScalarUDF> {
-        if self.call.result.oid != oid::NUMERIC || self.columnar {
-            return None;
-        }
-        Some(ScalarUDF::new_from_impl(ArithmeticFunction {
-            data: DataType::Utf8View,
-            as_text: true,
-            ..self.clone()
-        }))
     }
 
     fn symbol(&self) -> &'static str {
@@ -113,10 +101,15 @@ impl ArithmeticFunction {
         if matches!(self.data, DataType::Float32 | DataType::Float64) {
             self.check_floats(&result, left, right)?;
         }
-        if *result.data_type() != self.data {
-            return Ok(arrow::compute::cast(&result, &self.data)?);
+        if *result.data_type() == self.data {
+            return Ok(result);
         }
-        Ok(result)
+        if let DataType::Decimal128(..) = self.data {
+            // The same digits under a tighter precision.
+            let values = result.as_primitive::<Decimal128Type>().clone();
+            return Ok(Arc::new(values.with_data_type(self.data.clone())));
+        }
+        Ok(arrow::compute::cast(&result, &self.data)?)
     }
 
     fn out_of_range(&self) -> Error {
@@ -127,30 +120,53 @@ impl ArithmeticFunction {
         Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)
     }
 
-    /// An infinite result of finite operands is an overflow.
+    /// An infinite result of finite operands is an overflow, a zero one of others than zeros an
+    /// underflow.
     fn check_floats(
         &self,
         result: &ArrayRef,
         left: &dyn ArrowDatum,
         right: &dyn ArrowDatum,
     ) -> Result<()> {
-        if !has_infinite(result) || has_infinite_datum(left) || has_infinite_datum(right) {
+        let range = |what: &str| {
+            Error::new(
+                SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+                format!("value out of range: {what}"),
+            )
+        };
+        let vanishes = matches!(self.call.op, BinaryOp::Mul | BinaryOp::Div);
+        if !has_infinite(result) && !(vanishes && has_zero(result.as_ref())) {
             return Ok(());
         }
-        Err(Error::new(
-            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            "value out of range: overflow",
-        ))
+        let rows = result.len();
+        let (left, right) = (floats(left), floats(right));
+        let result = floats_of(result.as_ref());
+        for row in 0..rows {
+            let (Some(l), Some(r), Some(value)) =
+                (left.value(row), right.value(row), result.value(row))
+            else {
+                continue;
+            };
+            if value.is_infinite() && l.is_finite() && r.is_finite() {
+                return Err(range("overflow"));
+            }
+            let from = match self.call.op {
+                BinaryOp::Mul => l != 0.0 && r != 0.0,
+                BinaryOp::Div => l != 0.0 && r.is_finite(),
+                _ => false,
+            };
+            if value == 0.0 && from {
+                return Err(range("underflow"));
+            }
+        }
+        Ok(())
     }
 
     fn by_value(&self, left: &ArrayRef, right: &ArrayRef, rows: usize) -> Result<ArrayRef> {
-        let built = if self.as_text {
-            PgType::TEXT
-        } else {
-            built_type(self.call.result, &self.data)
+        let mut builder = match self.call.result.oid {
+            oid::NUMERIC => ColumnBuilder::numeric(&self.data, rows),
+            _ => ColumnBuilder::new(self.call.result, ZONE, rows),
         };
-        let mut builder = ColumnBuilder::new(built, ZONE, rows);
-        let style = text::TextStyle::default();
         let at = |array: &ArrayRef, row: usize| if array.len() == 1 { 0 } else { row };
         for row in 0..rows {
             let l = columns::get(left.as_ref(), at(left, row), self.call.left.0)?;
@@ -159,52 +175,95 @@ impl ArithmeticFunction {
                 builder.append_null();
                 continue;
             }
-            let value = ops::apply(self.call.op, &l, &r)?;
-            if self.as_text {
-                builder.append(&crate::types::Datum::text(text::to_string(
-                    &value,
-                    self.call.result,
-                    &style,
-                )))?;
-            } else {
-                builder.append(&fit_scale(value, &self.data))?;
-            }
+            builder.append(&ops::apply(self.call.op, &l, &r)?)?;
         }
         Ok(builder.finish())
     }
-}
 
-/// A numeric rounded to what its column keeps.
-pub(super) fn fit_scale(
-    value: crate::types::Datum<'static>,
-    data: &DataType,
-) -> crate::types::Datum<'static> {
-    match (value, data) {
-        (
-            crate::types::Datum::Numeric(value),
-            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale),
-        ) => {
-            let scale = i64::from(*scale);
-            if value.fractional_digit_count() > scale {
-                crate::types::Datum::Numeric(crate::types::kinds::numeric::round(&value, scale))
+    /// Decimals of more than 128 bits: the result has room for every digit.
+    fn wide(&self, left: &ArrayRef, right: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+        let (DataType::Decimal256(_, scale), Some(left), Some(right)) =
+            (&self.data, Wide::of(left), Wide::of(right))
+        else {
+            return Err(Error::internal("a wide number of another type"));
+        };
+        let multiply = matches!(self.call.op, BinaryOp::Mul);
+        let subtract = matches!(self.call.op, BinaryOp::Sub);
+        let (l_power, r_power) = (
+            power_256(left.scale, *scale)?,
+            power_256(right.scale, *scale)?,
+        );
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let (l, r) = (left.value(row), right.value(row));
+            values.push(if multiply {
+                l.wrapping_mul(r)
             } else {
-                crate::types::Datum::Numeric(value)
-            }
+                let (l, r) = (l.wrapping_mul(l_power), r.wrapping_mul(r_power));
+                if subtract {
+                    l.wrapping_sub(r)
+                } else {
+                    l.wrapping_add(r)
+                }
+            });
         }
-        (value, _) => value,
+        let nulls = match (left.len == 1, right.len == 1) {
+            (true, false) if left.nulls.is_none() => right.nulls,
+            (false, true) if right.nulls.is_none() => left.nulls,
+            (true, false) | (false, true) => Some(NullBuffer::new_null(rows)),
+            _ => NullBuffer::union(left.nulls.as_ref(), right.nulls.as_ref()),
+        };
+        let array = PrimitiveArray::<Decimal256Type>::new(values.into(), nulls);
+        Ok(Arc::new(array.with_data_type(self.data.clone())))
     }
 }
 
-/// The type to build a column of an Arrow type with.
-pub(super) fn built_type(ty: PgType, data: &DataType) -> PgType {
-    match data {
-        DataType::Decimal128(precision, scale) => PgType::numeric(*precision, scale.unsigned_abs()),
-        DataType::Decimal256(..) => PgType::NUMERIC,
-        _ => ty,
+/// A decimal column of either width, or one value for all rows.
+struct Wide<'a> {
+    short: Option<&'a [i128]>,
+    long: Option<&'a [i256]>,
+    nulls: Option<NullBuffer>,
+    len: usize,
+    scale: i8,
+}
+
+impl<'a> Wide<'a> {
+    fn of(array: &'a ArrayRef) -> Option<Wide<'a>> {
+        let (short, long, scale): (_, Option<&[i256]>, _) = match array.data_type() {
+            DataType::Decimal128(_, scale) => {
+                let values = array.as_primitive::<Decimal128Type>().values();
+                (Some(values.as_ref()), None, *scale)
+            }
+            DataType::Decimal256(_, scale) => {
+                let values = array.as_primitive::<Decimal256Type>().values();
+                (None, Some(values.as_ref()), *scale)
+            }
+            _ => return None,
+        };
+        Some(Wide {
+            short,
+            long,
+            // A single NULL makes all results NULL.
+            nulls: array
+                .nulls()
+                .filter(|nulls| nulls.null_count() > 0)
+                .cloned(),
+            len: array.len(),
+            scale,
+        })
+    }
+
+    fn value(&self, row: usize) -> i256 {
+        let at = if self.len == 1 { 0 } else { row };
+        match (self.short, self.long) {
+            (Some(values), _) => values.get(at).map_or(i256::ZERO, |v| i256::from_i128(*v)),
+            (_, Some(values)) => values.get(at).copied().unwrap_or(i256::ZERO),
+            _ => i256::ZERO,
+        }
     }
 }
 
-/// What an operator yields, and whether Arrow computes it.
+/// What an operator yields, and whether it is computed column by column.
 fn result(call: &Arithmetic) -> (DataType, bool) {
     let number = |ty: PgType| {
         matches!(
@@ -217,32 +276,42 @@ fn result(call: &Arithmetic) -> (DataType, bool) {
             (arrow_type(call.result), true)
         }
         oid::NUMERIC => {
-            let (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) =
-                (&call.left.1, &call.right.1)
+            let packed = (DataType::Binary, false);
+            let (Some((p1, s1)), Some((p2, s2))) = (decimal(&call.left.1), decimal(&call.right.1))
             else {
-                return (arrow_type(PgType::NUMERIC), false);
+                return packed;
             };
-            let whole = |p: &u8, s: &i8| i16::from(*p) - i16::from(*s);
             let (precision, scale) = match call.op {
                 BinaryOp::Add | BinaryOp::Sub => {
-                    let scale = (*s1).max(*s2);
-                    (
-                        whole(p1, s1).max(whole(p2, s2)) + i16::from(scale) + 1,
-                        scale,
-                    )
+                    let scale = s1.max(s2);
+                    ((p1 - s1).max(p2 - s2) + scale + 1, scale)
                 }
-                BinaryOp::Mul => (i16::from(*p1) + i16::from(*p2) + 1, s1.saturating_add(*s2)),
-                _ => return (arrow_type(PgType::NUMERIC), false),
+                BinaryOp::Mul => (p1 + p2, s1 + s2),
+                _ => return packed,
             };
-            if precision <= i16::from(SHORT_DIGITS) {
-                return (DataType::Decimal128(precision.max(1) as u8, scale), true);
+            let short = |data: &DataType| matches!(data, DataType::Decimal128(..));
+            if precision <= SHORT_DIGITS && short(&call.left.1) && short(&call.right.1) {
+                return (
+                    DataType::Decimal128(precision.max(1) as u8, scale as i8),
+                    true,
+                );
             }
-            if scale <= SHORT_SCALE {
-                return (DataType::Decimal128(SHORT_DIGITS, scale), true);
+            if precision <= LONG_DIGITS {
+                return (DataType::Decimal256(precision as u8, scale as i8), true);
             }
-            (arrow_type(PgType::NUMERIC), false)
+            packed
         }
         _ => (arrow_type(call.result), false),
+    }
+}
+
+/// Precision and scale.
+fn decimal(data: &DataType) -> Option<(i16, i16)> {
+    match data {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            Some((i16::from(*precision), i16::from(*scale)))
+        }
+        _ => None,
     }
 }
 
@@ -268,8 +337,54 @@ fn refuse_zero(right: &dyn ArrowDatum) -> Result<()> {
     }
 }
 
-fn has_infinite_datum(datum: &dyn ArrowDatum) -> bool {
-    infinite(datum.get().0)
+/// A column of floats, or one value for all rows.
+struct Floats<'a> {
+    array: &'a dyn Array,
+    single: bool,
+}
+
+fn floats(datum: &dyn ArrowDatum) -> Floats<'_> {
+    let (array, single) = datum.get();
+    Floats { array, single }
+}
+
+fn floats_of(array: &dyn Array) -> Floats<'_> {
+    Floats {
+        array,
+        single: false,
+    }
+}
+
+impl Floats<'_> {
+    fn value(&self, row: usize) -> Option<f64> {
+        let row = if self.single { 0 } else { row };
+        if row >= self.array.len() || self.array.is_null(row) {
+            return None;
+        }
+        match self.array.data_type() {
+            DataType::Float64 => Some(self.array.as_primitive::<Float64Type>().value(row)),
+            DataType::Float32 => Some(f64::from(
+                self.array.as_primitive::<Float32Type>().value(row),
+            )),
+            _ => None,
+        }
+    }
+}
+
+fn has_zero(array: &dyn Array) -> bool {
+    match array.data_type() {
+        DataType::Float64 => array
+            .as_primitive::<Float64Type>()
+            .values()
+            .iter()
+            .any(|value| *value == 0.0),
+        DataType::Float32 => array
+            .as_primitive::<Float32Type>()
+            .values()
+            .iter()
+            .any(|value| *value == 0.0),
+        _ => false,
+    }
 }
 
 fn has_infinite(array: &ArrayRef) -> bool {
@@ -318,7 +433,11 @@ impl ScalarUDFImpl for ArithmeticFunction {
             (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_))
         );
         let (l, r) = (one_or_all(left)?, one_or_all(right)?);
-        let result = if self.columnar {
+        let rows = if constant { 1 } else { args.number_rows };
+        let columnar = self.columnar && !has_special(&l) && !has_special(&r);
+        let result = if columnar && matches!(self.data, DataType::Decimal256(..)) {
+            self.wide(&l, &r, rows)?
+        } else if columnar {
             let is_scalar = |value: &ColumnarValue| matches!(value, ColumnarValue::Scalar(_));
             match (is_scalar(left), is_scalar(right)) {
                 (true, true) | (false, false) => self.kernel(&l, &r)?,
@@ -326,7 +445,7 @@ impl ScalarUDFImpl for ArithmeticFunction {
                 (false, true) => self.kernel(&l, &Scalar::new(r))?,
             }
         } else {
-            self.by_value(&l, &r, if constant { 1 } else { args.number_rows })?
+            self.by_value(&l, &r, rows)?
         };
         if constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(

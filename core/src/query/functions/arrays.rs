@@ -312,6 +312,63 @@ pub(super) fn define(all: &mut Definitions) {
             )
         },
     );
+    all.add("trim_array", "anyarray,int4", "anyarray", |c, a| {
+        let (count, gone) = (items(a, 0).len(), int_at(a, 1));
+        let kept = usize::try_from(gone)
+            .ok()
+            .and_then(|gone| count.checked_sub(gone))
+            .ok_or_else(|| {
+                Error::new(
+                    SqlState::ARRAY_SUBSCRIPT_ERROR,
+                    format!("number of elements to trim must be between 0 and {count}"),
+                )
+            })?;
+        array(
+            element(c.result),
+            items(a, 0).get(..kept).unwrap_or_default().to_vec(),
+        )
+    });
+    all.add("array_fill", "anyelement,_int4", "anyarray", |c, a| {
+        let length = match items(a, 1) {
+            [] => return array(element(c.result), Vec::new()),
+            [Datum::Int4(length)] => *length,
+            [Datum::Null] => {
+                return Err(Error::new(
+                    SqlState::NULL_VALUE_NOT_ALLOWED,
+                    "dimension values cannot be null",
+                ));
+            }
+            _ => {
+                return Err(Error::unsupported(
+                    "an array of more than one dimension",
+                    "Use a one-dimensional array or jsonb.",
+                ));
+            }
+        };
+        let count = usize::try_from(length)
+            .ok()
+            .filter(|count| *count <= crate::types::kinds::array::MAX_ITEMS)
+            .ok_or_else(|| {
+                Error::new(
+                    SqlState::PROGRAM_LIMIT_EXCEEDED,
+                    format!(
+                        "array size exceeds the maximum allowed ({})",
+                        crate::types::kinds::array::MAX_ITEMS
+                    ),
+                )
+            })?;
+        let value = a.first().cloned().unwrap_or(Datum::Null).into_owned();
+        array(element(c.result), vec![value; count])
+    })
+    .takes_null();
+    all.add("width_bucket", "anyelement,anyarray", "int4", |_, a| {
+        let value = a.first().cloned().unwrap_or(Datum::Null);
+        let below = items(a, 1)
+            .iter()
+            .take_while(|bound| ops::compare(bound, &value).is_le())
+            .count();
+        Ok(Datum::Int4(below as i32))
+    });
     all.add("contains_op", "anyarray,anyarray", "bool", |_, a| {
         Ok(Datum::Bool(items(a, 1).iter().all(|item| {
             items(a, 0)
@@ -354,6 +411,20 @@ fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
             "step size cannot equal zero",
         ));
     }
+    let too_many = || {
+        Error::new(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            "a series has too many values",
+        )
+    };
+    // A series of integers tells its length before it takes memory.
+    if !matches!(step, Datum::Interval(_) | Datum::Numeric(_)) {
+        let span = i128::from(int_at(args, 1)) - i128::from(int_at(args, 0));
+        let by = i128::from(int_at(std::slice::from_ref(step), 0));
+        if span / by >= MAX_SERIES as i128 {
+            return Err(too_many());
+        }
+    }
     let mut values = Vec::new();
     let mut value = start.clone().into_owned();
     loop {
@@ -362,10 +433,7 @@ fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
             break;
         }
         if values.len() >= MAX_SERIES {
-            return Err(Error::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                "a series has too many values",
-            ));
+            return Err(too_many());
         }
         values.push(value.clone());
         match super::dates::add_interval(&value, step) {

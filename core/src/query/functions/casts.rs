@@ -12,7 +12,6 @@ use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
 use super::super::context::RunContext;
-use super::arithmetic::fit_scale;
 use super::row::{Call, RowFunction};
 use crate::catalog::{Object, QualifiedName};
 use crate::error::{Error, Result, SqlState};
@@ -93,7 +92,6 @@ impl ScalarUDFImpl for CastFunction {
             ColumnarValue::Array(array) => (array.clone(), false),
             ColumnarValue::Scalar(value) => (value.to_array()?, true),
         };
-        let data = arrow_type(self.to);
         let mut builder = ColumnBuilder::new(self.to, ZONE, array.len());
         for row in 0..array.len() {
             let value = columns::get(array.as_ref(), row, self.from)?;
@@ -102,7 +100,7 @@ impl ScalarUDFImpl for CastFunction {
                 continue;
             }
             let value = cast::cast(value, self.from, self.to, self.context, style)?;
-            builder.append(&fit_scale(value, &data))?;
+            builder.append(&value)?;
         }
         let result = builder.finish();
         if constant {

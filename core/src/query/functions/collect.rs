@@ -1,10 +1,10 @@
-//! Aggregates that see all their values at once: JSON, percentiles, variances of exact numbers.
+//! Aggregates that see all their values at once: JSON, percentiles, sums of distinct values.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
-use bigdecimal::BigDecimal;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
@@ -13,7 +13,6 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
-use super::arithmetic::fit_scale;
 use super::json;
 use crate::error::{Error, Result};
 use crate::types::ops::{self, BinaryOp};
@@ -37,14 +36,11 @@ pub(in crate::query) fn collecting(
         "mode" => |_, rows| Ok(mode(rows)),
         "percentile_disc" => |_, rows| percentile_disc(rows),
         "percentile_cont" => |_, rows| percentile_cont(rows),
+        "sum" => |_, rows| sum(rows),
         "sum_interval" => |_, rows| sum_interval(rows, false),
-        "min_interval" => |_, rows| Ok(extreme(rows, std::cmp::Ordering::Less)),
-        "max_interval" => |_, rows| Ok(extreme(rows, std::cmp::Ordering::Greater)),
+        "min_interval" => |_, rows| Ok(extreme(rows, Ordering::Less)),
+        "max_interval" => |_, rows| Ok(extreme(rows, Ordering::Greater)),
         "avg_interval" => |_, rows| sum_interval(rows, true),
-        "variance" | "var_samp" => |_, rows| variance(rows, true, false),
-        "var_pop" => |_, rows| variance(rows, false, false),
-        "stddev" | "stddev_samp" => |_, rows| variance(rows, true, true),
-        "stddev_pop" => |_, rows| variance(rows, false, true),
         _ => return None,
     };
     let signature = Signature::any(types.len(), Volatility::Immutable);
@@ -133,6 +129,7 @@ impl AggregateUDFImpl for Collect {
             finish: self.finish,
             arrays: self.types.iter().map(|_| Vec::new()).collect(),
             layouts,
+            distinct: args.is_distinct,
         }))
     }
 }
@@ -145,8 +142,18 @@ struct Values {
     /// The pieces of each argument's column.
     arrays: Vec<Vec<ArrayRef>>,
     layouts: Vec<DataType>,
+    /// Whether equal rows count once.
+    distinct: bool,
     /// `percentile_cont` of floats, which needs no datums.
     percentile: bool,
+}
+
+fn compare_rows(left: &[Datum<'static>], right: &[Datum<'static>]) -> Ordering {
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| ops::compare(left, right))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 impl Accumulator for Values {
@@ -180,8 +187,11 @@ impl Accumulator for Values {
                 }
             }
         }
+        if self.distinct {
+            rows.sort_by(|left, right| compare_rows(left, right));
+            rows.dedup_by(|left, right| compare_rows(left, right).is_eq());
+        }
         let value = (self.finish.0)(&self.types, &rows)?;
-        let value = fit_scale(value, &arrow_type(self.result));
         Ok(columns::scalar(&value, self.result, ZONE)?)
     }
 
@@ -310,7 +320,7 @@ fn percentile_cont(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
 }
 
 /// The value that compares so with all others; NULL when there is none.
-fn extreme(rows: &[Vec<Datum<'static>>], wanted: std::cmp::Ordering) -> Datum<'static> {
+fn extreme(rows: &[Vec<Datum<'static>>], wanted: Ordering) -> Datum<'static> {
     let values = rows.iter().filter_map(|row| row.first());
     let found = values
         .filter(|value| !value.is_null())
@@ -377,43 +387,16 @@ fn sum_interval(rows: &[Vec<Datum<'static>>], average: bool) -> Result<Datum<'st
     Ok(total)
 }
 
-/// PostgreSQL's `numeric_stddev_internal`: exact sums, one division, one square root.
-fn variance(rows: &[Vec<Datum<'static>>], sample: bool, root: bool) -> Result<Datum<'static>> {
-    let numbers: Vec<BigDecimal> = values(rows)
-        .into_iter()
-        .filter_map(|value| match value {
-            Datum::Numeric(value) => Some(value),
-            _ => None,
-        })
-        .collect();
-    let count = numbers.len() as i64;
-    if count == 0 || sample && count == 1 {
-        return Ok(Datum::Null);
+/// The exact sum of numerics.
+fn sum(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
+    let mut total: Option<Datum<'static>> = None;
+    for value in values(rows) {
+        total = Some(match total {
+            Some(total) => ops::apply(BinaryOp::Add, &total, &value)?,
+            None => value,
+        });
     }
-    let sum: BigDecimal = numbers.iter().sum();
-    let squares: BigDecimal = numbers.iter().map(|value| value * value).sum();
-    let count = BigDecimal::from(count);
-    let top = &count * squares - &sum * &sum;
-    if top <= 0 {
-        return Ok(Datum::Numeric(BigDecimal::from(0)));
-    }
-    let bottom = if sample {
-        &count * (&count - BigDecimal::from(1))
-    } else {
-        &count * &count
-    };
-    let quotient = ops::apply(BinaryOp::Div, &Datum::Numeric(top), &Datum::Numeric(bottom))?;
-    match (quotient, root) {
-        (Datum::Numeric(value), true) => {
-            // As many digits as the quotient has.
-            let scale = value.fractional_digit_count();
-            let root = value.sqrt().unwrap_or_default();
-            Ok(Datum::Numeric(crate::types::kinds::numeric::round(
-                &root, scale,
-            )))
-        }
-        (value, _) => Ok(value),
-    }
+    Ok(total.unwrap_or(Datum::Null))
 }
 
 /// The style of values inside JSON.

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem, SetExpr};
 
 use super::super::bind::fold;
-use crate::types::names::{from_sql, internal_name};
+use crate::types::names::{element_of, from_sql, internal_name};
 
 /// The name of a select list item without an alias.
 pub(in crate::query) fn column_name(expr: &Expr) -> String {
@@ -71,7 +71,9 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
 
 fn type_name(ty: &ast::DataType) -> Option<(String, bool)> {
     let ty = from_sql(ty).ok()?;
-    internal_name(ty.oid).map(|name| (name, false))
+    // An array is named after its items.
+    let named = element_of(ty.oid).unwrap_or(ty.oid);
+    internal_name(named).map(|name| (name, false))
 }
 
 fn subquery(body: &SetExpr) -> Option<(String, bool)> {

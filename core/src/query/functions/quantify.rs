@@ -13,6 +13,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::decimal::{is_numeric, keyed};
 use crate::error::{Error, Result};
 use crate::types::names::array_of;
 use crate::types::{Datum, PgType, columns, ops};
@@ -146,15 +147,24 @@ impl ScalarUDFImpl for Quantified {
             return Ok(ExprSimplifyResult::Original(args));
         }
         let items = array.value(0);
+        let layout = items.data_type().clone();
         let mut list = Vec::with_capacity(items.len());
         for at in 0..items.len() {
-            list.push(Expr::Literal(
-                ScalarValue::try_from_array(&items, at)?,
-                None,
-            ));
+            let item = Expr::Literal(ScalarValue::try_from_array(&items, at)?, None);
+            list.push(if is_numeric(&layout) {
+                keyed(item, &layout)
+            } else {
+                item
+            });
         }
+        // Numbers are compared without their display scale.
+        let value = if is_numeric(&layout) {
+            keyed(value.clone(), &DataType::Binary)
+        } else {
+            value.clone()
+        };
         Ok(ExprSimplifyResult::Simplified(Expr::InList(InList::new(
-            Box::new(value.clone()),
+            Box::new(value),
             list,
             false,
         ))))

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::row::{RowFn, RowFunction};
 use super::waiting::WaitFn;
-use super::{advisory, arrays, dates, json, math, session, strings, waiting};
+use super::{advisory, arrays, dates, formatting, json, math, session, strings, waiting};
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
 use crate::types::names::{array_of, element_of, from_name, physical};
@@ -125,6 +125,18 @@ impl Function {
     }
 }
 
+/// The names of a function's arguments, of those that are called by name; 0 is their default.
+pub(in crate::query) fn argument_names(function: &str) -> Option<&'static [&'static str]> {
+    Some(match function {
+        "make_interval" => &["years", "months", "weeks", "days", "hours", "mins", "secs"],
+        "make_date" => &["year", "month", "day"],
+        "make_time" => &["hour", "min", "sec"],
+        "make_timestamp" => &["year", "month", "mday", "hour", "min", "sec"],
+        "make_timestamptz" => &["year", "month", "mday", "hour", "min", "sec", "timezone"],
+        _ => return None,
+    })
+}
+
 fn type_oid(name: &str) -> u32 {
     match name {
         "any" => ANY,
@@ -141,6 +153,7 @@ impl Functions {
         strings::define(&mut all);
         math::define(&mut all);
         dates::define(&mut all);
+        formatting::define(&mut all);
         json::define(&mut all);
         arrays::define(&mut all);
         session::define(&mut all);
@@ -191,7 +204,7 @@ impl Functions {
 fn matches(function: &Function, types: &[PgType]) -> Option<(i32, Output)> {
     let fixed = function.args.len();
     let enough = if function.variadic {
-        types.len() + 1 >= fixed
+        types.len() >= fixed
     } else {
         types.len() == fixed
     };

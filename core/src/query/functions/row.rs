@@ -20,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::query::SessionInfo;
 use crate::types::columns::{self, ColumnBuilder};
-use crate::types::text::{self, TextStyle};
+use crate::types::text::TextStyle;
 use crate::types::{Datum, PgType};
 
 /// What a function may look at besides its arguments.
@@ -52,8 +52,6 @@ pub(in crate::query) struct RowFunction {
     pub built: PgType,
     /// NULL for any NULL argument.
     pub strict: bool,
-    /// Builds numeric results as text, with the digits that PostgreSQL shows.
-    pub as_text: bool,
     pub run: RowFn,
     /// What each row waits for; then DataFusion awaits the function between two steps of the plan.
     pub wait: Option<WaitFn>,
@@ -82,7 +80,6 @@ impl RowFunction {
             result,
             built: result,
             strict,
-            as_text: false,
             run,
             wait: None,
         }
@@ -96,11 +93,7 @@ impl RowFunction {
     }
 
     fn data_type(&self) -> DataType {
-        if self.as_text {
-            DataType::Utf8View
-        } else {
-            arrow_type(self.built)
-        }
+        arrow_type(self.built)
     }
 
     fn call<'a>(&'a self, context: &'a RunContext) -> Call<'a> {
@@ -120,12 +113,7 @@ impl RowFunction {
         rows: usize,
     ) -> Result<ArrayRef> {
         let call = self.call(context);
-        let built = if self.as_text {
-            PgType::TEXT
-        } else {
-            self.built
-        };
-        let mut builder = ColumnBuilder::new(built, ZONE, rows);
+        let mut builder = ColumnBuilder::new(self.built, ZONE, rows);
         let mut values: Vec<Datum<'_>> = Vec::with_capacity(args.len());
         // Constant arguments are read once.
         let mut fixed: Vec<Option<Datum<'_>>> = Vec::with_capacity(args.len());
@@ -149,13 +137,7 @@ impl RowFunction {
                 }
                 values.push(value);
             }
-            let value = (self.run)(&call, &values)?;
-            if self.as_text && !value.is_null() {
-                let shown = text::to_string(&value, self.result, call.style());
-                builder.append(&Datum::text(shown))?;
-            } else {
-                builder.append(&value)?;
-            }
+            builder.append(&(self.run)(&call, &values)?)?;
         }
         Ok(builder.finish())
     }
@@ -173,7 +155,6 @@ impl PartialEq for RowFunction {
             && self.types == other.types
             && self.result == other.result
             && self.built == other.built
-            && self.as_text == other.as_text
     }
 }
 
@@ -184,7 +165,6 @@ impl Hash for RowFunction {
         self.name.hash(state);
         self.types.hash(state);
         self.result.hash(state);
-        self.as_text.hash(state);
     }
 }
 
@@ -208,10 +188,7 @@ impl ScalarUDFImpl for RowFunction {
                 .args
                 .iter()
                 .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        if let Some(whole) = self
-            .whole
-            .filter(|_| !constant && self.strict && !self.as_text)
-        {
+        if let Some(whole) = self.whole.filter(|_| !constant && self.strict) {
             let call = self.call(context);
             if let Some(array) = whole(&call, &args.args, &self.data_type())? {
                 return Ok(ColumnarValue::Array(array));

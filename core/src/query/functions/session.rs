@@ -105,12 +105,23 @@ pub(super) fn define(all: &mut Definitions) {
     })
     .stable();
     all.add("set_config", "text,text,bool", "text", |c, a| {
-        let local = matches!(a.get(2), Some(Datum::Bool(true)));
+        let [Datum::Text(name), value, local] = a else {
+            return Err(Error::new(
+                SqlState::NULL_VALUE_NOT_ALLOWED,
+                "SET requires parameter name",
+            ));
+        };
+        let value = match value {
+            Datum::Text(value) => Some(value.as_ref()),
+            _ => None,
+        };
+        let local = matches!(local, Datum::Bool(true));
         c.info
             .access
-            .set_setting(str_at(a, 0), str_at(a, 1), local)
+            .set_setting(name, value, local)
             .map(Datum::text)
     })
+    .takes_null()
     .volatile();
     all.add("nextval", "regclass", "int8", |c, a| {
         c.info.access.next_value(sequence(c, a)?).map(Datum::Int8)

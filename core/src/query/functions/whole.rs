@@ -14,14 +14,15 @@ use arrow::datatypes::{
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
 
-use super::dates;
 use super::row::Call;
+use super::{dates, math};
 use crate::error::{Error, Result};
 use crate::types::kinds::calendar::USECS_PER_DAY;
 use crate::types::{PgType, oid};
 
 /// Arguments, and the Arrow type of the result. At least one argument is a column.
-pub(in crate::query) type WholeFn = fn(&Call<'_>, &[ColumnarValue], &DataType) -> Result<Option<ArrayRef>>;
+pub(in crate::query) type WholeFn =
+    fn(&Call<'_>, &[ColumnarValue], &DataType) -> Result<Option<ArrayRef>>;
 
 /// The whole-column form of a function, if it has one.
 pub(super) fn find(name: &str, types: &[PgType]) -> Option<WholeFn> {
@@ -33,6 +34,7 @@ pub(super) fn find(name: &str, types: &[PgType]) -> Option<WholeFn> {
         ("extract" | "date_part", [oid::TEXT, oid::TIMESTAMPTZ | oid::TIMESTAMP | oid::DATE]) => {
             Some(part)
         }
+        ("width_bucket", [oid::FLOAT8, oid::FLOAT8, oid::FLOAT8, oid::INT4]) => Some(width_bucket),
         _ => None,
     }
 }
@@ -126,12 +128,32 @@ fn make_date(_: &Call<'_>, args: &[ColumnarValue], _: &DataType) -> Result<Optio
         };
         let days = match last {
             Some((known, days)) if known == (year, month, day) => days,
-            _ => dates::civil_days(year.into(), month.into(), day.into())? as i32,
+            _ => dates::date_of(year.into(), month.into(), day.into())?,
         };
         last = Some(((year, month, day), days));
         out.append_value(days);
     }
     Ok(Some(Arc::new(out.finish())))
+}
+
+/// Of a column of floats between constants.
+fn width_bucket(_: &Call<'_>, args: &[ColumnarValue], _: &DataType) -> Result<Option<ArrayRef>> {
+    let [
+        value,
+        ColumnarValue::Scalar(ScalarValue::Float64(Some(low))),
+        ColumnarValue::Scalar(ScalarValue::Float64(Some(high))),
+        ColumnarValue::Scalar(ScalarValue::Int32(Some(count))),
+    ] = args
+    else {
+        return Ok(None);
+    };
+    let Some(column) = column::<Float64Type>(Some(value)) else {
+        return Ok(None);
+    };
+    let found: PrimitiveArray<Int32Type> = mapped(column, |value| {
+        math::bucket(value, *low, *high, i64::from(*count)).map(Some)
+    })?;
+    Ok(Some(Arc::new(found)))
 }
 
 /// `AT TIME ZONE` with a constant zone.
@@ -152,11 +174,10 @@ fn timezone(
         .get(1)
         .is_some_and(|ty| ty.oid == oid::TIMESTAMPTZ);
     let moved: PrimitiveArray<TimestampMicrosecondType> = mapped(column, |micros| {
-        let moved = match zoned {
-            true => zone.to_local(micros),
-            false => zone.to_utc(micros),
-        };
-        moved.map(Some).ok_or_else(dates::out_of_range)
+        Ok(Some(match zoned {
+            true => dates::in_zone(&zone, micros)?,
+            false => dates::from_zone(&zone, micros)?,
+        }))
     })?;
     typed(moved, result)
 }
@@ -203,6 +224,9 @@ fn part(call: &Call<'_>, args: &[ColumnarValue], result: &DataType) -> Result<Op
     };
     let field = field.to_lowercase();
     let ty = call.types.get(1).copied().unwrap_or(PgType::TIMESTAMP);
+    if !dates::known_in_columns(&field, ty) || has_infinite(args) {
+        return Ok(None);
+    }
     let zoned = ty.oid == oid::TIMESTAMPTZ;
     let needs_offset = field.starts_with("timezone");
     let parts = |micros: i64| -> Result<(i128, i32)> {
@@ -254,6 +278,22 @@ fn part(call: &Call<'_>, args: &[ColumnarValue], result: &DataType) -> Result<Op
         }
         _ => Ok(None),
     }
+}
+
+/// Whether a moment is infinite: its parts are infinite too, or NULL.
+fn has_infinite(args: &[ColumnarValue]) -> bool {
+    if let Some(column) = column::<TimestampMicrosecondType>(args.get(1)) {
+        return column
+            .values()
+            .iter()
+            .any(|micros| matches!(*micros, i64::MIN | i64::MAX));
+    }
+    column::<Date32Type>(args.get(1)).is_some_and(|column| {
+        column
+            .values()
+            .iter()
+            .any(|days| matches!(*days, i32::MIN | i32::MAX))
+    })
 }
 
 /// Maps a column of timestamps or dates; infinite ones have no parts.

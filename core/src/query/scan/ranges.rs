@@ -11,6 +11,7 @@ use datafusion::scalar::ScalarValue;
 use super::source::TableSource;
 use crate::catalog::Index;
 use crate::error::Result;
+use crate::query::functions::{KEY, of_key};
 use crate::types::{Datum, PgType, columns, key, oid};
 
 /// The most keys or ranges that a condition is turned into; with more the table is read as a whole.
@@ -78,21 +79,17 @@ fn is_row_free(expr: &Expr) -> bool {
     expr.column_refs().is_empty() && !expr.contains_outer()
 }
 
-/// The table's column that an expression is, and its type. A cast between numerics keeps the value.
+/// The table's column that an expression is, and its type.
 fn column_of(source: &TableSource, expr: &Expr) -> Option<(usize, PgType)> {
     match expr {
         Expr::Column(column) => {
             let at = source.table.column(column.name())?;
             Some((at, source.table.columns.get(at)?.ty))
         }
-        Expr::Cast(cast) => {
-            let found = column_of(source, &cast.expr)?;
-            let decimal = matches!(
-                cast.field.data_type(),
-                arrow::datatypes::DataType::Decimal128(..)
-                    | arrow::datatypes::DataType::Decimal256(..)
-            );
-            (found.1.oid == oid::NUMERIC && decimal).then_some(found)
+        // Another layout of the same numbers.
+        Expr::ScalarFunction(call) if matches!(call.func.name(), KEY | "numeric_recast") => {
+            let found = column_of(source, call.args.first()?)?;
+            (found.1.oid == oid::NUMERIC).then_some(found)
         }
         // A float as it is compared.
         Expr::ScalarFunction(call) if call.func.name() == "float_key" => {
@@ -361,6 +358,9 @@ fn either(source: &TableSource, left: &Expr, right: &Expr) -> Option<(usize, Lim
 fn datum(value: &ScalarValue, ty: PgType) -> Option<Datum<'static>> {
     if value.is_null() {
         return Some(Datum::Null);
+    }
+    if let (oid::NUMERIC, ScalarValue::LargeBinary(Some(key))) = (ty.oid, value) {
+        return of_key(key);
     }
     let array = value.to_array().ok()?;
     let datum = columns::get(array.as_ref(), 0, ty).ok()?.into_owned();

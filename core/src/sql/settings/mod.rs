@@ -19,7 +19,7 @@ use value::{check, shown};
 use super::statement::IsolationLevel;
 use crate::catalog::SearchPath;
 use crate::error::{Error, Result, SqlState};
-use crate::types::text::{TextStyle, Zone};
+use crate::types::text::{DateOrder, TextStyle, Zone};
 
 /// Bytes that all custom settings (`my.setting`) of a session may take together.
 const MAX_CUSTOM_BYTES: usize = 1 << 20;
@@ -225,6 +225,24 @@ impl Settings {
         self.refresh()
     }
 
+    /// Whether it has custom settings (`my.setting`) that `other` does not know.
+    pub fn has_more_names(&self, other: &Settings) -> bool {
+        let mut names = self.values.keys();
+        names.any(|name| name.contains('.') && other.get(name).is_none())
+    }
+
+    /// The same with the custom settings that `other` knows: one that was once set stays known,
+    /// and is empty.
+    pub fn with_names_of(&self, other: &Settings) -> Settings {
+        let mut settings = self.clone();
+        for name in other.values.keys() {
+            if name.contains('.') && self.get(name).is_none() {
+                settings.values.insert(name.clone(), String::new());
+            }
+        }
+        settings
+    }
+
     /// Every setting: name, value, description.
     pub fn all(&self) -> Vec<(String, String, String)> {
         all()
@@ -266,6 +284,11 @@ impl Settings {
             time_zone: Zone::parse(&zone)?,
             bytea_escape: self.get("bytea_output") == Some("escape"),
             extra_float_digits: self.integer("extra_float_digits") as i32,
+            date_order: match self.get("DateStyle") {
+                Some("ISO, DMY") => DateOrder::DayMonthYear,
+                Some("ISO, YMD") => DateOrder::YearMonthDay,
+                _ => DateOrder::MonthDayYear,
+            },
             now: 0,
         };
         let limit = |micros: i64| u64::try_from(micros).ok().filter(|ms| *ms > 0);

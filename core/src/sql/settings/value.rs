@@ -200,8 +200,11 @@ fn date_style(definition: &Definition, text: &str) -> Result<String> {
         *slot = Some(value);
     }
     match (style.unwrap_or("ISO"), order.unwrap_or("MDY")) {
-        ("ISO", "MDY") => Ok("ISO, MDY".to_owned()),
-        _ => Err(refused(definition, text)),
+        ("ISO", order) => Ok(format!("ISO, {order}")),
+        _ => Err(Error::unsupported(
+            format!("{} = {text}", definition.name),
+            "Dates are written in ISO form: set ISO and an order, as in \"ISO, DMY\".",
+        )),
     }
 }
 

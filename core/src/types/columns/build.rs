@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    ArrayRef, BinaryBuilder, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
     Decimal256Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder,
     Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, StringViewBuilder,
     Time64MicrosecondBuilder, TimestampMicrosecondBuilder, UInt32Builder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, i256};
-use bigdecimal::BigDecimal;
+use arrow::datatypes::{
+    DataType, Decimal128Type, Decimal256Type, Field, IntervalMonthDayNano, i256,
+};
+use bigdecimal::num_bigint::BigInt;
 use bigdecimal::num_traits::ToPrimitive;
 
-use super::{NUMERIC_PRECISION, NUMERIC_SCALE, data_type, interval_overflow};
+use super::{Decimal, data_type, interval_overflow};
 use crate::error::{Error, Result, SqlState};
 use crate::types::kinds::{Kind, array, numeric};
-use crate::types::{Datum, Interval, PgType, names};
+use crate::types::{Datum, Interval, Numeric, PgType, names};
 
 /// Builds a column of type `ty` value by value.
 pub struct ColumnBuilder {
@@ -42,6 +44,8 @@ pub(crate) enum Inner {
         precision: u8,
         scale: u8,
     },
+    /// Numbers with a scale of their own, and the bytes of one of them.
+    Numeric(BinaryBuilder, Vec<u8>),
     Text(StringViewBuilder),
     Bytea(BinaryViewBuilder),
     Date(Date32Builder),
@@ -71,26 +75,7 @@ impl ColumnBuilder {
             Kind::Int8 => Inner::Int8(Int64Builder::with_capacity(capacity)),
             Kind::Float4 => Inner::Float4(Float32Builder::with_capacity(capacity)),
             Kind::Float8 => Inner::Float8(Float64Builder::with_capacity(capacity)),
-            Kind::Numeric => match data_type(ty, zone) {
-                DataType::Decimal128(precision, scale) => Inner::Decimal128 {
-                    values: Decimal128Builder::with_capacity(capacity)
-                        .with_data_type(DataType::Decimal128(precision, scale)),
-                    precision,
-                    scale: scale.unsigned_abs(),
-                },
-                other => {
-                    let (precision, scale) = match other {
-                        DataType::Decimal256(precision, scale) => (precision, scale),
-                        _ => (NUMERIC_PRECISION, NUMERIC_SCALE),
-                    };
-                    Inner::Decimal256 {
-                        values: Decimal256Builder::with_capacity(capacity)
-                            .with_data_type(DataType::Decimal256(precision, scale)),
-                        precision,
-                        scale: scale.unsigned_abs(),
-                    }
-                }
-            },
+            Kind::Numeric => decimals(&data_type(ty, zone), capacity),
             Kind::Text => Inner::Text(StringViewBuilder::with_capacity(capacity)),
             Kind::Bytea => Inner::Bytea(BinaryViewBuilder::with_capacity(capacity)),
             Kind::Date => Inner::Date(Date32Builder::with_capacity(capacity)),
@@ -118,6 +103,14 @@ impl ColumnBuilder {
         ColumnBuilder { inner, ty }
     }
 
+    /// A builder of numerics in the given Arrow layout: a decimal, or packed ones.
+    pub fn numeric(data: &DataType, capacity: usize) -> Self {
+        ColumnBuilder {
+            inner: decimals(data, capacity),
+            ty: PgType::NUMERIC,
+        }
+    }
+
     pub fn append_null(&mut self) {
         match &mut self.inner {
             Inner::Bool(values) => values.append_null(),
@@ -128,6 +121,7 @@ impl ColumnBuilder {
             Inner::Float8(values) => values.append_null(),
             Inner::Decimal128 { values, .. } => values.append_null(),
             Inner::Decimal256 { values, .. } => values.append_null(),
+            Inner::Numeric(values, _) => values.append_null(),
             Inner::Text(values) => values.append_null(),
             Inner::Bytea(values) => values.append_null(),
             Inner::Date(values) => values.append_null(),
@@ -175,6 +169,11 @@ impl ColumnBuilder {
             ) => {
                 values.append_value(to_decimal256(value, *precision, *scale)?);
             }
+            (Inner::Numeric(values, bytes), Datum::Numeric(value)) => {
+                bytes.clear();
+                numeric::packed::pack(value, bytes);
+                values.append_value(bytes);
+            }
             (Inner::Text(values), Datum::Text(value)) => {
                 values.try_append_value(value).map_err(too_long)?;
             }
@@ -221,6 +220,7 @@ impl ColumnBuilder {
             Inner::Float8(values) => values.len(),
             Inner::Decimal128 { values, .. } => values.len(),
             Inner::Decimal256 { values, .. } => values.len(),
+            Inner::Numeric(values, _) => values.len(),
             Inner::Text(values) => values.len(),
             Inner::Bytea(values) => values.len(),
             Inner::Date(values) => values.len(),
@@ -248,6 +248,7 @@ impl ColumnBuilder {
             Inner::Float8(values) => Arc::new(values.finish()),
             Inner::Decimal128 { values, .. } => Arc::new(values.finish()),
             Inner::Decimal256 { values, .. } => Arc::new(values.finish()),
+            Inner::Numeric(values, _) => Arc::new(values.finish()),
             Inner::Text(values) => Arc::new(values.finish()),
             Inner::Bytea(values) => Arc::new(values.finish()),
             Inner::Date(values) => Arc::new(values.finish()),
@@ -311,36 +312,38 @@ pub(crate) fn month_day_nano(value: &Interval) -> Result<IntervalMonthDayNano> {
     Ok(IntervalMonthDayNano::new(value.months, value.days, nanos))
 }
 
-/// The digits at `scale`, or `None` when fractional digits would be lost.
-fn rescale(value: &BigDecimal, scale: u8) -> Option<BigDecimal> {
-    let scale = i64::from(scale);
-    if numeric::parts(value).1 <= scale {
-        return Some(numeric::round(value, scale));
+/// The builder of a numeric column's Arrow layout.
+fn decimals(data: &DataType, capacity: usize) -> Inner {
+    match data {
+        DataType::Decimal128(precision, scale) => Inner::Decimal128 {
+            values: Decimal128Builder::with_capacity(capacity).with_data_type(data.clone()),
+            precision: *precision,
+            scale: scale.unsigned_abs(),
+        },
+        DataType::Decimal256(precision, scale) => Inner::Decimal256 {
+            values: Decimal256Builder::with_capacity(capacity).with_data_type(data.clone()),
+            precision: *precision,
+            scale: scale.unsigned_abs(),
+        },
+        _ => Inner::Numeric(
+            BinaryBuilder::with_capacity(capacity, capacity * 8),
+            Vec::new(),
+        ),
     }
-    let trimmed = numeric::trim(value.clone());
-    (numeric::parts(&trimmed).1 <= scale).then(|| numeric::round(&trimmed, scale))
 }
 
 pub(crate) fn decimal_overflow(precision: u8, scale: u8) -> Error {
-    if (precision, scale) == (NUMERIC_PRECISION, NUMERIC_SCALE.unsigned_abs()) {
-        let whole = precision - scale;
-        return Error::new(
-            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            "value overflows numeric format",
-        )
-        .detail(format!(
-            "numeric without a modifier holds {whole} digits before and {scale} after the decimal point."
-        ))
-        .hint("Give the column a precision and scale, numeric(p,s), or round the value.");
-    }
-    numeric::field_overflow(precision, scale)
+    numeric::field_overflow(u16::from(precision), i16::from(scale))
 }
 
-fn to_decimal128(value: &BigDecimal, precision: u8, scale: u8) -> Result<i128> {
-    let overflow = || decimal_overflow(precision, scale);
-    let value = rescale(value, scale).ok_or_else(overflow)?;
-    let (digits, _) = numeric::parts(&value);
-    let digits = digits.to_i128().ok_or_else(overflow)?;
+fn to_decimal128(value: &Numeric, precision: u8, scale: u8) -> Result<i128> {
+    if let Some(stand_in) = Decimal128Type::stand_in(value) {
+        return Ok(stand_in);
+    }
+    let digits = unscaled(value, scale)?;
+    let digits = digits
+        .to_i128()
+        .ok_or_else(|| decimal_overflow(precision, scale))?;
     check128(digits, precision, scale)
 }
 
@@ -352,12 +355,13 @@ pub(crate) fn check128(digits: i128, precision: u8, scale: u8) -> Result<i128> {
     }
 }
 
-pub(crate) fn to_decimal256(value: &BigDecimal, precision: u8, scale: u8) -> Result<i256> {
-    let overflow = || decimal_overflow(precision, scale);
-    let value = rescale(value, scale).ok_or_else(overflow)?;
-    let (digits, _) = numeric::parts(&value);
+fn to_decimal256(value: &Numeric, precision: u8, scale: u8) -> Result<i256> {
+    if let Some(stand_in) = Decimal256Type::stand_in(value) {
+        return Ok(stand_in);
+    }
+    let digits = unscaled(value, scale)?;
     if digits.magnitude() >= numeric::power_of_ten(u64::from(precision)).magnitude() {
-        return Err(overflow());
+        return Err(decimal_overflow(precision, scale));
     }
     let bytes = digits.to_signed_bytes_le();
     let fill = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) {
@@ -370,4 +374,25 @@ pub(crate) fn to_decimal256(value: &BigDecimal, precision: u8, scale: u8) -> Res
         *slot = *byte;
     }
     Ok(i256::from_le_bytes(wide))
+}
+
+/// The digits at `scale`: a column's values have at most that scale.
+fn unscaled(value: &Numeric, scale: u8) -> Result<BigInt> {
+    let Numeric::Finite(value) = value else {
+        return Err(Error::internal("digits of a value that is no number"));
+    };
+    let scale = i64::from(scale);
+    let trimmed;
+    let mut value = value;
+    if numeric::parts(value).1 > scale {
+        trimmed = numeric::trim(value.clone());
+        value = &trimmed;
+        if numeric::parts(value).1 > scale {
+            return Err(Error::internal(format!(
+                "a numeric with more than {scale} fractional digits"
+            )));
+        }
+    }
+    let (digits, from) = numeric::parts(value);
+    Ok(digits.as_ref() * numeric::power_of_ten((scale - from).unsigned_abs()))
 }

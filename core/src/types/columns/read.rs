@@ -6,14 +6,13 @@ use arrow::array::{Array as ArrowArray, ArrayRef, AsArray};
 use arrow::datatypes::{
     self as arrow_types, ArrowNativeType, DataType, IntervalUnit, TimeUnit, i256,
 };
-use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::BigInt;
 
-use super::{is_unconstrained, natural};
+use super::{Decimal, natural};
 use crate::error::{Error, Result};
 use crate::types::kinds::calendar::{USECS_PER_DAY, USECS_PER_SEC};
 use crate::types::kinds::{Kind, array, numeric, out_of_range};
-use crate::types::{Array, Datum, Interval, PgType, names};
+use crate::types::{Array, Datum, Interval, Numeric, PgType, names};
 
 /// The value at `row` of an array that holds values of type `ty`. Takes every Arrow layout that a
 /// function may return for the type (Utf8, LargeUtf8, Utf8View, Dictionary, …).
@@ -57,13 +56,22 @@ pub fn get<'a>(array: &'a dyn ArrowArray, row: usize, ty: PgType) -> Result<Datu
             let value = array
                 .as_primitive::<arrow_types::Decimal128Type>()
                 .value(row);
-            decimal(BigInt::from(value), *scale, array.data_type())
+            match arrow_types::Decimal128Type::special(value) {
+                Some(special) => Datum::Numeric(special),
+                None => decimal(BigInt::from(value), *scale),
+            }
         }
+        DataType::Binary => Datum::Numeric(numeric::packed::unpack(
+            array.as_binary::<i32>().value(row),
+        )?),
         DataType::Decimal256(_, scale) => {
             let value = array
                 .as_primitive::<arrow_types::Decimal256Type>()
                 .value(row);
-            decimal(big_int(value), *scale, array.data_type())
+            match arrow_types::Decimal256Type::special(value) {
+                Some(special) => Datum::Numeric(special),
+                None => decimal(big_int(value), *scale),
+            }
         }
         DataType::UInt32 => integer(
             array.as_primitive::<arrow_types::UInt32Type>().value(row),
@@ -101,7 +109,7 @@ fn uncommon<'a>(array: &'a dyn ArrowArray, row: usize, ty: PgType) -> Result<Dat
         DataType::UInt64 => {
             let value = array.as_primitive::<arrow_types::UInt64Type>().value(row);
             match Kind::of(ty) {
-                Kind::Numeric => Datum::Numeric(BigDecimal::from(value)),
+                Kind::Numeric => Datum::Numeric(Numeric::from(value)),
                 _ => integer(
                     i64::try_from(value).map_err(|_| out_of_range("bigint"))?,
                     ty,
@@ -127,17 +135,16 @@ fn uncommon<'a>(array: &'a dyn ArrowArray, row: usize, ty: PgType) -> Result<Dat
             let value = array
                 .as_primitive::<arrow_types::Decimal32Type>()
                 .value(row);
-            decimal(BigInt::from(value), *scale, array.data_type())
+            decimal(BigInt::from(value), *scale)
         }
         DataType::Decimal64(_, scale) => {
             let value = array
                 .as_primitive::<arrow_types::Decimal64Type>()
                 .value(row);
-            decimal(BigInt::from(value), *scale, array.data_type())
+            decimal(BigInt::from(value), *scale)
         }
         DataType::Utf8 => Datum::Text(Cow::Borrowed(array.as_string::<i32>().value(row))),
         DataType::LargeUtf8 => Datum::Text(Cow::Borrowed(array.as_string::<i64>().value(row))),
-        DataType::Binary => bytes(array.as_binary::<i32>().value(row), ty),
         DataType::LargeBinary => bytes(array.as_binary::<i64>().value(row), ty),
         DataType::BinaryView => bytes(array.as_binary_view().value(row), ty),
         DataType::FixedSizeBinary(_) => bytes(array.as_fixed_size_binary().value(row), ty),
@@ -226,7 +233,7 @@ fn integer<'a>(value: impl Into<i64>, ty: PgType) -> Result<Datum<'a>> {
         Kind::Int4 => Datum::Int4(i32::try_from(value).map_err(|_| out_of_range("integer"))?),
         Kind::Int2 => Datum::Int2(i16::try_from(value).map_err(|_| out_of_range("smallint"))?),
         Kind::Oid => Datum::Oid(u32::try_from(value).map_err(|_| out_of_range("oid"))?),
-        Kind::Numeric => Datum::Numeric(BigDecimal::from(value)),
+        Kind::Numeric => Datum::Numeric(Numeric::from(value)),
         _ => Datum::Int8(value),
     })
 }
@@ -238,13 +245,8 @@ fn float<'a>(value: f64, ty: PgType) -> Datum<'a> {
     }
 }
 
-fn decimal<'a>(value: BigInt, scale: i8, data_type: &DataType) -> Datum<'a> {
-    let value = numeric::normal(value, i64::from(scale));
-    Datum::Numeric(if is_unconstrained(data_type) {
-        numeric::trim(value)
-    } else {
-        value
-    })
+fn decimal<'a>(value: BigInt, scale: i8) -> Datum<'a> {
+    Datum::Numeric(Numeric::Finite(numeric::normal(value, i64::from(scale))))
 }
 
 fn big_int(value: i256) -> BigInt {
@@ -383,10 +385,6 @@ fn conform<'a>(found: Datum<'a>, data_type: &DataType, ty: PgType) -> Result<Dat
         (Datum::Timestamptz(value), Kind::Timestamp) => Ok(Datum::Timestamp(value)),
         // The name of a relation, a type, a role.
         (Datum::Text(text), Kind::Oid) => Ok(Datum::Text(text)),
-        // A numeric as text keeps a display scale of its own for each value.
-        (Datum::Text(text), Kind::Numeric) => {
-            numeric::parse(&text, PgType::NUMERIC).map(Datum::Numeric)
-        }
         _ => Err(Error::internal(format!(
             "an Arrow array of {data_type} does not hold values of type {}",
             names::format_type(ty)

@@ -1,6 +1,6 @@
 //! Reads dates and times as PostgreSQL's `ParseDateTime` and `DecodeDateTime` do: the text is cut
 //! into fields, and each field says or suggests which part of the date or time it is. The field
-//! order is month, day, year (`DateStyle = ISO, MDY`).
+//! order of a date in numbers is the session's (`DateStyle`).
 
 mod fields;
 mod numbers;

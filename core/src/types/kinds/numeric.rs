@@ -1,5 +1,8 @@
-//! `numeric`: exact decimal numbers with a display scale. A value is an integer and a scale ≥ 0;
-//! NaN and the infinities are refused.
+//! `numeric`: exact decimal numbers with a display scale, NaN and the infinities. A finite value is
+//! an integer and a scale ≥ 0.
+
+pub mod packed;
+mod wire;
 
 use std::borrow::Cow;
 
@@ -7,18 +10,20 @@ use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::{BigInt, Sign};
 use bigdecimal::num_traits::{Signed, ToPrimitive, Zero};
 
-use super::{invalid_binary, invalid_syntax, is_space};
+use super::{invalid_syntax, is_space};
 use crate::error::{Error, Result, SqlState};
-use crate::types::PgType;
+use crate::types::{Numeric, PgType};
+
+pub use wire::{recv, send};
 
 /// Digits before the decimal point, as in PostgreSQL.
 pub const MAX_WHOLE_DIGITS: i64 = 131_072;
 /// Digits after the decimal point, as in PostgreSQL.
 pub const MAX_SCALE: i64 = 16_383;
 
-pub fn parse(text: &str, ty: PgType) -> Result<BigDecimal> {
+pub fn parse(text: &str, ty: PgType) -> Result<Numeric> {
     match plain(text, ty) {
-        Some(value) => Ok(value),
+        Some(value) => Ok(Numeric::Finite(value)),
         None => fit(read(text)?, ty),
     }
 }
@@ -50,9 +55,10 @@ fn plain(text: &str, ty: PgType) -> Option<BigDecimal> {
     }
     let mut scale = scale.unwrap_or(0);
     if let Some((precision, wanted)) = ty.precision_scale() {
-        let missing = u32::from(wanted).checked_sub(scale)?;
+        let wanted = u32::try_from(wanted).ok()?;
+        let missing = wanted.checked_sub(scale)?;
         value = value.checked_mul(10_i64.checked_pow(missing)?)?;
-        scale = u32::from(wanted);
+        scale = wanted;
         // A larger precision cannot be exceeded by what fits an i64.
         let limit = 10_i64.checked_pow(u32::from(precision));
         if limit.is_some_and(|limit| value >= limit) {
@@ -63,13 +69,14 @@ fn plain(text: &str, ty: PgType) -> Option<BigDecimal> {
     Some(BigDecimal::new(BigInt::from(value), i64::from(scale)))
 }
 
-fn read(text: &str) -> Result<BigDecimal> {
+fn read(text: &str) -> Result<Numeric> {
     let invalid = || invalid_syntax("numeric", text);
     let body = text.trim_matches(is_space);
     let unsigned = body.strip_prefix(['+', '-']).unwrap_or(body);
     match unsigned.to_ascii_lowercase().as_str() {
-        "nan" if unsigned.len() == body.len() => return Err(not_finite("NaN")),
-        "inf" | "infinity" => return Err(not_finite("Infinity")),
+        "nan" if unsigned.len() == body.len() => return Ok(Numeric::NaN),
+        "inf" | "infinity" if body.starts_with('-') => return Ok(Numeric::NegativeInfinity),
+        "inf" | "infinity" => return Ok(Numeric::Infinity),
         _ => {}
     }
     let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
@@ -97,7 +104,7 @@ fn read(text: &str) -> Result<BigDecimal> {
     let significant = format!("{whole}{fraction}");
     let significant = significant.trim_start_matches('0');
     if significant.is_empty() {
-        return Ok(BigDecimal::new(BigInt::zero(), scale.clamp(0, MAX_SCALE)));
+        return Ok(Numeric::new(0, scale.clamp(0, MAX_SCALE)));
     }
     if significant.len() as i64 - scale > MAX_WHOLE_DIGITS {
         return Err(overflow());
@@ -110,7 +117,7 @@ fn read(text: &str) -> Result<BigDecimal> {
         let value = BigInt::parse_bytes(significant.as_bytes(), 10).ok_or_else(invalid)?;
         if negative { -value } else { value }
     };
-    Ok(normal(value, scale))
+    Ok(Numeric::Finite(normal(value, scale)))
 }
 
 /// A number from digits and a scale that may be negative or beyond [`MAX_SCALE`].
@@ -122,13 +129,6 @@ pub fn normal(value: BigInt, scale: i64) -> BigDecimal {
     } else {
         BigDecimal::new(value, scale)
     }
-}
-
-pub fn not_finite(what: &str) -> Error {
-    Error::unsupported(
-        format!("the numeric value {what}"),
-        "Use double precision for values that are not finite.",
-    )
 }
 
 pub fn overflow() -> Error {
@@ -203,32 +203,53 @@ pub fn truncate(value: &BigDecimal, scale: i64) -> BigDecimal {
     BigDecimal::new(digits, target)
 }
 
-/// Applies the modifier of `numeric(p, s)`.
+/// Applies the modifier of `numeric(p, s)`. NaN fits every modifier.
 ///
 /// # Errors
-/// 22003 when the value has more than p - s digits before the point.
-pub fn fit(value: BigDecimal, ty: PgType) -> Result<BigDecimal> {
+/// 22003 when the value has more than p - s digits before the point, or is infinite.
+pub fn fit(value: Numeric, ty: PgType) -> Result<Numeric> {
     let Some((precision, scale)) = ty.precision_scale() else {
         return Ok(value);
     };
+    let value = match value {
+        Numeric::Finite(value) => value,
+        Numeric::NaN => return Ok(Numeric::NaN),
+        Numeric::Infinity | Numeric::NegativeInfinity => {
+            return Err(numeric_field_overflow(format!(
+                "A field with precision {precision}, scale {scale} cannot hold an infinite value."
+            )));
+        }
+    };
     let rounded = round(&value, i64::from(scale));
-    let (digits, _) = parts(&rounded);
-    if digits.magnitude() >= power_of_ten(u64::from(precision)).magnitude() {
+    let (digits, shown) = parts(&rounded);
+    // Digits at the type's scale, which may be negative, have to be fewer than the precision.
+    let limit = i64::from(precision) - i64::from(scale) + shown;
+    if !digits.is_zero()
+        && (limit <= 0 || digits.magnitude() >= power_of_ten(limit.unsigned_abs()).magnitude())
+    {
         return Err(field_overflow(precision, scale));
     }
-    Ok(rounded)
+    Ok(Numeric::Finite(rounded))
 }
 
-pub fn field_overflow(precision: u8, scale: u8) -> Error {
+pub fn field_overflow(precision: u16, scale: i16) -> Error {
     let whole = i32::from(precision) - i32::from(scale);
     let limit = if whole == 0 {
         "1".to_owned()
     } else {
         format!("10^{whole}")
     };
-    Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").detail(format!(
+    numeric_field_overflow(format!(
         "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
     ))
+}
+
+fn numeric_field_overflow(detail: String) -> Error {
+    Error::new(
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+        "numeric field overflow",
+    )
+    .detail(detail)
 }
 
 /// Without trailing zeros after the point.
@@ -257,7 +278,16 @@ pub fn trim(value: BigDecimal) -> BigDecimal {
     normal(digits, scale)
 }
 
-pub fn write(value: &BigDecimal, out: &mut Vec<u8>) {
+pub fn write(value: &Numeric, out: &mut Vec<u8>) {
+    match value {
+        Numeric::Finite(value) => write_finite(value, out),
+        Numeric::NaN => out.extend_from_slice(b"NaN"),
+        Numeric::Infinity => out.extend_from_slice(b"Infinity"),
+        Numeric::NegativeInfinity => out.extend_from_slice(b"-Infinity"),
+    }
+}
+
+pub fn write_finite(value: &BigDecimal, out: &mut Vec<u8>) {
     let (digits, scale) = parts(value);
     if digits.sign() == Sign::Minus {
         out.push(b'-');
@@ -287,113 +317,6 @@ pub fn write_scaled(digits: &[u8], scale: usize, out: &mut Vec<u8>) {
             out.extend(std::iter::repeat_n(b'0', scale - digits.len()));
             out.extend_from_slice(digits);
         }
-    }
-}
-
-const WIRE_POSITIVE: u16 = 0x0000;
-const WIRE_NEGATIVE: u16 = 0x4000;
-const WIRE_NAN: u16 = 0xc000;
-const WIRE_INFINITY: u16 = 0xd000;
-const WIRE_MINUS_INFINITY: u16 = 0xf000;
-
-/// Header (digit count, weight, sign, scale) and base-10000 digits.
-pub fn recv(bytes: &[u8], ty: PgType) -> Result<BigDecimal> {
-    let short = || invalid_binary("insufficient data left in message");
-    let words: Vec<u16> = bytes
-        .chunks(2)
-        .map(|pair| <[u8; 2]>::try_from(pair).map(u16::from_be_bytes))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|_| short())?;
-    let [count, weight, sign, scale, digits @ ..] = words.as_slice() else {
-        return Err(short());
-    };
-    if digits.len() < usize::from(*count) {
-        return Err(short());
-    }
-    if digits.len() > usize::from(*count) {
-        return Err(invalid_binary("incorrect binary data format"));
-    }
-    let negative = match *sign {
-        WIRE_POSITIVE => false,
-        WIRE_NEGATIVE => true,
-        WIRE_NAN => return Err(not_finite("NaN")),
-        WIRE_INFINITY | WIRE_MINUS_INFINITY => return Err(not_finite("Infinity")),
-        _ => return Err(invalid_binary("invalid sign in external \"numeric\" value")),
-    };
-    if i64::from(*scale) > MAX_SCALE {
-        return Err(invalid_binary(
-            "invalid scale in external \"numeric\" value",
-        ));
-    }
-    let mut text = Vec::with_capacity(digits.len() * 4);
-    for digit in digits {
-        if *digit > 9999 {
-            return Err(invalid_binary(
-                "invalid digit in external \"numeric\" value",
-            ));
-        }
-        super::int::write_padded(u64::from(*digit), 4, &mut text);
-    }
-    let weight = i64::from(*weight as i16);
-    // The last digit's place: its weight in base 10000 is weight - count + 1.
-    let place = (i64::from(*count) - 1 - weight) * 4;
-    let value = if text.is_empty() {
-        BigInt::zero()
-    } else {
-        BigInt::parse_bytes(&text, 10).ok_or_else(|| invalid_binary("numeric"))?
-    };
-    let value = if negative { -value } else { value };
-    // PostgreSQL cuts digits that the scale hides.
-    let value = truncate(&normal(value, place), i64::from(*scale));
-    fit(value, ty)
-}
-
-pub fn send(value: &BigDecimal, out: &mut Vec<u8>) {
-    let (digits, scale) = parts(value);
-    // Pad so that the point falls between two base-10000 digits.
-    let pad = (4 - scale.rem_euclid(4)) % 4;
-    let places_after = (scale + pad) / 4;
-    let mut groups = Vec::new();
-    let small = digits.magnitude().to_u128();
-    match small.and_then(|small| small.checked_mul(10_u128.pow(pad as u32))) {
-        Some(mut rest) => {
-            while rest > 0 {
-                groups.push((rest % 10_000) as u16);
-                rest /= 10_000;
-            }
-            groups.reverse();
-        }
-        None => {
-            let text = digits.magnitude().to_str_radix(10) + &"0".repeat(pad as usize);
-            let lead = (4 - text.len() % 4) % 4;
-            let padded = "0".repeat(lead) + &text;
-            groups.extend(padded.as_bytes().chunks(4).map(|group| {
-                group
-                    .iter()
-                    .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))
-            }));
-        }
-    }
-    let weight = groups.len() as i64 - places_after - 1;
-    while groups.last() == Some(&0) {
-        groups.pop();
-    }
-    let weight = if groups.is_empty() { 0 } else { weight };
-    let sign = if digits.is_negative() {
-        WIRE_NEGATIVE
-    } else {
-        WIRE_POSITIVE
-    };
-    for word in [
-        groups.len() as u16,
-        weight as i16 as u16,
-        sign,
-        scale as u16,
-    ] {
-        out.extend_from_slice(&word.to_be_bytes());
-    }
-    for group in groups {
-        out.extend_from_slice(&group.to_be_bytes());
     }
 }
 
@@ -450,7 +373,8 @@ mod tests {
                 let long = read(text).and_then(|value| fit(value, ty));
                 match (plain(text, ty), long) {
                     (Some(short), Ok(long)) => {
-                        assert_eq!(parts(&short), parts(&long), "{text} as {ty:?}");
+                        let long = long.finite().unwrap();
+                        assert_eq!(parts(&short), parts(long), "{text} as {ty:?}");
                     }
                     (Some(short), Err(error)) => panic!("{text}: {short} instead of {error}"),
                     (None, _) => {}

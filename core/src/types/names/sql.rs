@@ -10,9 +10,9 @@ use crate::error::{Error, Result, SqlState};
 use crate::types::pg_type::{PgType, oid};
 
 /// Largest `n` of `varchar(n)` and `char(n)`.
-const MAX_LENGTH: u64 = 10_485_760;
-/// Largest precision of `numeric(p, s)` as a column: what an Arrow Decimal256 holds.
-pub const MAX_PRECISION: u64 = 76;
+const MAX_LENGTH: i64 = 10_485_760;
+/// Largest precision of `numeric(p, s)`, and largest scale in either direction.
+pub const MAX_PRECISION: i64 = 1000;
 
 fn invalid_modifier(message: String) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
@@ -21,9 +21,8 @@ fn invalid_modifier(message: String) -> Error {
 /// `ty` with the modifiers of its SQL form: the length, the precision, precision and scale.
 ///
 /// # Errors
-/// 22023 for values out of range, 42601 where the type takes none, 0A000 for a numeric precision
-/// above [`MAX_PRECISION`].
-pub fn modified(ty: PgType, arguments: &[u64]) -> Result<PgType> {
+/// 22023 for values out of range, 42601 where the type takes none.
+pub fn modified(ty: PgType, arguments: &[i64]) -> Result<PgType> {
     if arguments.is_empty() {
         return Ok(ty);
     }
@@ -39,7 +38,7 @@ pub fn modified(ty: PgType, arguments: &[u64]) -> Result<PgType> {
                 "char"
             };
             let length = one("type")?;
-            if length == 0 {
+            if length < 1 {
                 return Err(invalid_modifier(format!(
                     "length for type {name} must be at least 1"
                 )));
@@ -60,11 +59,11 @@ pub fn modified(ty: PgType, arguments: &[u64]) -> Result<PgType> {
             numeric(precision, scale)
         }
         oid::TIME | oid::TIMESTAMP | oid::TIMESTAMPTZ => {
-            let precision = one("type")?.min(6);
+            let precision = one("type")?.clamp(0, 6);
             Ok(PgType::with_typmod(ty.oid, precision as i32))
         }
         oid::FLOAT8 => match one("type")? {
-            0 => Err(invalid_modifier(
+            ..=0 => Err(invalid_modifier(
                 "precision for type float must be at least 1 bit".to_owned(),
             )),
             1..=24 => Ok(PgType::FLOAT4),
@@ -83,31 +82,18 @@ pub fn modified(ty: PgType, arguments: &[u64]) -> Result<PgType> {
     }
 }
 
-fn numeric(precision: u64, scale: u64) -> Result<PgType> {
-    const PG_MAX_PRECISION: u64 = 1000;
-    if !(1..=PG_MAX_PRECISION).contains(&precision) {
+fn numeric(precision: i64, scale: i64) -> Result<PgType> {
+    if !(1..=MAX_PRECISION).contains(&precision) {
         return Err(invalid_modifier(format!(
-            "NUMERIC precision {precision} must be between 1 and {PG_MAX_PRECISION}"
+            "NUMERIC precision {precision} must be between 1 and {MAX_PRECISION}"
         )));
     }
-    if scale > PG_MAX_PRECISION {
+    if !(-MAX_PRECISION..=MAX_PRECISION).contains(&scale) {
         return Err(invalid_modifier(format!(
-            "NUMERIC scale {scale} must be between -{PG_MAX_PRECISION} and {PG_MAX_PRECISION}"
+            "NUMERIC scale {scale} must be between -{MAX_PRECISION} and {MAX_PRECISION}"
         )));
     }
-    if precision > MAX_PRECISION {
-        return Err(Error::unsupported(
-            format!("numeric precision {precision}"),
-            format!("Use a precision of at most {MAX_PRECISION}."),
-        ));
-    }
-    if scale > precision {
-        return Err(Error::unsupported(
-            "a numeric scale greater than the precision",
-            "Use a scale of at most the precision.",
-        ));
-    }
-    Ok(PgType::numeric(precision as u8, scale as u8))
+    Ok(PgType::numeric(precision as u16, scale as i16))
 }
 
 /// The type that a parsed SQL type names.
@@ -139,9 +125,10 @@ pub fn from_sql(ty: &SqlType) -> Result<PgType> {
         }
         SqlType::Bytea => plain(oid::BYTEA),
         SqlType::Date => plain(oid::DATE),
-        SqlType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            modified(PgType::TIME, &precision.iter().copied().collect::<Vec<_>>())
-        }
+        SqlType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => modified(
+            PgType::TIME,
+            &precision.iter().copied().map(whole).collect::<Vec<_>>(),
+        ),
         SqlType::Time(..) => Err(Error::unsupported(
             "type time with time zone",
             "Use timestamp with time zone.",
@@ -151,7 +138,10 @@ pub fn from_sql(ty: &SqlType) -> Result<PgType> {
                 TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => PgType::TIMESTAMP,
                 TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => PgType::TIMESTAMPTZ,
             };
-            modified(base, &precision.iter().copied().collect::<Vec<_>>())
+            modified(
+                base,
+                &precision.iter().copied().map(whole).collect::<Vec<_>>(),
+            )
         }
         SqlType::Interval {
             fields: None,
@@ -259,7 +249,7 @@ fn named(name: &str, arguments: &[String]) -> Result<PgType> {
     modified(ty, &numbers(arguments)?)
 }
 
-fn numbers(arguments: &[String]) -> Result<Vec<u64>> {
+fn numbers(arguments: &[String]) -> Result<Vec<i64>> {
     arguments
         .iter()
         .map(|argument| {
@@ -273,23 +263,23 @@ fn numbers(arguments: &[String]) -> Result<Vec<u64>> {
         .collect()
 }
 
-fn number_info(info: &ExactNumberInfo) -> Result<Vec<u64>> {
+fn number_info(info: &ExactNumberInfo) -> Result<Vec<i64>> {
     Ok(match info {
         ExactNumberInfo::None => Vec::new(),
-        ExactNumberInfo::Precision(precision) => vec![*precision],
-        ExactNumberInfo::PrecisionAndScale(precision, scale) => {
-            let scale = u64::try_from(*scale).map_err(|_| {
-                Error::unsupported("a negative numeric scale", "Use a scale of 0 or more.")
-            })?;
-            vec![*precision, scale]
-        }
+        ExactNumberInfo::Precision(precision) => vec![whole(*precision)],
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => vec![whole(*precision), *scale],
     })
 }
 
-fn char_length(length: &Option<CharacterLength>) -> Result<Vec<u64>> {
+/// A modifier as a signed number; one that is too large stays too large.
+fn whole(modifier: u64) -> i64 {
+    i64::try_from(modifier).unwrap_or(i64::MAX)
+}
+
+fn char_length(length: &Option<CharacterLength>) -> Result<Vec<i64>> {
     Ok(match length {
         None => Vec::new(),
-        Some(CharacterLength::IntegerLength { length, unit: None }) => vec![*length],
+        Some(CharacterLength::IntegerLength { length, unit: None }) => vec![whole(*length)],
         Some(_) => {
             return Err(Error::unsupported(
                 "a length with a unit",

@@ -1,5 +1,7 @@
 //! `+ - * / %` and comparison of numbers.
 
+mod special;
+
 use std::cmp::Ordering;
 
 use bigdecimal::BigDecimal;
@@ -8,8 +10,8 @@ use bigdecimal::num_traits::{Signed, Zero};
 
 use super::{BinaryOp, division_by_zero};
 use crate::error::{Error, Result, SqlState};
-use crate::types::Datum;
 use crate::types::kinds::{numeric, out_of_range};
+use crate::types::{Datum, Numeric};
 
 /// `None` when the operands are not two numbers of one type.
 pub fn apply(op: BinaryOp, left: &Datum<'_>, right: &Datum<'_>) -> Result<Option<Datum<'static>>> {
@@ -86,7 +88,9 @@ fn aligned(a: &BigDecimal, b: &BigDecimal) -> (BigInt, BigInt, i64) {
     (widen(&x, x_scale), widen(&y, y_scale), scale)
 }
 
-fn checked(digits: BigInt, scale: i64) -> Result<BigDecimal> {
+/// # Errors
+/// 22003 when the value has more digits before the point than a numeric holds.
+pub(crate) fn checked(digits: BigInt, scale: i64) -> Result<Numeric> {
     let value = numeric::normal(digits, scale);
     // 10^131072 has 435,412 bits; only numbers near it need their digits counted.
     const SURELY_FITS: u64 = 400_000;
@@ -97,19 +101,25 @@ fn checked(digits: BigInt, scale: i64) -> Result<BigDecimal> {
             return Err(numeric::overflow());
         }
     }
-    Ok(value)
+    Ok(Numeric::Finite(value))
 }
 
 /// # Errors
 /// 22003 when the result has too many digits.
-pub fn numeric_add(a: &BigDecimal, b: &BigDecimal) -> Result<BigDecimal> {
+pub fn numeric_add(a: &Numeric, b: &Numeric) -> Result<Numeric> {
+    let (Numeric::Finite(a), Numeric::Finite(b)) = (a, b) else {
+        return special::add(a, b);
+    };
     let (x, y, scale) = aligned(a, b);
     checked(x + y, scale)
 }
 
 /// # Errors
 /// 22003 when the result has too many digits.
-pub fn numeric_sub(a: &BigDecimal, b: &BigDecimal) -> Result<BigDecimal> {
+pub fn numeric_sub(a: &Numeric, b: &Numeric) -> Result<Numeric> {
+    let (Numeric::Finite(a), Numeric::Finite(b)) = (a, b) else {
+        return special::sub(a, b);
+    };
     let (x, y, scale) = aligned(a, b);
     checked(x - y, scale)
 }
@@ -118,7 +128,10 @@ pub fn numeric_sub(a: &BigDecimal, b: &BigDecimal) -> Result<BigDecimal> {
 ///
 /// # Errors
 /// 22003 when the result has too many digits.
-pub fn numeric_mul(a: &BigDecimal, b: &BigDecimal) -> Result<BigDecimal> {
+pub fn numeric_mul(a: &Numeric, b: &Numeric) -> Result<Numeric> {
+    let (Numeric::Finite(a), Numeric::Finite(b)) = (a, b) else {
+        return special::mul(a, b);
+    };
     let ((x, x_scale), (y, y_scale)) = (numeric::parts(a), numeric::parts(b));
     checked(x.as_ref() * y.as_ref(), x_scale + y_scale)
 }
@@ -128,7 +141,10 @@ pub fn numeric_mul(a: &BigDecimal, b: &BigDecimal) -> Result<BigDecimal> {
 ///
 /// # Errors
 /// 22012 for a zero divisor, 22003 when the result has too many digits.
-pub fn numeric_div(a: &BigDecimal, b: &BigDecimal) -> Result<BigDecimal> {
+pub fn numeric_div(a: &Numeric, b: &Numeric) -> Result<Numeric> {
+    let (Numeric::Finite(a), Numeric::Finite(b)) = (a, b) else {
+        return special::div(a, b);
+    };
     let ((x, x_scale), (y, y_scale)) = (numeric::parts(a), numeric::parts(b));
     if y.is_zero() {
         return Err(division_by_zero());
@@ -185,7 +201,10 @@ fn leading(digits: &BigInt, scale: i64) -> (i64, i64) {
 ///
 /// # Errors
 /// 22012 for a zero divisor.
-pub fn numeric_rem(a: &BigDecimal, b: &BigDecimal) -> Result<BigDecimal> {
+pub fn numeric_rem(a: &Numeric, b: &Numeric) -> Result<Numeric> {
+    let (Numeric::Finite(a), Numeric::Finite(b)) = (a, b) else {
+        return special::rem(a, b);
+    };
     let (x, y, scale) = aligned(a, b);
     if y.is_zero() {
         return Err(division_by_zero());
@@ -207,8 +226,8 @@ pub fn compare(left: &Datum<'_>, right: &Datum<'_>) -> Option<Ordering> {
                 _ => a.partial_cmp(&b)?,
             }
         }
-        (Datum::Numeric(a), _) => a.cmp(&BigDecimal::from(as_int(right)?)),
-        (_, Datum::Numeric(b)) => BigDecimal::from(as_int(left)?).cmp(b),
+        (Datum::Numeric(a), _) => a.cmp(&Numeric::from(as_int(right)?)),
+        (_, Datum::Numeric(b)) => Numeric::from(as_int(left)?).cmp(b),
         _ => as_int(left)?.cmp(&as_int(right)?),
     })
 }
@@ -228,7 +247,10 @@ fn as_float(datum: &Datum<'_>) -> Option<f64> {
     match datum {
         Datum::Float4(value) => Some(f64::from(*value)),
         Datum::Float8(value) => Some(*value),
-        Datum::Numeric(value) => value.to_f64(),
+        Datum::Numeric(Numeric::Finite(value)) => value.to_f64(),
+        Datum::Numeric(Numeric::NaN) => Some(f64::NAN),
+        Datum::Numeric(Numeric::Infinity) => Some(f64::INFINITY),
+        Datum::Numeric(Numeric::NegativeInfinity) => Some(f64::NEG_INFINITY),
         other => as_int(other).map(|value| value as f64),
     }
 }

@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 
-use arrow::datatypes::{IntervalMonthDayNano, i256};
-use bigdecimal::BigDecimal;
+use arrow::datatypes::IntervalMonthDayNano;
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::num_traits::ToPrimitive;
 
 use super::{corrupted, wrong_type};
 use crate::error::{Error, Result};
 use crate::types::columns::ColumnBuilder;
-use crate::types::columns::build::{Inner, check128, month_day_nano, to_decimal256};
+use crate::types::columns::build::{Inner, check128, month_day_nano};
 use crate::types::kinds::{Kind, array, numeric};
-use crate::types::{Array, Datum, Interval, PgType};
+use crate::types::{Array, Datum, Interval, Numeric, PgType};
 
 /// Appends the bytes of one value that is not NULL.
 pub(super) fn encode_value(value: &Datum<'_>, ty: PgType, out: &mut Vec<u8>) -> Result<()> {
@@ -23,7 +22,7 @@ pub(super) fn encode_value(value: &Datum<'_>, ty: PgType, out: &mut Vec<u8>) -> 
         (Kind::Int8, Datum::Int8(value)) => out.extend_from_slice(&value.to_le_bytes()),
         (Kind::Float4, Datum::Float4(value)) => out.extend_from_slice(&value.to_le_bytes()),
         (Kind::Float8, Datum::Float8(value)) => out.extend_from_slice(&value.to_le_bytes()),
-        (Kind::Numeric, Datum::Numeric(value)) => encode_numeric(value, ty, out),
+        (Kind::Numeric, Datum::Numeric(value)) => encode_numeric(value, out),
         (Kind::Text, Datum::Text(value)) => out.extend_from_slice(value.as_bytes()),
         (Kind::Bytea, Datum::Bytea(value)) => out.extend_from_slice(value),
         (Kind::Date, Datum::Date(value)) => out.extend_from_slice(&value.to_le_bytes()),
@@ -45,13 +44,23 @@ pub(super) fn encode_value(value: &Datum<'_>, ty: PgType, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-fn encode_numeric(value: &BigDecimal, ty: PgType, out: &mut Vec<u8>) {
-    let trimmed;
-    let mut value = value;
-    if ty.precision_scale().is_none() && numeric::parts(value).1 > 0 {
-        trimmed = numeric::trim(value.clone());
-        value = &trimmed;
-    }
+/// In place of the scale: a value that is no number, which the next byte names.
+const NOT_FINITE: u16 = u16::MAX;
+const NAN: u8 = 0;
+const INFINITY: u8 = 1;
+const NEGATIVE_INFINITY: u8 = 2;
+
+fn encode_numeric(value: &Numeric, out: &mut Vec<u8>) {
+    let mut special = |byte: u8| {
+        out.extend_from_slice(&NOT_FINITE.to_le_bytes());
+        out.push(byte);
+    };
+    let value = match value {
+        Numeric::Finite(value) => value,
+        Numeric::NaN => return special(NAN),
+        Numeric::Infinity => return special(INFINITY),
+        Numeric::NegativeInfinity => return special(NEGATIVE_INFINITY),
+    };
     let (digits, scale) = numeric::parts(value);
     // A scale is at most numeric::MAX_SCALE.
     out.extend_from_slice(&(scale as u16).to_le_bytes());
@@ -122,16 +131,30 @@ fn interval(bytes: &[u8]) -> Result<Interval> {
     })
 }
 
-/// The scale and the digits' little-endian bytes of a numeric.
-fn numeric_parts(bytes: &[u8]) -> Result<(u16, &[u8])> {
+/// A stored numeric.
+enum Stored<'a> {
+    /// The scale and the digits' little-endian bytes.
+    Finite(u16, &'a [u8]),
+    Special(Numeric),
+}
+
+fn numeric_parts(bytes: &[u8]) -> Result<Stored<'_>> {
     let (scale, digits) = bytes
         .split_first_chunk()
         .ok_or_else(|| corrupted("numeric"))?;
     let scale = u16::from_le_bytes(*scale);
+    if scale == NOT_FINITE {
+        return Ok(Stored::Special(match digits {
+            [NAN] => Numeric::NaN,
+            [INFINITY] => Numeric::Infinity,
+            [NEGATIVE_INFINITY] => Numeric::NegativeInfinity,
+            _ => return Err(corrupted("numeric")),
+        }));
+    }
     if i64::from(scale) > numeric::MAX_SCALE || digits.is_empty() {
         return Err(corrupted("numeric"));
     }
-    Ok((scale, digits))
+    Ok(Stored::Finite(scale, digits))
 }
 
 /// Sign-extends up to 16 little-endian bytes.
@@ -149,13 +172,16 @@ fn small_digits(digits: &[u8]) -> Option<i128> {
     Some(i128::from_le_bytes(wide))
 }
 
-fn numeric_value(bytes: &[u8]) -> Result<BigDecimal> {
-    let (scale, digits) = numeric_parts(bytes)?;
+fn numeric_value(bytes: &[u8]) -> Result<Numeric> {
+    let (scale, digits) = match numeric_parts(bytes)? {
+        Stored::Finite(scale, digits) => (scale, digits),
+        Stored::Special(value) => return Ok(value),
+    };
     let digits = match small_digits(digits) {
         Some(small) => BigInt::from(small),
         None => BigInt::from_signed_bytes_le(digits),
     };
-    Ok(BigDecimal::new(digits, i64::from(scale)))
+    Ok(Numeric::new(digits, i64::from(scale)))
 }
 
 /// The items' bytes of a stored array, `None` for NULL.
@@ -229,39 +255,28 @@ pub(super) fn append_value(bytes: &[u8], ty: PgType, builder: &mut ColumnBuilder
             precision,
             scale,
         } => {
-            let (stored_scale, digits) = numeric_parts(bytes)?;
-            match small_digits(digits) {
-                Some(digits) if stored_scale == u16::from(*scale) => {
-                    values.append_value(check128(digits, *precision, *scale)?);
-                }
-                _ => return builder.append(&decode_value(bytes, ty)?),
+            if let Stored::Finite(stored_scale, digits) = numeric_parts(bytes)?
+                && stored_scale == u16::from(*scale)
+                && let Some(digits) = small_digits(digits)
+            {
+                values.append_value(check128(digits, *precision, *scale)?);
+            } else {
+                return builder.append(&Datum::Numeric(numeric_value(bytes)?));
             }
         }
-        Inner::Decimal256 {
-            values,
-            precision,
-            scale,
-        } => {
-            let (stored_scale, digits) = numeric_parts(bytes)?;
-            let missing = u32::from(*scale).checked_sub(u32::from(stored_scale));
-            match (small_digits(digits), missing) {
-                // Fewer than 38 digits times 10^20 fit 76 digits.
-                (Some(digits), Some(missing)) if digits.unsigned_abs() < 10_u128.pow(36) => {
-                    let power = 10_i128.checked_pow(missing);
-                    let narrow = power.and_then(|power| digits.checked_mul(power));
-                    let value = match narrow {
-                        Some(narrow) => i256::from_i128(narrow),
-                        None => i256::from_i128(digits)
-                            .checked_mul(power_of_ten_256(missing))
-                            .ok_or_else(|| corrupted("numeric"))?,
-                    };
-                    values.append_value(value);
-                }
-                _ => {
-                    let value = numeric_value(bytes)?;
-                    values.append_value(to_decimal256(&value, *precision, *scale)?);
-                }
+        Inner::Numeric(values, packed) => {
+            packed.clear();
+            if let Stored::Finite(scale, digits) = numeric_parts(bytes)?
+                && let Some(digits) = small_digits(digits)
+            {
+                numeric::packed::pack_small(digits, i64::from(scale), packed);
+            } else {
+                numeric::packed::pack(&numeric_value(bytes)?, packed);
             }
+            values.append_value(packed);
+        }
+        Inner::Decimal256 { .. } => {
+            return builder.append(&Datum::Numeric(numeric_value(bytes)?));
         }
         Inner::Text(values) => {
             values
@@ -299,10 +314,4 @@ pub(super) fn append_value(bytes: &[u8], ty: PgType, builder: &mut ColumnBuilder
         }
     }
     Ok(())
-}
-
-fn power_of_ten_256(exponent: u32) -> i256 {
-    i256::from_i128(10_i128.saturating_pow(exponent.min(38))).wrapping_mul(i256::from_i128(
-        10_i128.saturating_pow(exponent.saturating_sub(38).min(38)),
-    ))
 }

@@ -4,7 +4,6 @@
 
 use std::cmp::Ordering;
 
-use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::BigInt;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -14,7 +13,7 @@ use crate::types::kinds::calendar::{MAX_TIMESTAMP, MIN_TIMESTAMP, USECS_PER_DAY}
 use crate::types::kinds::{array, date, numeric};
 use crate::types::ops::{self, BinaryOp};
 use crate::types::text::{self, TextStyle, Zone};
-use crate::types::{Array, Datum, Interval, PgType, binary, key, names, oid, row};
+use crate::types::{Array, Datum, Interval, Numeric, PgType, binary, key, names, oid, row};
 
 /// The types that values are drawn from.
 const SCALARS: &[PgType] = &[
@@ -60,11 +59,11 @@ fn small_or_any<T: Arbitrary + Clone + 'static>(small: Vec<T>) -> BoxedStrategy<
     prop_oneof![any::<T>(), proptest::sample::select(small)].boxed()
 }
 
-fn numeric_value(ty: PgType) -> BoxedStrategy<BigDecimal> {
+fn numeric_value(ty: PgType) -> BoxedStrategy<Numeric> {
     let (precision, scale) = ty.precision_scale().unwrap_or((40, 15));
     let digits = vec(0..10_u8, 1..=usize::from(precision));
-    (digits, any::<bool>(), 0..=i64::from(scale))
-        .prop_map(move |(digits, negative, fraction)| {
+    let finite = (digits, any::<bool>(), 0..=i64::from(scale)).prop_map(
+        move |(digits, negative, fraction)| {
             let text: String = digits
                 .iter()
                 .map(|digit| char::from(b'0' + digit))
@@ -74,11 +73,21 @@ fn numeric_value(ty: PgType) -> BoxedStrategy<BigDecimal> {
                 value = -value;
             }
             match ty.precision_scale() {
-                Some((_, scale)) => BigDecimal::new(value, i64::from(scale)),
-                None => numeric::trim(BigDecimal::new(value, fraction)),
+                Some((_, scale)) => Numeric::new(value, i64::from(scale)),
+                None => Numeric::new(value, fraction),
             }
-        })
-        .boxed()
+        },
+    );
+    if ty.precision_scale().is_some() {
+        return prop_oneof![20 => finite, 1 => Just(Numeric::NaN)].boxed();
+    }
+    prop_oneof![
+        20 => finite,
+        1 => Just(Numeric::NaN),
+        1 => Just(Numeric::Infinity),
+        1 => Just(Numeric::NegativeInfinity),
+    ]
+    .boxed()
 }
 
 fn value(ty: PgType) -> BoxedStrategy<Datum<'static>> {
@@ -202,7 +211,8 @@ fn same(a: &Datum<'_>, b: &Datum<'_>) -> bool {
                 && a.items.iter().zip(&b.items).all(|(a, b)| same(a, b))
         }
         (Datum::Numeric(a), Datum::Numeric(b)) => {
-            a == b && numeric::parts(a).1 == numeric::parts(b).1
+            let scale = |value: &Numeric| value.finite().map(|value| numeric::parts(value).1);
+            a == b && scale(a) == scale(b)
         }
         (a, b) => a == b,
     }

@@ -17,7 +17,7 @@ use crate::sql::context::CopyFuture;
 use crate::sql::dml::matches;
 use crate::sql::{Context, CopyRows, CopySource, Outcome};
 use crate::types::text::TextStyle;
-use crate::types::{self, Datum};
+use crate::types::{self, PgType};
 
 /// A running COPY TO.
 pub(super) struct To {
@@ -102,23 +102,9 @@ impl To {
                 out.extend_from_slice(&count.to_be_bytes());
             }
             for (n, column) in self.columns.iter().enumerate() {
-                let borrowed;
-                let datum = match rows {
-                    Rows::Batch(batch) => {
-                        let array = batch
-                            .columns()
-                            .get(n)
-                            .ok_or_else(|| Error::internal("a COPY lacks a column"))?;
-                        borrowed = types::columns::get(array.as_ref(), row, column.ty)?;
-                        &borrowed
-                    }
-                    Rows::Datums(rows) => rows
-                        .get(row)
-                        .and_then(|row| row.get(n))
-                        .ok_or_else(|| Error::internal("a COPY lacks a column"))?,
-                };
                 scratch.clear();
-                self.field(n, datum, &mut scratch, out)?;
+                let there = self.cell(rows, row, n, column.ty, &mut scratch)?;
+                self.field(n, there.then_some(scratch.as_slice()), out)?;
             }
             if self.options.format != Format::Binary {
                 out.push(b'\n');
@@ -128,43 +114,64 @@ impl To {
         Ok(())
     }
 
-    fn field(
+    /// The value of a cell in the format's own form, not yet escaped; `false` for NULL.
+    fn cell(
         &self,
+        rows: &Rows,
+        row: usize,
         n: usize,
-        datum: &Datum<'_>,
-        scratch: &mut Vec<u8>,
+        ty: PgType,
         out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let Some(column) = self.columns.get(n) else {
-            return Ok(());
+    ) -> Result<bool> {
+        let missing = || Error::internal("a COPY lacks a column");
+        let binary = self.options.format == Format::Binary;
+        let datum = match rows {
+            Rows::Batch(batch) => {
+                let array = batch.columns().get(n).ok_or_else(missing)?.as_ref();
+                return match binary {
+                    true => types::columns::write_binary(array, row, ty, out),
+                    false => types::columns::write_text(array, row, ty, &self.style, out),
+                };
+            }
+            Rows::Datums(rows) => rows
+                .get(row)
+                .and_then(|row| row.get(n))
+                .ok_or_else(missing)?,
         };
+        if datum.is_null() {
+            return Ok(false);
+        }
+        match binary {
+            true => types::binary::write(datum, ty, out)?,
+            false => types::text::write(datum, ty, &self.style, out),
+        }
+        Ok(true)
+    }
+
+    /// Appends a value (`None` is NULL) as the format has it.
+    fn field(&self, n: usize, value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<()> {
         if self.options.format == Format::Binary {
-            if datum.is_null() {
+            let Some(value) = value else {
                 out.extend_from_slice(&(-1_i32).to_be_bytes());
                 return Ok(());
-            }
-            types::binary::write(datum, column.ty, scratch)?;
-            let length = i32::try_from(scratch.len()).map_err(|_| {
+            };
+            let length = i32::try_from(value.len()).map_err(|_| {
                 Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a COPY field is too long")
             })?;
             out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(scratch);
+            out.extend_from_slice(value);
             return Ok(());
         }
         if n > 0 {
             out.push(self.options.delimiter);
         }
-        if datum.is_null() {
-            out.extend_from_slice(self.options.null.as_bytes());
-            return Ok(());
-        }
-        types::text::write(datum, column.ty, &self.style, scratch);
-        match self.options.format {
-            Format::Csv => {
+        match (value, self.options.format) {
+            (None, _) => out.extend_from_slice(self.options.null.as_bytes()),
+            (Some(value), Format::Csv) => {
                 let force = self.force_quote.get(n).copied().unwrap_or(false);
-                csv::write(scratch, &self.options, force, self.columns.len() == 1, out);
+                csv::write(value, &self.options, force, self.columns.len() == 1, out);
             }
-            _ => text::write(scratch, self.options.delimiter, out),
+            (Some(value), _) => text::write(value, self.options.delimiter, out),
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::fields::{digits_end, fraction, int};
 use super::token::{Token, Unit, token};
 use super::{Decoder, Fault, Want, part};
 use crate::types::kinds::calendar::{self, Civil, USECS_PER_DAY};
+use crate::types::text::DateOrder;
 
 impl Decoder<'_> {
     /// A date in one field: `2001-02-03`, `02/03/01`, `3-feb-2001`.
@@ -85,12 +86,17 @@ impl Decoder<'_> {
         }
         const YEAR_MONTH: u32 = part::YEAR | part::MONTH;
         const MONTH_DAY: u32 = part::MONTH | part::DAY;
+        let order = self.style.date_order;
         let found = match so_far {
-            0 if length >= 3 => part::YEAR,
+            0 if length >= 3 || order == DateOrder::YearMonthDay => part::YEAR,
+            0 if order == DateOrder::DayMonthYear => part::DAY,
             0 => part::MONTH,
             part::YEAR => part::MONTH,
-            part::MONTH if text_month && length >= 3 => part::YEAR,
+            part::MONTH if text_month && (length >= 3 || order == DateOrder::YearMonthDay) => {
+                part::YEAR
+            }
             part::MONTH => part::DAY,
+            // The year came first by mistake: DD-MON-YYYY.
             YEAR_MONTH if text_month && length >= 3 && self.two_digit_year => {
                 self.civil.day = self.civil.year;
                 self.civil.year = value;

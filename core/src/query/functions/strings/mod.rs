@@ -1,0 +1,525 @@
+//! Text: one file for each family of functions.
+
+mod bytes;
+mod compose;
+mod patterns;
+mod regexp;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use datafusion::logical_expr::{ScalarUDF, Volatility};
+
+use super::registry::Definitions;
+use super::row::{Call, RowFunction};
+use crate::error::{Error, Result, SqlState};
+use crate::types::{Array, Datum, PgType, text};
+
+/// The longest text that a function makes, as in PostgreSQL.
+const MAX_TEXT: usize = 0x3fff_ffff;
+
+/// A function that operators use.
+pub(super) fn internal(name: &'static str) -> Arc<ScalarUDF> {
+    RowFunction::new(
+        name,
+        vec![PgType::TEXT, PgType::TEXT],
+        PgType::TEXT,
+        Volatility::Immutable,
+        true,
+        |_, a| Ok(Datum::text(format!("{}{}", str_at(a, 0), str_at(a, 1)))),
+    )
+    .into_udf()
+}
+
+/// The text argument at `at`.
+pub(super) fn str_at<'d>(args: &'d [Datum<'_>], at: usize) -> &'d str {
+    match args.get(at) {
+        Some(Datum::Text(text)) => text,
+        _ => "",
+    }
+}
+
+/// The integer argument at `at`.
+pub(super) fn int_at(args: &[Datum<'_>], at: usize) -> i64 {
+    match args.get(at) {
+        Some(Datum::Int2(value)) => i64::from(*value),
+        Some(Datum::Int4(value)) => i64::from(*value),
+        Some(Datum::Int8(value)) => *value,
+        Some(Datum::Oid(value)) => i64::from(*value),
+        _ => 0,
+    }
+}
+
+fn bytes_at<'d>(args: &'d [Datum<'_>], at: usize) -> &'d [u8] {
+    match args.get(at) {
+        Some(Datum::Bytea(bytes)) => bytes,
+        _ => &[],
+    }
+}
+
+fn t(text: impl Into<String>) -> Result<Datum<'static>> {
+    Ok(Datum::text(text))
+}
+
+fn bytea(bytes: Vec<u8>) -> Result<Datum<'static>> {
+    Ok(Datum::Bytea(Cow::Owned(bytes)))
+}
+
+fn int4(value: usize) -> Result<Datum<'static>> {
+    Ok(Datum::Int4(i32::try_from(value).unwrap_or(i32::MAX)))
+}
+
+fn too_long() -> Error {
+    Error::new(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        "requested length too large",
+    )
+}
+
+fn negative_length() -> Error {
+    Error::new(
+        SqlState::SUBSTRING_ERROR,
+        "negative substring length not allowed",
+    )
+}
+
+pub(super) fn define(all: &mut Definitions) {
+    all.add("upper", "text", "text", |_, a| {
+        t(str_at(a, 0).to_uppercase())
+    });
+    all.add("lower", "text", "text", |_, a| {
+        t(str_at(a, 0).to_lowercase())
+    });
+    all.add("initcap", "text", "text", |_, a| t(initcap(str_at(a, 0))));
+    for name in ["length", "char_length", "character_length"] {
+        all.add(name, "text", "int4", |_, a| {
+            int4(str_at(a, 0).chars().count())
+        });
+        all.add(name, "bpchar", "int4", |_, a| {
+            int4(str_at(a, 0).trim_end_matches(' ').chars().count())
+        });
+    }
+    all.add("octet_length", "text", "int4", |_, a| {
+        int4(str_at(a, 0).len())
+    });
+    all.add("octet_length", "bpchar", "int4", |_, a| {
+        int4(str_at(a, 0).len())
+    });
+    all.add("bit_length", "text", "int4", |_, a| {
+        int4(str_at(a, 0).len() * 8)
+    });
+    for name in ["substring", "substr"] {
+        all.add(name, "text,int4", "text", |_, a| {
+            t(substring(str_at(a, 0), int_at(a, 1), None)?)
+        });
+        all.add(name, "text,int4,int4", "text", |_, a| {
+            t(substring(str_at(a, 0), int_at(a, 1), Some(int_at(a, 2)))?)
+        });
+    }
+    all.add("position", "text,text", "int4", |_, a| {
+        int4(position(str_at(a, 0), str_at(a, 1)))
+    });
+    all.add("strpos", "text,text", "int4", |_, a| {
+        int4(position(str_at(a, 0), str_at(a, 1)))
+    });
+    all.add("overlay", "text,text,int4", "text", |_, a| {
+        let length = str_at(a, 1).chars().count() as i64;
+        t(overlay(str_at(a, 0), str_at(a, 1), int_at(a, 2), length)?)
+    });
+    all.add("overlay", "text,text,int4,int4", "text", |_, a| {
+        t(overlay(
+            str_at(a, 0),
+            str_at(a, 1),
+            int_at(a, 2),
+            int_at(a, 3),
+        )?)
+    });
+    all.add("btrim", "text", "text", |_, a| {
+        t(str_at(a, 0).trim_matches(' '))
+    });
+    all.add("ltrim", "text", "text", |_, a| {
+        t(str_at(a, 0).trim_start_matches(' '))
+    });
+    all.add("rtrim", "text", "text", |_, a| {
+        t(str_at(a, 0).trim_end_matches(' '))
+    });
+    all.add("btrim", "text,text", "text", |_, a| {
+        t(str_at(a, 0).trim_matches(|c| str_at(a, 1).contains(c)))
+    });
+    all.add("ltrim", "text,text", "text", |_, a| {
+        t(str_at(a, 0).trim_start_matches(|c| str_at(a, 1).contains(c)))
+    });
+    all.add("rtrim", "text,text", "text", |_, a| {
+        t(str_at(a, 0).trim_end_matches(|c| str_at(a, 1).contains(c)))
+    });
+    all.add("lpad", "text,int4", "text", |_, a| {
+        t(pad(str_at(a, 0), int_at(a, 1), " ", true)?)
+    });
+    all.add("rpad", "text,int4", "text", |_, a| {
+        t(pad(str_at(a, 0), int_at(a, 1), " ", false)?)
+    });
+    all.add("lpad", "text,int4,text", "text", |_, a| {
+        t(pad(str_at(a, 0), int_at(a, 1), str_at(a, 2), true)?)
+    });
+    all.add("rpad", "text,int4,text", "text", |_, a| {
+        t(pad(str_at(a, 0), int_at(a, 1), str_at(a, 2), false)?)
+    });
+    all.add("left", "text,int4", "text", |_, a| {
+        let count = int_at(a, 1);
+        let length = str_at(a, 0).chars().count() as i64;
+        let keep = if count < 0 { length + count } else { count };
+        t(str_at(a, 0)
+            .chars()
+            .take(keep.max(0) as usize)
+            .collect::<String>())
+    });
+    all.add("right", "text,int4", "text", |_, a| {
+        let count = int_at(a, 1);
+        let length = str_at(a, 0).chars().count() as i64;
+        let skip = if count < 0 {
+            count.saturating_neg()
+        } else {
+            length - count
+        };
+        t(str_at(a, 0)
+            .chars()
+            .skip(skip.max(0) as usize)
+            .collect::<String>())
+    });
+    all.add("repeat", "text,int4", "text", |_, a| {
+        let count = int_at(a, 1).max(0) as usize;
+        if str_at(a, 0).len().saturating_mul(count) > MAX_TEXT {
+            return Err(too_long());
+        }
+        t(str_at(a, 0).repeat(count))
+    });
+    all.add("reverse", "text", "text", |_, a| {
+        t(str_at(a, 0).chars().rev().collect::<String>())
+    });
+    all.add("replace", "text,text,text", "text", |_, a| {
+        if str_at(a, 1).is_empty() {
+            return t(str_at(a, 0));
+        }
+        replace_all(str_at(a, 0), str_at(a, 1), str_at(a, 2))
+    });
+    all.add("translate", "text,text,text", "text", |_, a| {
+        let to: Vec<char> = str_at(a, 2).chars().collect();
+        t(str_at(a, 0)
+            .chars()
+            .filter_map(|c| match str_at(a, 1).chars().position(|from| from == c) {
+                Some(at) => to.get(at).copied(),
+                None => Some(c),
+            })
+            .collect::<String>())
+    });
+    all.add("split_part", "text,text,int4", "text", |_, a| {
+        split_part(str_at(a, 0), str_at(a, 1), int_at(a, 2))
+    });
+    all.add("starts_with", "text,text", "bool", |_, a| {
+        Ok(Datum::Bool(str_at(a, 0).starts_with(str_at(a, 1))))
+    });
+    all.add("ascii", "text", "int4", |_, a| {
+        Ok(Datum::Int4(
+            str_at(a, 0).chars().next().map_or(0, |c| c as i32),
+        ))
+    });
+    all.add("chr", "int4", "text", |_, a| {
+        let code = int_at(a, 0);
+        let refused = |message: String| Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message);
+        match u32::try_from(code) {
+            Err(_) => Err(refused("character number must be positive".to_owned())),
+            Ok(0) => Err(refused("null character not permitted".to_owned())),
+            Ok(code) => match char::from_u32(code) {
+                Some(c) => t(c.to_string()),
+                None if code > u32::from(char::MAX) => Err(refused(format!(
+                    "requested character too large for encoding: {code}"
+                ))),
+                None => Err(refused(format!(
+                    "requested character not valid for encoding: {code}"
+                ))),
+            },
+        }
+    });
+    all.add("to_hex", "int4", "text", |_, a| {
+        t(format!("{:x}", int_at(a, 0) as i32))
+    });
+    all.add("to_hex", "int8", "text", |_, a| {
+        t(format!("{:x}", int_at(a, 0)))
+    });
+    all.add("string_to_array", "text,text", "_text", |_, a| {
+        string_to_array(a)
+    })
+    .takes_null();
+    all.add("string_to_array", "text,text,text", "_text", |_, a| {
+        string_to_array(a)
+    })
+    .takes_null();
+    all.add("unistr", "text", "text", |_, a| unistr(str_at(a, 0)));
+    all.add("parse_ident", "text", "_text", |_, a| {
+        parse_ident(str_at(a, 0), true)
+    });
+    all.add("parse_ident", "text,bool", "_text", |_, a| {
+        parse_ident(str_at(a, 0), matches!(a.get(1), Some(Datum::Bool(true))))
+    });
+    bytes::define(all);
+    compose::define(all);
+    patterns::define(all);
+    regexp::define(all);
+}
+
+/// The text form of any value.
+pub(super) fn shown(call: &Call<'_>, value: &Datum<'_>, ty: PgType) -> String {
+    match value {
+        Datum::Text(text) => text.to_string(),
+        value => text::to_string(value, ty, call.style()),
+    }
+}
+
+fn texts<'t>(parts: impl Iterator<Item = &'t str>) -> Result<Datum<'static>> {
+    Ok(Datum::Array(Box::new(Array {
+        element: PgType::TEXT,
+        items: parts.map(Datum::text).collect(),
+    })))
+}
+
+fn initcap(text: &str) -> String {
+    let mut inside = false;
+    text.chars()
+        .flat_map(|c| {
+            let mapped: Vec<char> = if inside {
+                c.to_lowercase().collect()
+            } else {
+                c.to_uppercase().collect()
+            };
+            inside = c.is_alphanumeric();
+            mapped
+        })
+        .collect()
+}
+
+/// Characters `from … from + length`, counted from 1, cut to what is there.
+fn substring(text: &str, from: i64, length: Option<i64>) -> Result<String> {
+    let (skip, take) = window(from, length)?;
+    Ok(text.chars().skip(skip).take(take).collect())
+}
+
+fn window(from: i64, length: Option<i64>) -> Result<(usize, usize)> {
+    let end = match length {
+        Some(length) if length < 0 => return Err(negative_length()),
+        Some(length) => from.saturating_add(length),
+        None => i64::MAX,
+    };
+    let start = from.max(1);
+    Ok(((start - 1) as usize, (end - start).max(0) as usize))
+}
+
+fn position(text: &str, needle: &str) -> usize {
+    match text.find(needle) {
+        Some(at) => text.get(..at).map_or(0, |before| before.chars().count()) + 1,
+        None => 0,
+    }
+}
+
+fn overlay(text: &str, new: &str, from: i64, length: i64) -> Result<String> {
+    if from <= 0 {
+        return Err(negative_length());
+    }
+    let before = substring(text, 1, Some(from - 1))?;
+    let after = substring(text, from.saturating_add(length), None)?;
+    Ok(format!("{before}{new}{after}"))
+}
+
+fn pad(text: &str, length: i64, fill: &str, left: bool) -> Result<String> {
+    let length = length.max(0) as usize;
+    if length > MAX_TEXT / 4 {
+        return Err(too_long());
+    }
+    let count = text.chars().count();
+    if count >= length {
+        return Ok(text.chars().take(length).collect());
+    }
+    let filling: String = fill
+        .chars()
+        .cycle()
+        .take(if fill.is_empty() { 0 } else { length - count })
+        .collect();
+    Ok(if left {
+        format!("{filling}{text}")
+    } else {
+        format!("{text}{filling}")
+    })
+}
+
+fn split_part(text: &str, delimiter: &str, at: i64) -> Result<Datum<'static>> {
+    if at == 0 {
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "field position must not be zero",
+        ));
+    }
+    if delimiter.is_empty() {
+        return t(if at == 1 || at == -1 { text } else { "" });
+    }
+    let parts: Vec<&str> = text.split(delimiter).collect();
+    let index = if at > 0 {
+        at - 1
+    } else {
+        parts.len() as i64 + at
+    };
+    t(usize::try_from(index)
+        .ok()
+        .and_then(|at| parts.get(at).copied())
+        .unwrap_or(""))
+}
+
+/// `replace`, refused before it grows beyond what a text may be.
+fn replace_all(text: &str, from: &str, to: &str) -> Result<Datum<'static>> {
+    let grown = to.len().saturating_sub(from.len());
+    if grown > 0 {
+        let count = text.matches(from).count();
+        if text.len().saturating_add(grown.saturating_mul(count)) > MAX_TEXT {
+            return Err(too_long());
+        }
+    }
+    t(text.replace(from, to))
+}
+
+fn string_to_array(args: &[Datum<'_>]) -> Result<Datum<'static>> {
+    let Some(Datum::Text(text)) = args.first() else {
+        return Ok(Datum::Null);
+    };
+    let null = match args.get(2) {
+        Some(Datum::Text(null)) => Some(null.as_ref()),
+        _ => None,
+    };
+    let parts: Vec<String> = match args.get(1) {
+        _ if text.is_empty() => Vec::new(),
+        Some(Datum::Text(delimiter)) if delimiter.is_empty() => vec![text.to_string()],
+        Some(Datum::Text(delimiter)) => text.split(delimiter.as_ref()).map(str::to_owned).collect(),
+        _ => text.chars().map(String::from).collect(),
+    };
+    Ok(Datum::Array(Box::new(Array {
+        element: PgType::TEXT,
+        items: parts
+            .into_iter()
+            .map(|part| {
+                if Some(part.as_str()) == null {
+                    Datum::Null
+                } else {
+                    Datum::text(part)
+                }
+            })
+            .collect(),
+    })))
+}
+
+/// `\XXXX`, `\+XXXXXX`, `\uXXXX` and `\UXXXXXXXX` as the characters they name.
+fn unistr(text: &str) -> Result<Datum<'static>> {
+    let wrong = || {
+        Error::new(SqlState::SYNTAX_ERROR, "invalid Unicode escape")
+            .hint("Unicode escapes must be \\XXXX, \\+XXXXXX, \\uXXXX, or \\UXXXXXXXX.")
+    };
+    let mut units: Vec<u16> = Vec::new();
+    let mut buffer = [0_u16; 2];
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+        if c != '\\' {
+            units.extend_from_slice(c.encode_utf16(&mut buffer));
+            continue;
+        }
+        if let Some(after) = rest.strip_prefix('\\') {
+            units.push(u16::from(b'\\'));
+            rest = after;
+            continue;
+        }
+        let (skip, length) = match rest.chars().next() {
+            Some('+') => (1, 6),
+            Some('u') => (1, 4),
+            Some('U') => (1, 8),
+            _ => (0, 4),
+        };
+        let digits = rest.get(skip..skip + length).ok_or_else(wrong)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        let code = u32::from_str_radix(digits, 16).map_err(|_| wrong())?;
+        match (u16::try_from(code), char::from_u32(code)) {
+            (Ok(unit), _) if unit != 0 => units.push(unit),
+            (_, Some(c)) if code != 0 => units.extend_from_slice(c.encode_utf16(&mut buffer)),
+            _ => {
+                return Err(Error::new(
+                    SqlState::SYNTAX_ERROR,
+                    format!("invalid Unicode code point: {code:04X}"),
+                ));
+            }
+        }
+        rest = rest.get(skip + length..).unwrap_or_default();
+    }
+    match String::from_utf16(&units) {
+        Ok(text) => t(text),
+        Err(_) => Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "invalid Unicode surrogate pair",
+        )),
+    }
+}
+
+/// The parts of a qualified name.
+fn parse_ident(text: &str, strict: bool) -> Result<Datum<'static>> {
+    let wrong = || {
+        Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("string is not a valid identifier: \"{text}\""),
+        )
+    };
+    let mut parts = Vec::new();
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut part = String::new();
+            let mut inside = quoted;
+            loop {
+                let end = inside
+                    .find('"')
+                    .ok_or_else(|| wrong().detail("String has unclosed double quotes."))?;
+                part.push_str(inside.get(..end).unwrap_or_default());
+                inside = inside.get(end + 1..).unwrap_or_default();
+                match inside.strip_prefix('"') {
+                    Some(after) => {
+                        part.push('"');
+                        inside = after;
+                    }
+                    None => break,
+                }
+            }
+            if part.is_empty() {
+                return Err(wrong().detail("Quoted identifier must not be empty."));
+            }
+            parts.push(part);
+            rest = inside;
+        } else {
+            let starts = |c: char| c == '_' || c.is_alphabetic();
+            let continues = |c: char| starts(c) || c.is_ascii_digit() || c == '$';
+            if !rest.chars().next().is_some_and(starts) {
+                return Err(match rest.chars().next() {
+                    Some('.') => wrong().detail("No valid identifier before \".\"."),
+                    None if !parts.is_empty() => wrong().detail("No valid identifier after \".\"."),
+                    _ => wrong(),
+                });
+            }
+            let end = rest.find(|c| !continues(c)).unwrap_or(rest.len());
+            let (part, after) = rest.split_at(end);
+            parts.push(part.to_lowercase());
+            rest = after;
+        }
+        rest = rest.trim_start();
+        match rest.strip_prefix('.') {
+            Some(after) => rest = after.trim_start(),
+            None if rest.is_empty() || !strict => {
+                return texts(parts.iter().map(String::as_str));
+            }
+            None => return Err(wrong()),
+        }
+    }
+}
