@@ -201,8 +201,11 @@ impl Binder<'_> {
         check_names(&left.items, &right.items)?;
         if !references.is_empty() && !matches!(kind, JoinType::Inner | JoinType::Left) {
             let table = left.items.first().map_or("", |item| item.name.as_str());
-            return Err(super::resolve::invalid_reference(table)
-                .detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."));
+            return Err(Error::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!("invalid reference to FROM-clause entry for table \"{table}\""),
+            )
+            .detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."));
         }
         let mut items = left.items.clone();
         items.extend(right.items.clone());
