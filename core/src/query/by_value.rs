@@ -4,7 +4,6 @@
 //! different byte strings. So a plan orders, partitions and joins by the key, and groups by it with
 //! the first value of each group shown, as PostgreSQL does.
 
-
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
@@ -227,9 +226,9 @@ fn group(aggregate: Aggregate) -> datafusion::error::Result<LogicalPlan> {
     let mut groups = Vec::with_capacity(group_expr.len());
     for expr in &group_expr {
         groups.push(match expr {
-            Expr::GroupingSet(GroupingSet::Rollup(items)) => Expr::GroupingSet(
-                GroupingSet::Rollup(items.iter().map(&swap).collect()),
-            ),
+            Expr::GroupingSet(GroupingSet::Rollup(items)) => {
+                Expr::GroupingSet(GroupingSet::Rollup(items.iter().map(&swap).collect()))
+            }
             Expr::GroupingSet(GroupingSet::Cube(items)) => {
                 Expr::GroupingSet(GroupingSet::Cube(items.iter().map(&swap).collect()))
             }

@@ -51,8 +51,7 @@ pub fn data_type(ty: PgType, zone: &str) -> DataType {
         Kind::Float8 => DataType::Float64,
         Kind::Numeric => match ty.precision_scale() {
             Some((precision, scale))
-                if precision <= DECIMAL128_PRECISION
-                    && (0..=precision as i16).contains(&scale) =>
+                if precision <= DECIMAL128_PRECISION && (0..=precision as i16).contains(&scale) =>
             {
                 DataType::Decimal128(precision as u8, scale as i8)
             }
@@ -123,10 +122,7 @@ fn compatible(ty: PgType, data_type: &DataType) -> Option<PgType> {
         }
         Kind::Text => matches!(data_type, Utf8 | LargeUtf8 | Utf8View | Null),
         Kind::Bytea => {
-            matches!(
-                data_type,
-                LargeBinary | BinaryView | FixedSizeBinary(_)
-            )
+            matches!(data_type, LargeBinary | BinaryView | FixedSizeBinary(_))
         }
         Kind::Date => matches!(data_type, Date32 | Date64),
         Kind::Time => matches!(data_type, Time32(_) | Time64(_)),

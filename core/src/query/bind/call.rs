@@ -440,7 +440,12 @@ impl Binder<'_> {
 
 /// Precision and scale of a numeric result, where the arguments tell.
 fn numeric_result(name: &str, args: &[Typed]) -> Option<PgType> {
-    let whole = |scale: u8| Some(PgType::numeric(u16::from(coerce::SHORT_DIGITS), i16::from(scale)));
+    let whole = |scale: u8| {
+        Some(PgType::numeric(
+            u16::from(coerce::SHORT_DIGITS),
+            i16::from(scale),
+        ))
+    };
     let first = args.first()?;
     let short = |data: &DataType| matches!(data, DataType::Decimal128(..));
     match (name, args.len()) {

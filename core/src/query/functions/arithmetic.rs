@@ -5,9 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Datum as ArrowDatum, PrimitiveArray, Scalar};
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{
-    DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, i256,
-};
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, i256};
 use arrow::error::ArrowError;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{
@@ -144,11 +142,9 @@ impl ArithmeticFunction {
         let (left, right) = (floats(left), floats(right));
         let result = floats_of(result.as_ref());
         for row in 0..rows {
-            let (Some(l), Some(r), Some(value)) = (
-                left.value(row),
-                right.value(row),
-                result.value(row),
-            ) else {
+            let (Some(l), Some(r), Some(value)) =
+                (left.value(row), right.value(row), result.value(row))
+            else {
                 continue;
             };
             if value.is_infinite() && l.is_finite() && r.is_finite() {
@@ -248,7 +244,10 @@ impl<'a> Wide<'a> {
             short,
             long,
             // A single NULL makes all results NULL.
-            nulls: array.nulls().filter(|nulls| nulls.null_count() > 0).cloned(),
+            nulls: array
+                .nulls()
+                .filter(|nulls| nulls.null_count() > 0)
+                .cloned(),
             len: array.len(),
             scale,
         })
@@ -278,8 +277,7 @@ fn result(call: &Arithmetic) -> (DataType, bool) {
         }
         oid::NUMERIC => {
             let packed = (DataType::Binary, false);
-            let (Some((p1, s1)), Some((p2, s2))) =
-                (decimal(&call.left.1), decimal(&call.right.1))
+            let (Some((p1, s1)), Some((p2, s2))) = (decimal(&call.left.1), decimal(&call.right.1))
             else {
                 return packed;
             };
@@ -293,7 +291,10 @@ fn result(call: &Arithmetic) -> (DataType, bool) {
             };
             let short = |data: &DataType| matches!(data, DataType::Decimal128(..));
             if precision <= SHORT_DIGITS && short(&call.left.1) && short(&call.right.1) {
-                return (DataType::Decimal128(precision.max(1) as u8, scale as i8), true);
+                return (
+                    DataType::Decimal128(precision.max(1) as u8, scale as i8),
+                    true,
+                );
             }
             if precision <= LONG_DIGITS {
                 return (DataType::Decimal256(precision as u8, scale as i8), true);

@@ -150,14 +150,15 @@ pub(super) fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
         (DataType::Decimal128(precision, scale), DataType::Float64) if *precision <= 15 => {
             // Both numbers are exact as floats, so that the quotient is the nearest one.
             let divisor = 10_f64.powi(i32::from(*scale));
-            let values: PrimitiveArray<Float64Type> = array
-                .as_primitive::<Decimal128Type>()
-                .unary(|value| match value {
-                    Decimal128Type::NAN => f64::NAN,
-                    Decimal128Type::INFINITY => f64::INFINITY,
-                    Decimal128Type::NEGATIVE_INFINITY => f64::NEG_INFINITY,
-                    value => value as f64 / divisor,
-                });
+            let values: PrimitiveArray<Float64Type> =
+                array
+                    .as_primitive::<Decimal128Type>()
+                    .unary(|value| match value {
+                        Decimal128Type::NAN => f64::NAN,
+                        Decimal128Type::INFINITY => f64::INFINITY,
+                        Decimal128Type::NEGATIVE_INFINITY => f64::NEG_INFINITY,
+                        value => value as f64 / divisor,
+                    });
             Ok(Arc::new(values))
         }
         (DataType::Decimal128(_, scale), DataType::Binary) if *scale >= 0 => {

@@ -7,9 +7,7 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::row::{RowFn, RowFunction};
 use super::waiting::WaitFn;
-use super::{
-    advisory, arrays, dates, formatting, json, math, session, strings, waiting,
-};
+use super::{advisory, arrays, dates, formatting, json, math, session, strings, waiting};
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
 use crate::types::names::{array_of, element_of, from_name, physical};

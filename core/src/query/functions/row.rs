@@ -188,10 +188,7 @@ impl ScalarUDFImpl for RowFunction {
                 .args
                 .iter()
                 .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        if let Some(whole) = self
-            .whole
-            .filter(|_| !constant && self.strict)
-        {
+        if let Some(whole) = self.whole.filter(|_| !constant && self.strict) {
             let call = self.call(context);
             if let Some(array) = whole(&call, &args.args, &self.data_type())? {
                 return Ok(ColumnarValue::Array(array));

@@ -161,9 +161,7 @@ impl Total {
     ) -> DfResult<()> {
         for array in arrays.iter().take(1) {
             for row in 0..array.len() {
-                if let Datum::Numeric(value) =
-                    columns::get(array.as_ref(), row, PgType::NUMERIC)?
-                {
+                if let Datum::Numeric(value) = columns::get(array.as_ref(), row, PgType::NUMERIC)? {
                     apply(self, value)?;
                 }
             }
@@ -329,12 +327,7 @@ impl<T: Summed> GroupsAccumulator for Groups<T> {
         Ok(vec![self.take(emit)])
     }
 
-    fn merge_batch(
-        &mut self,
-        states: &[ArrayRef],
-        groups: &[usize],
-        count: usize,
-    ) -> DfResult<()> {
+    fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], count: usize) -> DfResult<()> {
         self.update_batch(states, groups, None, count)
     }
 

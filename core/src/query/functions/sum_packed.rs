@@ -94,8 +94,7 @@ impl GroupsAccumulator for PackedGroups {
         self.sums.resize(count, PackedSum::default());
         let array = convert(array, &DataType::Binary)?;
         for (row, (value, group)) in array.as_binary::<i32>().iter().zip(groups).enumerate() {
-            let skipped =
-                filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row));
+            let skipped = filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row));
             let (Some(value), false) = (value, skipped) else {
                 continue;
             };
@@ -115,12 +114,7 @@ impl GroupsAccumulator for PackedGroups {
         Ok(vec![self.take(emit)?])
     }
 
-    fn merge_batch(
-        &mut self,
-        states: &[ArrayRef],
-        groups: &[usize],
-        count: usize,
-    ) -> DfResult<()> {
+    fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], count: usize) -> DfResult<()> {
         self.update_batch(states, groups, None, count)
     }
 

@@ -325,7 +325,10 @@ fn decimals(data: &DataType, capacity: usize) -> Inner {
             precision: *precision,
             scale: scale.unsigned_abs(),
         },
-        _ => Inner::Numeric(BinaryBuilder::with_capacity(capacity, capacity * 8), Vec::new()),
+        _ => Inner::Numeric(
+            BinaryBuilder::with_capacity(capacity, capacity * 8),
+            Vec::new(),
+        ),
     }
 }
 

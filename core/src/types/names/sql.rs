@@ -125,9 +125,10 @@ pub fn from_sql(ty: &SqlType) -> Result<PgType> {
         }
         SqlType::Bytea => plain(oid::BYTEA),
         SqlType::Date => plain(oid::DATE),
-        SqlType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            modified(PgType::TIME, &precision.iter().copied().map(whole).collect::<Vec<_>>())
-        }
+        SqlType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => modified(
+            PgType::TIME,
+            &precision.iter().copied().map(whole).collect::<Vec<_>>(),
+        ),
         SqlType::Time(..) => Err(Error::unsupported(
             "type time with time zone",
             "Use timestamp with time zone.",
@@ -137,7 +138,10 @@ pub fn from_sql(ty: &SqlType) -> Result<PgType> {
                 TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => PgType::TIMESTAMP,
                 TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => PgType::TIMESTAMPTZ,
             };
-            modified(base, &precision.iter().copied().map(whole).collect::<Vec<_>>())
+            modified(
+                base,
+                &precision.iter().copied().map(whole).collect::<Vec<_>>(),
+            )
         }
         SqlType::Interval {
             fields: None,

@@ -10,8 +10,8 @@ use bigdecimal::num_traits::{Signed, Zero};
 
 use super::{BinaryOp, division_by_zero};
 use crate::error::{Error, Result, SqlState};
-use crate::types::{Datum, Numeric};
 use crate::types::kinds::{numeric, out_of_range};
+use crate::types::{Datum, Numeric};
 
 /// `None` when the operands are not two numbers of one type.
 pub fn apply(op: BinaryOp, left: &Datum<'_>, right: &Datum<'_>) -> Result<Option<Datum<'static>>> {

@@ -124,10 +124,7 @@ fn ln_weight(value: &BigDecimal) -> i64 {
     if !value.is_positive() {
         return 0;
     }
-    let (low, high) = (
-        BigDecimal::new(9.into(), 1),
-        BigDecimal::new(11.into(), 1),
-    );
+    let (low, high) = (BigDecimal::new(9.into(), 1), BigDecimal::new(11.into(), 1));
     if *value >= low && *value <= high {
         let (weight, digits) = base_10000(&(value - BigDecimal::from(1)));
         return match digits.first() {

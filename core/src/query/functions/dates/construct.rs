@@ -112,12 +112,14 @@ fn to_timestamp(seconds: f64) -> Result<i64> {
     } else {
         None
     };
-    micros.filter(|micros| timestamp_in_range(*micros)).ok_or_else(|| {
-        Error::new(
-            SqlState::DATETIME_FIELD_OVERFLOW,
-            format!("timestamp out of range: \"{}\"", short(seconds)),
-        )
-    })
+    micros
+        .filter(|micros| timestamp_in_range(*micros))
+        .ok_or_else(|| {
+            Error::new(
+                SqlState::DATETIME_FIELD_OVERFLOW,
+                format!("timestamp out of range: \"{}\"", short(seconds)),
+            )
+        })
 }
 
 /// The six fields of a timestamp.
@@ -138,8 +140,7 @@ pub(in crate::query::functions) fn civil_days(year: i64, month: i64, day: i64) -
             format!("date field value out of range: {year}-{month:02}-{day:02}"),
         )
     };
-    if year == 0 || !(1..=12).contains(&month) || !(1..=31).contains(&day)
-    {
+    if year == 0 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return Err(bad());
     }
     if !YEARS.contains(&year) {

@@ -57,19 +57,49 @@ const CLOCK: &[&str] = &[
 ];
 /// Fields of a calendar, which a time has not.
 const CALENDAR: &[&str] = &[
-    "year", "years", "month", "months", "day", "days", "week", "weeks", "quarter", "decade",
-    "decades", "century", "centuries", "millennium", "millennia", "dow", "isodow", "doy", "isoyear",
-    "julian", "timezone", "timezone_hour", "timezone_minute",
+    "year",
+    "years",
+    "month",
+    "months",
+    "day",
+    "days",
+    "week",
+    "weeks",
+    "quarter",
+    "decade",
+    "decades",
+    "century",
+    "centuries",
+    "millennium",
+    "millennia",
+    "dow",
+    "isodow",
+    "doy",
+    "isoyear",
+    "julian",
+    "timezone",
+    "timezone_hour",
+    "timezone_minute",
 ];
 /// Fields that grow with time without end: infinite for the infinities. The others are NULL.
 const GROWING: &[&str] = &[
-    "year", "years", "decade", "decades", "century", "centuries", "millennium", "millennia",
-    "julian", "isoyear", "epoch",
+    "year",
+    "years",
+    "decade",
+    "decades",
+    "century",
+    "centuries",
+    "millennium",
+    "millennia",
+    "julian",
+    "isoyear",
+    "epoch",
 ];
 
 /// Whether [`date_part`] gives a field of a type, so that a whole column may be computed with it.
 pub(in crate::query::functions) fn known_in_columns(field: &str, ty: PgType) -> bool {
-    field != "julian" && !(ty.oid == PgType::DATE.oid && (CLOCK.contains(&field) || field == "epoch"))
+    field != "julian"
+        && !(ty.oid == PgType::DATE.oid && (CLOCK.contains(&field) || field == "epoch"))
 }
 
 fn wrong_field(field: &str, ty: PgType) -> Error {
@@ -136,7 +166,11 @@ fn part(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
 fn infinite_part(field: &str, moment: i64, ty: PgType, as_float: bool) -> Result<Datum<'static>> {
     let known = CLOCK.contains(&field) || CALENDAR.contains(&field);
     if !GROWING.contains(&field) {
-        return if known { Ok(Datum::Null) } else { Err(wrong_field(field, ty)) };
+        return if known {
+            Ok(Datum::Null)
+        } else {
+            Err(wrong_field(field, ty))
+        };
     }
     Ok(match (as_float, moment > 0) {
         (true, true) => Datum::Float8(f64::INFINITY),
@@ -255,4 +289,3 @@ fn interval_part(field: &str, it: &Interval) -> Option<(i128, i32)> {
         other => time_part(other, it.micros),
     }
 }
-

@@ -139,9 +139,9 @@ pub(super) fn define(all: &mut Definitions) {
         "text,timestamptz",
         "timestamp",
         |_, a| match a.get(1) {
-            Some(Datum::Timestamptz(value)) => Ok(Datum::Timestamp(
-                in_zone(&zone(str_at(a, 0))?, *value)?,
-            )),
+            Some(Datum::Timestamptz(value)) => {
+                Ok(Datum::Timestamp(in_zone(&zone(str_at(a, 0))?, *value)?))
+            }
             _ => Ok(Datum::Null),
         },
     )
@@ -151,9 +151,9 @@ pub(super) fn define(all: &mut Definitions) {
         "text,timestamp",
         "timestamptz",
         |_, a| match a.get(1) {
-            Some(Datum::Timestamp(value)) => Ok(Datum::Timestamptz(
-                from_zone(&zone(str_at(a, 0))?, *value)?,
-            )),
+            Some(Datum::Timestamp(value)) => {
+                Ok(Datum::Timestamptz(from_zone(&zone(str_at(a, 0))?, *value)?))
+            }
             _ => Ok(Datum::Null),
         },
     )

@@ -235,4 +235,3 @@ fn age(end: i64, start: i64) -> Result<Interval> {
         micros: micros * i64::from(sign),
     })
 }
-

@@ -4,6 +4,8 @@ mod moment;
 mod moment_input;
 mod number;
 mod number_input;
+mod number_writer;
+mod template;
 
 use super::dates::{local, utc};
 use super::registry::Definitions;
@@ -15,7 +17,9 @@ use crate::types::kinds::calendar::{USECS_PER_DAY, date_in_range};
 pub(super) fn define(all: &mut Definitions) {
     all.add("to_char", "timestamp,text", "text", |_, a| {
         match a.first() {
-            Some(Datum::Timestamp(value)) => Ok(or_null(moment::to_char(*value, str_at(a, 1), None))),
+            Some(Datum::Timestamp(value)) => {
+                Ok(or_null(moment::to_char(*value, str_at(a, 1), None)))
+            }
             _ => Ok(Datum::Null),
         }
     });

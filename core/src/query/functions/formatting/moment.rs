@@ -1,7 +1,7 @@
 //! `to_char(moment, template)`.
 
 use super::super::dates::iso_week;
-use super::number::ordinal;
+use super::number_writer::ordinal;
 use crate::types::Interval;
 use crate::types::kinds::calendar::{Civil, USECS_PER_DAY, USECS_PER_SEC, days_from_civil};
 use crate::types::text::Zone;
@@ -68,13 +68,7 @@ pub(super) fn interval_to_char(it: &Interval, template: &str) -> Option<String> 
     Some(write(&civil, doy, doy, template, None))
 }
 
-fn write(
-    civil: &Civil,
-    days: i64,
-    doy: i64,
-    template: &str,
-    zone: Option<(Zone, i64)>,
-) -> String {
+fn write(civil: &Civil, days: i64, doy: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
     let weekday = (days + 4).rem_euclid(7) as usize;
     let (iso_year, week) = iso_week(days);
     let year = if civil.year > 0 {
@@ -111,7 +105,12 @@ fn write(
             rest = after;
             continue;
         }
-        let upper: Option<String> = Some(rest.chars().take(8).map(|c| c.to_ascii_uppercase()).collect());
+        let upper: Option<String> = Some(
+            rest.chars()
+                .take(8)
+                .map(|c| c.to_ascii_uppercase())
+                .collect(),
+        );
         let pattern = upper
             .as_deref()
             .and_then(|upper| PATTERNS.iter().find(|pattern| upper.starts_with(**pattern)));
@@ -274,4 +273,3 @@ fn write(
     }
     out
 }
-

@@ -29,8 +29,12 @@ pub(super) fn from_format(text: &str, template: &str) -> Result<i64> {
         if let Some(after) = rest.strip_prefix("FM").or_else(|| rest.strip_prefix("fm")) {
             rest = after;
         }
-        let upper: Option<String> =
-            Some(rest.chars().take(8).map(|c| c.to_ascii_uppercase()).collect());
+        let upper: Option<String> = Some(
+            rest.chars()
+                .take(8)
+                .map(|c| c.to_ascii_uppercase())
+                .collect(),
+        );
         let pattern = upper
             .as_deref()
             .and_then(|upper| PATTERNS.iter().find(|pattern| upper.starts_with(**pattern)));
@@ -146,4 +150,3 @@ pub(super) fn from_format(text: &str, template: &str) -> Result<i64> {
         })
         .ok_or_else(out_of_range)
 }
-

@@ -1,6 +1,6 @@
 //! `to_number(text, template)`: reads the characters that the template expects.
 
-use super::number::{Key, Node, Place, Template};
+use super::template::{Key, Node, Place, Template};
 use crate::error::{Error, Result, SqlState};
 use crate::types::kinds::numeric;
 use crate::types::ops::{numeric_div, roots};
@@ -31,7 +31,11 @@ pub(super) fn to_number(text: &str, template: &str) -> Result<Numeric> {
         before: 0,
     };
     reader.run();
-    let sign = if reader.negative == Some(true) { "-" } else { "" };
+    let sign = if reader.negative == Some(true) {
+        "-"
+    } else {
+        ""
+    };
     let value = numeric::parse(&format!("{sign}{}", reader.digits), PgType::NUMERIC)?;
     let Some(power) = template.shift else {
         return Ok(value);
@@ -94,8 +98,7 @@ impl Reader<'_> {
             }
         }
         // A sign behind the digits.
-        if self.negative.is_none()
-            && (self.template.sign != Place::None || self.template.brackets)
+        if self.negative.is_none() && (self.template.sign != Place::None || self.template.brackets)
         {
             let rest = self.input.get(self.at..).unwrap_or_default();
             self.negative = match rest.iter().find(|c| matches!(c, '-' | '+')) {

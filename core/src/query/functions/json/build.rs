@@ -13,7 +13,9 @@ pub(super) fn define(all: &mut Definitions) {
             _ => ("jsonb_build_object", "jsonb_build_array"),
         };
         for args in ["", "...any"] {
-            all.add(object, args, ty, build_object).takes_null().stable();
+            all.add(object, args, ty, build_object)
+                .takes_null()
+                .stable();
             all.add(array, args, ty, build_array).takes_null().stable();
         }
         let name = match ty {

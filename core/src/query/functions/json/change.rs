@@ -289,4 +289,3 @@ fn pretty(value: &Value, depth: usize, out: &mut String) {
         scalar => out.push_str(&scalar.to_string()),
     }
 }
-

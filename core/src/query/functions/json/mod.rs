@@ -113,7 +113,10 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         |c, a| elements(c, str_at(a, 0), |item| Datum::text(item)),
     );
     all.add(
-        name("json_array_elements_text_op", "jsonb_array_elements_text_op"),
+        name(
+            "json_array_elements_text_op",
+            "jsonb_array_elements_text_op",
+        ),
         ty,
         "_text",
         |c, a| elements(c, str_at(a, 0), raw::as_text),
@@ -170,10 +173,7 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
     );
 }
 
-fn collected(
-    element: PgType,
-    items: impl Iterator<Item = Datum<'static>>,
-) -> Datum<'static> {
+fn collected(element: PgType, items: impl Iterator<Item = Datum<'static>>) -> Datum<'static> {
     Datum::Array(Box::new(Array {
         element,
         items: items.collect(),

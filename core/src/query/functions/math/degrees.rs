@@ -7,14 +7,25 @@ use crate::error::Result;
 use crate::types::Datum;
 
 pub(super) fn define(all: &mut Definitions) {
-    all.add("sind", "float8", "float8", |_, a| finite(float_at(a, 0), sind));
-    all.add("cosd", "float8", "float8", |_, a| finite(float_at(a, 0), cosd));
-    all.add("tand", "float8", "float8", |_, a| finite(float_at(a, 0), tand));
-    all.add("cotd", "float8", "float8", |_, a| finite(float_at(a, 0), cotd));
+    all.add("sind", "float8", "float8", |_, a| {
+        finite(float_at(a, 0), sind)
+    });
+    all.add("cosd", "float8", "float8", |_, a| {
+        finite(float_at(a, 0), cosd)
+    });
+    all.add("tand", "float8", "float8", |_, a| {
+        finite(float_at(a, 0), tand)
+    });
+    all.add("cotd", "float8", "float8", |_, a| {
+        finite(float_at(a, 0), cotd)
+    });
     all.add("asind", "float8", "float8", |_, a| {
-        super::float::in_unit(float_at(a, 0), |x| {
-            if x >= 0.0 { asind(x) } else { -asind(-x) }
-        })
+        super::float::in_unit(
+            float_at(a, 0),
+            |x| {
+                if x >= 0.0 { asind(x) } else { -asind(-x) }
+            },
+        )
     });
     all.add("acosd", "float8", "float8", |_, a| {
         super::float::in_unit(float_at(a, 0), |x| {

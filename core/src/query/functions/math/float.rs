@@ -109,11 +109,21 @@ pub(super) fn define(all: &mut Definitions) {
     });
     all.add("radians", "float8", "float8", |_, a| {
         let value = float_at(a, 0);
-        checked(value * RADIANS_PER_DEGREE, value.is_infinite(), value == 0.0)
+        checked(
+            value * RADIANS_PER_DEGREE,
+            value.is_infinite(),
+            value == 0.0,
+        )
     });
-    all.add("sin", "float8", "float8", |_, a| finite(float_at(a, 0), f64::sin));
-    all.add("cos", "float8", "float8", |_, a| finite(float_at(a, 0), f64::cos));
-    all.add("tan", "float8", "float8", |_, a| finite(float_at(a, 0), f64::tan));
+    all.add("sin", "float8", "float8", |_, a| {
+        finite(float_at(a, 0), f64::sin)
+    });
+    all.add("cos", "float8", "float8", |_, a| {
+        finite(float_at(a, 0), f64::cos)
+    });
+    all.add("tan", "float8", "float8", |_, a| {
+        finite(float_at(a, 0), f64::tan)
+    });
     all.add("cot", "float8", "float8", |_, a| {
         finite(float_at(a, 0), |value| 1.0 / value.tan())
     });
@@ -130,7 +140,9 @@ pub(super) fn define(all: &mut Definitions) {
     all.add("sinh", "float8", "float8", |_, a| f8(float_at(a, 0).sinh()));
     all.add("cosh", "float8", "float8", |_, a| f8(float_at(a, 0).cosh()));
     all.add("tanh", "float8", "float8", |_, a| f8(float_at(a, 0).tanh()));
-    all.add("asinh", "float8", "float8", |_, a| f8(float_at(a, 0).asinh()));
+    all.add("asinh", "float8", "float8", |_, a| {
+        f8(float_at(a, 0).asinh())
+    });
     all.add("acosh", "float8", "float8", |_, a| {
         let value = float_at(a, 0);
         if value < 1.0 {
@@ -146,13 +158,7 @@ pub(super) fn define(all: &mut Definitions) {
         "float8,float8,float8,int4",
         "int4",
         |_, a| {
-            bucket(
-                float_at(a, 0),
-                float_at(a, 1),
-                float_at(a, 2),
-                int_at(a, 3),
-            )
-            .map(Datum::Int4)
+            bucket(float_at(a, 0), float_at(a, 1), float_at(a, 2), int_at(a, 3)).map(Datum::Int4)
         },
     );
     all.add("random", "", "float8", |c, _| {

@@ -58,20 +58,14 @@ pub(super) fn define(all: &mut Definitions) {
             let count = int_at(a, 1) as u32;
             match c.result.oid {
                 oid::INT8 => Ok(Datum::Int8(int_at(a, 0).wrapping_shl(count))),
-                other => signed(
-                    other,
-                    i64::from((int_at(a, 0) as i32).wrapping_shl(count)),
-                ),
+                other => signed(other, i64::from((int_at(a, 0) as i32).wrapping_shl(count))),
             }
         });
         all.add("shift_right_op", &shift, ty, |c, a| {
             let count = int_at(a, 1) as u32;
             match c.result.oid {
                 oid::INT8 => Ok(Datum::Int8(int_at(a, 0).wrapping_shr(count))),
-                other => signed(
-                    other,
-                    i64::from((int_at(a, 0) as i32).wrapping_shr(count)),
-                ),
+                other => signed(other, i64::from((int_at(a, 0) as i32).wrapping_shr(count))),
             }
         });
     }

@@ -43,7 +43,9 @@ pub(super) fn define(all: &mut Definitions) {
         each(numeric_at(a, 0), |value| numeric::round(value, 0))
     });
     all.add("round", "numeric,int4", "numeric", |_, a| {
-        each(numeric_at(a, 0), |value| numeric::round(value, digits_at(a)))
+        each(numeric_at(a, 0), |value| {
+            numeric::round(value, digits_at(a))
+        })
     });
     all.add("trunc", "numeric", "numeric", |_, a| {
         each(numeric_at(a, 0), |value| numeric::truncate(value, 0))
@@ -146,10 +148,7 @@ fn gcd(a: &Numeric, b: &Numeric) -> Result<Numeric> {
     let scale = parts(x).1.max(parts(y).1);
     let (mut left, mut right) = (numeric::round(x, scale), numeric::round(y, scale));
     while !right.is_zero() {
-        let rest = ops::numeric_rem(
-            &Numeric::Finite(left),
-            &Numeric::Finite(right.clone()),
-        )?;
+        let rest = ops::numeric_rem(&Numeric::Finite(left), &Numeric::Finite(right.clone()))?;
         left = right;
         right = rest.finite().cloned().unwrap_or_default();
     }
@@ -171,7 +170,12 @@ fn lcm(a: &Numeric, b: &Numeric) -> Result<Numeric> {
     })
 }
 
-fn width_bucket(value: &Numeric, low: &Numeric, high: &Numeric, count: i64) -> Result<Datum<'static>> {
+fn width_bucket(
+    value: &Numeric,
+    low: &Numeric,
+    high: &Numeric,
+    count: i64,
+) -> Result<Datum<'static>> {
     if count <= 0 {
         return Err(count_error("count must be greater than zero"));
     }

@@ -195,9 +195,9 @@ fn encoding(name: &str, what: &str) -> Result<Encoding> {
         "utf8" | "unicode" => Encoding::Utf8,
         "latin1" | "iso88591" => Encoding::Latin1,
         "sqlascii" => Encoding::Ascii,
-        "latin2" | "latin3" | "latin4" | "latin5" | "latin9" | "win1250" | "win1251" | "win1252"
-        | "win1253" | "win1254" | "koi8r" | "euckr" | "eucjp" | "euccn" | "sjis" | "big5" | "gbk"
-        | "gb18030" => {
+        "latin2" | "latin3" | "latin4" | "latin5" | "latin9" | "win1250" | "win1251"
+        | "win1252" | "win1253" | "win1254" | "koi8r" | "euckr" | "eucjp" | "euccn" | "sjis"
+        | "big5" | "gbk" | "gb18030" => {
             return Err(Error::unsupported(
                 format!("the encoding {name}"),
                 "Use UTF8 or LATIN1.",
@@ -214,7 +214,10 @@ fn encoding(name: &str, what: &str) -> Result<Encoding> {
 
 fn convert_from(bytes: &[u8], name: &str) -> Result<Datum<'static>> {
     match encoding(name, "source")? {
-        Encoding::Latin1 => t(bytes.iter().map(|byte| char::from(*byte)).collect::<String>()),
+        Encoding::Latin1 => t(bytes
+            .iter()
+            .map(|byte| char::from(*byte))
+            .collect::<String>()),
         Encoding::Utf8 | Encoding::Ascii => t(utf8(bytes)?),
     }
 }
@@ -335,4 +338,3 @@ fn decode(text: &str, format: &str) -> Result<Datum<'static>> {
         )),
     }
 }
-

@@ -54,9 +54,7 @@ pub(super) fn define(all: &mut Definitions) {
     .stable();
     all.add("quote_nullable", "anyelement", "text", |c, a| {
         match (a.first(), c.types.first()) {
-            (Some(value), Some(ty)) if !value.is_null() => {
-                t(quote_literal(&shown(c, value, *ty)))
-            }
+            (Some(value), Some(ty)) if !value.is_null() => t(quote_literal(&shown(c, value, *ty))),
             _ => t("NULL"),
         }
     })

@@ -79,4 +79,3 @@ fn similar(pattern: &str, escape: Option<char>) -> String {
     out.push_str(")$");
     out
 }
-

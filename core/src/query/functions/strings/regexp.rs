@@ -49,9 +49,12 @@ pub(super) fn define(all: &mut Definitions) {
     all.add("regexp_replace", "text,text,text,int4", "text", |_, a| {
         regexp_replace_at(a, int_at(a, 3), None, "")
     });
-    all.add("regexp_replace", "text,text,text,int4,int4", "text", |_, a| {
-        regexp_replace_at(a, int_at(a, 3), Some(int_at(a, 4)), "")
-    });
+    all.add(
+        "regexp_replace",
+        "text,text,text,int4,int4",
+        "text",
+        |_, a| regexp_replace_at(a, int_at(a, 3), Some(int_at(a, 4)), ""),
+    );
     all.add(
         "regexp_replace",
         "text,text,text,int4,int4,text",
@@ -99,7 +102,11 @@ pub(super) fn define(all: &mut Definitions) {
             refuse_global(str_at(a, 3), "regexp_count")?;
             let regex = regex(str_at(a, 1), str_at(a, 3))?;
             let start = start_at(str_at(a, 0), a, 2)?;
-            int4(regex.find_iter(str_at(a, 0).get(start..).unwrap_or("")).count())
+            int4(
+                regex
+                    .find_iter(str_at(a, 0).get(start..).unwrap_or(""))
+                    .count(),
+            )
         });
     }
     for count in 2..=7 {
@@ -185,7 +192,11 @@ fn nth_match(
     if n <= 0 {
         return Err(invalid_value("n", n));
     }
-    let group = if args.len() > group { int_at(args, group) } else { 0 };
+    let group = if args.len() > group {
+        int_at(args, group)
+    } else {
+        0
+    };
     let Ok(group) = usize::try_from(group) else {
         return Err(invalid_value("subexpr", group));
     };

@@ -77,7 +77,11 @@ fn encode_digits(negative: bool, text: &[u8], scale: i64, out: &mut Vec<u8>) {
     // A value has far fewer digits than 2^31.
     let place = (text.len() as i64 - scale) as i32;
     out.extend(flip(place).to_be_bytes().map(|byte| byte ^ flipped));
-    let zeros = text.iter().rev().take_while(|digit| **digit == b'0').count();
+    let zeros = text
+        .iter()
+        .rev()
+        .take_while(|digit| **digit == b'0')
+        .count();
     let text = text.get(..text.len() - zeros).unwrap_or(text);
     for pair in text.chunks(2) {
         let tens = pair.first().map_or(0, |digit| digit - b'0');

@@ -109,7 +109,13 @@ pub fn send(value: &Numeric, out: &mut Vec<u8>) {
     } else {
         WIRE_POSITIVE
     };
-    header(groups.len() as u16, weight as i16 as u16, sign, scale as u16, out);
+    header(
+        groups.len() as u16,
+        weight as i16 as u16,
+        sign,
+        scale as u16,
+        out,
+    );
     for group in groups {
         out.extend_from_slice(&group.to_be_bytes());
     }
