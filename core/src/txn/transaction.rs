@@ -243,7 +243,7 @@ impl Transaction {
         wait: Wait,
     ) -> Result<RowLock> {
         self.statement_snapshot()?;
-        if self.writes.creates(table, None) {
+        if self.writes.created_since(table, None) {
             return Ok(RowLock::Unchanged);
         }
         let lock = self.locks.row_key(table, key);
@@ -301,7 +301,7 @@ impl Transaction {
             Wait::Skip => Wait::Fail,
             wait => wait,
         };
-        if self.writes.creates(table, None) {
+        if self.writes.created_since(table, None) {
             return Ok(());
         }
         let key = self.locks.row_key(table, key);

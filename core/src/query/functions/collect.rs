@@ -38,8 +38,8 @@ pub(in crate::query) fn collecting(
         "percentile_cont" => |_, rows| percentile_cont(rows),
         "sum" => |_, rows| sum(rows),
         "sum_interval" => |_, rows| sum_interval(rows, false),
-        "min_interval" => |_, rows| Ok(extreme(rows, std::cmp::Ordering::Less)),
-        "max_interval" => |_, rows| Ok(extreme(rows, std::cmp::Ordering::Greater)),
+        "min_interval" => |_, rows| Ok(extreme(rows, Ordering::Less)),
+        "max_interval" => |_, rows| Ok(extreme(rows, Ordering::Greater)),
         "avg_interval" => |_, rows| sum_interval(rows, true),
         _ => return None,
     };
@@ -320,7 +320,7 @@ fn percentile_cont(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
 }
 
 /// The value that compares so with all others; NULL when there is none.
-fn extreme(rows: &[Vec<Datum<'static>>], wanted: std::cmp::Ordering) -> Datum<'static> {
+fn extreme(rows: &[Vec<Datum<'static>>], wanted: Ordering) -> Datum<'static> {
     let values = rows.iter().filter_map(|row| row.first());
     let found = values
         .filter(|value| !value.is_null())
