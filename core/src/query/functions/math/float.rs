@@ -158,13 +158,7 @@ pub(super) fn define(all: &mut Definitions) {
         "float8,float8,float8,int4",
         "int4",
         |_, a| {
-            bucket(
-                float_at(a, 0),
-                float_at(a, 1),
-                float_at(a, 2),
-                int_at(a, 3),
-            )
-            .map(Datum::Int4)
+            bucket(float_at(a, 0), float_at(a, 1), float_at(a, 2), int_at(a, 3)).map(Datum::Int4)
         },
     );
     all.add("random", "", "float8", |c, _| {
