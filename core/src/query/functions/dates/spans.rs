@@ -3,7 +3,7 @@
 use super::super::registry::Definitions;
 use super::super::row::Call;
 use super::{float_at, is_infinite, local, out_of_range, utc};
-use crate::error::{Error, Result, SqlState};
+use crate::error::Result;
 use crate::types::kinds::calendar::USECS_PER_DAY;
 use crate::types::kinds::interval as kind;
 use crate::types::ops::{self, BinaryOp};
@@ -116,7 +116,7 @@ fn interval_times(args: &[Datum<'_>], factor: f64) -> Result<Datum<'static>> {
 
 /// See [`interval_times`].
 pub(in crate::query::functions) fn times(it: &Interval, factor: f64) -> Result<Interval> {
-    let bad = || Error::new(SqlState::INTERVAL_FIELD_OVERFLOW, "interval out of range");
+    let bad = kind::out_of_range;
     let months = f64::from(it.months) * factor;
     let days = f64::from(it.days) * factor;
     if !months.is_finite()
