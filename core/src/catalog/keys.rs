@@ -68,10 +68,10 @@ pub fn index_prefix(index: &Index, table: &Table, values: &[Datum<'_>]) -> Resul
 }
 
 /// The part of `row`'s entry that a unique index allows once; `None` when a column of it is NULL,
-/// for NULLs are distinct.
+/// for NULLs are distinct unless the index says otherwise.
 pub fn unique_key(index: &Index, table: &Table, row: &[Datum<'_>]) -> Result<Option<Vec<u8>>> {
     for &at in &index.columns {
-        if value(row, at)?.is_null() {
+        if value(row, at)?.is_null() && !index.nulls_not_distinct {
             return Ok(None);
         }
     }

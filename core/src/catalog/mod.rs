@@ -10,8 +10,10 @@ mod keywords;
 mod names;
 mod object;
 mod objects;
+mod privileges;
 mod sequences;
 mod store;
+mod store_grants;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ pub use names::{
 };
 pub use object::Object;
 pub use objects::*;
+pub use privileges::*;
 pub use sequences::{Sequences, row_id_mark, sequence_mark};
 pub use store::{bootstrap, object_row_key, relation_name_lock, role_name_lock, schema_name_lock};
 pub use system::{system_relation, system_relation_name};
@@ -43,6 +46,12 @@ pub struct Catalog {
     /// (object, part) → text; part 0 is the object itself. Tables, their columns and views keep
     /// theirs in the object.
     pub(crate) comments: BTreeMap<(u32, u32), Arc<str>>,
+    /// (object, column number or 0) → who may do what with it.
+    pub(crate) acls: BTreeMap<(u32, u32), Arc<Acl>>,
+    /// (role, member).
+    pub(crate) members: BTreeMap<(u32, u32), Membership>,
+    /// (role, schema or 0, kind's letter) → what is granted on objects that the role makes.
+    pub(crate) default_acls: BTreeMap<(u32, u32, char), Arc<Acl>>,
 }
 
 impl Catalog {

@@ -13,6 +13,11 @@ pub const INFORMATION_SCHEMA: u32 = 13000;
 pub const BOOTSTRAP_ROLE: u32 = 10;
 pub const FIRST_USER_OID: u32 = 16384;
 
+/// Whether this is a schema whose objects nobody changes.
+pub fn is_system_schema(oid: u32) -> bool {
+    oid == PG_CATALOG_SCHEMA || oid == INFORMATION_SCHEMA
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Schema {
     pub oid: u32,
@@ -32,6 +37,20 @@ pub struct Role {
     /// At most so many sessions; -1 is no limit.
     #[serde(default = "no_limit")]
     pub connection_limit: i32,
+    #[serde(default)]
+    pub create_db: bool,
+    #[serde(default)]
+    pub create_role: bool,
+    /// Whether it has the privileges of the roles that it is a member of without SET ROLE.
+    #[serde(default = "yes")]
+    pub inherit: bool,
+    /// When the password ends: µs since 1970 UTC.
+    #[serde(default)]
+    pub valid_until: Option<i64>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn no_limit() -> i32 {
@@ -156,6 +175,9 @@ pub struct Index {
     pub descending: Vec<bool>,
     pub unique: bool,
     pub primary: bool,
+    /// UNIQUE NULLS NOT DISTINCT: NULL is a value like any other.
+    #[serde(default)]
+    pub nulls_not_distinct: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -202,6 +224,24 @@ pub struct Sequence {
     /// The first value of that state, when it is not `start`.
     #[serde(default)]
     pub restart: Option<i64>,
+}
+
+impl Role {
+    /// A role without any attribute.
+    pub fn new(oid: u32, name: &str) -> Role {
+        Role {
+            oid,
+            name: name.to_owned(),
+            superuser: false,
+            login: false,
+            verifier: None,
+            connection_limit: no_limit(),
+            create_db: false,
+            create_role: false,
+            inherit: true,
+            valid_until: None,
+        }
+    }
 }
 
 impl Table {

@@ -3,6 +3,9 @@
 //! ```text
 //! key     kind (1 byte) ‖ OID (4 bytes, big-endian)          an object: its JSON
 //! key     COMMENT ‖ OID ‖ sub-object (4 bytes, big-endian)    a comment: its text
+//! key     ACL ‖ OID ‖ sub-object                              who may do what: JSON
+//! key     MEMBER ‖ role's OID ‖ member's OID                  a membership: JSON
+//! key     DEFAULT_ACL ‖ role ‖ schema or 0 ‖ kind (1 byte)    ALTER DEFAULT PRIVILEGES: JSON
 //! ```
 //!
 //! Readers ignore fields that they do not know and fill in the defaults of those that are missing,
@@ -29,6 +32,9 @@ const VIEW: u8 = 4;
 const SEQUENCE: u8 = 5;
 const ROLE: u8 = 6;
 const COMMENT: u8 = 7;
+pub(super) const ACL: u8 = 8;
+pub(super) const MEMBER: u8 = 9;
+pub(super) const DEFAULT_ACL: u8 = 10;
 /// Never stored: names are locked under keys of this kind.
 const NAME: u8 = 0xff;
 
@@ -57,12 +63,11 @@ pub fn bootstrap(txn: &mut Transaction, owner: &str) -> Result<()> {
     }
     catalog.set_comment(txn, PUBLIC_SCHEMA, 0, Some("standard public schema"))?;
     let role = Role {
-        oid: BOOTSTRAP_ROLE,
-        name: owner.to_owned(),
         superuser: true,
         login: true,
-        verifier: None,
-        connection_limit: -1,
+        create_db: true,
+        create_role: true,
+        ..Role::new(BOOTSTRAP_ROLE, owner)
     };
     catalog.put(txn, Object::Role(Arc::new(role)))
 }
@@ -130,6 +135,9 @@ impl Catalog {
             self.comments.insert(key, text.into());
             return Ok(());
         }
+        if matches!(kind, ACL | MEMBER | DEFAULT_ACL) {
+            return self.load_grant(kind, rest, bytes).ok_or_else(damaged);
+        }
         let oid = be_u32(rest).ok_or_else(damaged)?;
         let object = match kind {
             SCHEMA => Object::Schema(parse(oid, bytes)?),
@@ -175,6 +183,7 @@ impl Catalog {
         for sub in subs {
             self.set_comment(txn, oid, sub, None)?;
         }
+        self.remove_grants(txn, oid)?;
         if let Some(object) = self.objects.get(&oid).cloned() {
             txn.delete(CATALOG_TABLE, object_row_key(&object))?;
             self.forget(oid);
@@ -284,17 +293,17 @@ pub fn object_row_key(object: &Object) -> Vec<u8> {
     key(kind, object.oid())
 }
 
-fn key(kind: u8, oid: u32) -> Vec<u8> {
+pub(super) fn key(kind: u8, oid: u32) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend_from_slice(&oid.to_be_bytes());
     key
 }
 
-fn be_u32(bytes: &[u8]) -> Option<u32> {
+pub(super) fn be_u32(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
-fn json(object: &impl Serialize) -> Result<Vec<u8>> {
+pub(super) fn json(object: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(object)
         .map_err(|error| Error::internal(format!("cannot write a catalog row: {error}")))
 }

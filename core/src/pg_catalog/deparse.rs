@@ -32,8 +32,13 @@ pub fn index_definition(catalog: &Catalog, index: &Index) -> Option<String> {
             Some(if desc { format!("{name} DESC") } else { name })
         })
         .collect();
+    let nulls = if index.nulls_not_distinct {
+        " NULLS NOT DISTINCT"
+    } else {
+        ""
+    };
     Some(format!(
-        "CREATE {unique}INDEX {} ON {}.{} USING btree ({})",
+        "CREATE {unique}INDEX {} ON {}.{} USING btree ({}){nulls}",
         quote(&index.name),
         quote(schema),
         quote(&table.name),
@@ -62,7 +67,13 @@ pub fn constraint_definition(
     };
     match &constraint.kind {
         ConstraintKind::PrimaryKey { index } => format!("PRIMARY KEY ({})", key(*index)),
-        ConstraintKind::Unique { index } => format!("UNIQUE ({})", key(*index)),
+        ConstraintKind::Unique { index } => {
+            let nulls = match catalog.object(*index) {
+                Some(Object::Index(index)) if index.nulls_not_distinct => "NULLS NOT DISTINCT ",
+                _ => "",
+            };
+            format!("UNIQUE {nulls}({})", key(*index))
+        }
         ConstraintKind::Check { expression } => {
             format!("CHECK ({})", expression_text(table, expression, pretty))
         }

@@ -52,9 +52,17 @@ pub struct AdvisoryLock {
 pub trait SessionAccess: Debug + Send + Sync {
     /// `nextval`, by sequence OID.
     fn next_value(&self, sequence: u32) -> Result<i64>;
+    /// As `next_value`, for an identity column: whoever may insert may count.
+    fn next_identity(&self, sequence: u32) -> Result<i64> {
+        self.next_value(sequence)
+    }
     /// `currval`: 55000 when this session took none.
     fn current_value(&self, sequence: u32) -> Result<i64>;
     fn last_value(&self) -> Result<i64>;
+    /// The last value of a sequence, whoever took it, and whether it was given.
+    fn sequence_state(&self, sequence: u32) -> Result<(i64, bool)>;
+    /// When the database was opened, µs since 1970 UTC.
+    fn started(&self) -> i64;
     fn set_value(&self, sequence: u32, value: i64, is_called: bool) -> Result<i64>;
     /// `current_setting`: the setting's text, `None` when there is no such setting.
     fn setting(&self, name: &str) -> Option<String>;
@@ -82,5 +90,8 @@ pub trait SessionAccess: Debug + Send + Sync {
     /// Sends the client a warning.
     fn warn(&self, warning: Error);
     /// `pg_cancel_backend`.
-    fn cancel(&self, process_id: i32) -> bool;
+    ///
+    /// # Errors
+    /// 42501 when the query is another role's.
+    fn cancel(&self, process_id: i32) -> Result<bool>;
 }

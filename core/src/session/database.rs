@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use super::{ConnectOptions, Session};
-use crate::catalog::{self, Cache, Catalog, Sequences};
+use crate::catalog::{self, Cache, Catalog, Privileges, Sequences};
 use crate::env::Env;
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::PgCatalog;
@@ -53,6 +53,7 @@ impl Database {
         let store = Store::open(backend, &options.storage, env.clone())?;
         let transactions = Transactions::new(store.clone(), env.clone());
         let engine = Engine {
+            started: env.clock.now(),
             env,
             transactions,
             catalog: Cache::default(),
@@ -97,7 +98,7 @@ impl Database {
     /// Whether `user` may log in.
     ///
     /// # Errors
-    /// 28000 when there is no such role, or it has no LOGIN.
+    /// 28000 when there is no such role, or it has no LOGIN; 42501 when it may not CONNECT.
     pub fn login(&self, user: &str) -> Result<Login> {
         let catalog = self.catalog()?;
         let role = catalog.role(user).ok_or_else(|| {
@@ -112,8 +113,23 @@ impl Database {
                 format!("role \"{user}\" is not permitted to log in"),
             ));
         }
+        let connect = Privileges::CONNECT;
+        if catalog
+            .rights_of(role.oid)
+            .held(&catalog.database_acl(), connect)
+            != connect
+        {
+            return Err(Error::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for database \"{DATABASE_NAME}\""),
+            )
+            .detail("User does not have CONNECT privilege."));
+        }
+        // A password that has ended lets nobody in.
+        let now = self.engine.env.clock.now();
+        let valid = role.valid_until.is_none_or(|until| now < until);
         Ok(Login {
-            verifier: role.verifier.clone(),
+            verifier: role.verifier.clone().filter(|_| valid),
             connection_limit: role.connection_limit,
         })
     }

@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, SearchPath};
 use crate::error::{Error, Result, SqlState};
 use crate::query::{Plan, PlanContext, ResultColumn, SessionInfo};
 use crate::sql::settings::Typed;
-use crate::sql::{Body, Engine, Locking, Statement, Verb, ddl, dml};
+use crate::sql::{Body, Engine, Locking, Statement, Verb, ddl, dml, privileges};
 use crate::storage::CATALOG_TABLE;
 use crate::types::PgType;
 
@@ -31,6 +31,9 @@ pub(super) struct Planned {
     catalog: Arc<Catalog>,
     search_path: SearchPath,
     zone: String,
+    /// The current role, and why it may not run the statement.
+    user: Arc<str>,
+    denied: Option<Error>,
     pub parameters: Vec<PgType>,
     pub columns: Option<Arc<[ResultColumn]>>,
     pub way: Way,
@@ -44,6 +47,16 @@ pub(super) enum Way {
     Copy,
     Ddl,
     Empty,
+}
+
+impl Planned {
+    /// 42501 when the current role may not run the statement.
+    pub fn allowed(&self) -> Result<()> {
+        match &self.denied {
+            None => Ok(()),
+            Some(error) => Err(error.clone()),
+        }
+    }
 }
 
 impl Prepared {
@@ -68,6 +81,7 @@ impl Planned {
         Arc::ptr_eq(&self.catalog, catalog)
             && self.search_path == typed.search_path
             && self.zone == typed.zone
+            && self.user == typed.user
     }
 }
 
@@ -148,6 +162,8 @@ impl Session {
             catalog: Arc::default(),
             search_path: typed.search_path.clone(),
             zone: typed.zone.clone(),
+            user: typed.user.clone(),
+            denied: None,
             parameters,
             columns,
             way: Way::Verb(verb.clone()),
@@ -198,6 +214,8 @@ async fn plan_body(
     info: &Arc<SessionInfo>,
     typed: &Typed,
 ) -> Result<Planned> {
+    let body = &prepared.statement.body;
+    let denied = privileges::denied(&catalog, &info.user, &info.search_path, body)?;
     let context = PlanContext {
         catalog: &catalog,
         info,
@@ -218,6 +236,8 @@ async fn plan_body(
         catalog,
         search_path: typed.search_path.clone(),
         zone: typed.zone.clone(),
+        user: typed.user.clone(),
+        denied,
         parameters,
         columns,
         way,

@@ -153,6 +153,7 @@ impl Session {
         for _ in 0..MAX_REPLANS {
             self.open()?.txn.start_statement()?;
             *planned = self.planned(prepared).await?;
+            planned.allowed()?;
             let outcome = self.run_once(prepared, planned, parameters).await?;
             if !matches!(outcome, Outcome::Replan) {
                 return Ok(outcome);

@@ -26,7 +26,6 @@ pub struct Session {
     pub(super) engine: Arc<Engine>,
     pub(super) shared: Arc<Shared>,
     pub(super) interrupt: Interrupt,
-    pub(super) user: String,
     pub(super) database: String,
     pub(super) process_id: i32,
     pub(super) statements: HashMap<String, Arc<Prepared>>,
@@ -60,16 +59,22 @@ impl Session {
         let interrupt = Interrupt::default();
         let locks = engine.transactions.session(options.process_id);
         let running = RunningSession {
+            user: options.user.clone(),
             interrupt: interrupt.clone(),
             locks: locks.group(),
         };
         engine.sessions.lock().insert(options.process_id, running);
-        let shared = Shared::new(engine.clone(), settings, locks, interrupt.clone());
+        let shared = Shared::new(
+            engine.clone(),
+            settings,
+            locks,
+            interrupt.clone(),
+            options.user,
+        );
         Ok(Session {
             shared: Arc::new(shared),
             engine,
             interrupt,
-            user: options.user,
             database: options.database,
             process_id: options.process_id,
             statements: HashMap::new(),
@@ -100,6 +105,7 @@ impl Session {
         {
             style.now = start;
             info.transaction_start = start;
+            info.search_path = self.shared.search_path();
             info.statement_start = self.statement_start;
         } else {
             let info = self.new_info(&settings, start);
@@ -118,13 +124,10 @@ impl Session {
             ..(*typed.style).clone()
         };
         SessionInfo {
-            user: settings
-                .get("session_authorization")
-                .unwrap_or(&self.user)
-                .to_owned(),
-            session_user: self.user.clone(),
+            user: typed.user.as_ref().to_owned(),
+            session_user: typed.session_user.as_ref().to_owned(),
             database: self.database.clone(),
-            search_path: typed.search_path.clone(),
+            search_path: self.shared.search_path(),
             zone: typed.zone.clone(),
             style: Arc::new(style),
             transaction_start: start,

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::catalog::{self, Catalog, Object, QualifiedName, Sequence};
+use crate::catalog::{self, Catalog, Object, Privileges, QualifiedName, SearchPath, Sequence};
 use crate::error::{Error, Notice, Result, SqlState};
 use crate::query::{AdvisoryLock, PreparedInfo, SessionAccess};
 use crate::sql::Engine;
@@ -17,10 +17,13 @@ use crate::txn::{Interrupt, LockInfo, LockTarget, RowMode, SessionLocks, Wait};
 /// Settings, sequence values and advisory locks of one session.
 pub(super) struct Shared {
     engine: Arc<Engine>,
+    /// The role that logged in.
+    user: String,
     settings: Mutex<SettingsState>,
     sequences: Mutex<SequenceValues>,
     /// The catalog of the running statement.
     catalog: Mutex<Arc<Catalog>>,
+    usable: Mutex<Option<Usable>>,
     /// Named prepared statements, by name.
     prepared: Mutex<BTreeMap<String, PreparedInfo>>,
     /// Advisory locks.
@@ -42,6 +45,13 @@ pub(super) struct SettingsState {
     pub lasting: Arc<Settings>,
 }
 
+/// The search path without the schemas that the current role may not use, and what it was made of.
+struct Usable {
+    catalog: Arc<Catalog>,
+    settings: Arc<Settings>,
+    path: SearchPath,
+}
+
 #[derive(Default)]
 struct SequenceValues {
     current: HashMap<u32, i64>,
@@ -60,10 +70,13 @@ impl Shared {
         settings: Settings,
         locks: SessionLocks,
         interrupt: Interrupt,
+        user: String,
     ) -> Self {
         let settings = Arc::new(settings);
         Shared {
             engine,
+            user,
+            usable: Mutex::default(),
             settings: Mutex::new(SettingsState {
                 current: settings.clone(),
                 lasting: settings,
@@ -143,11 +156,88 @@ impl Shared {
             Some((schema, name)) => (Some(schema.to_lowercase()), name.to_lowercase()),
             None => (None, text.to_lowercase()),
         };
-        let path = self.settings().typed.search_path.clone();
+        let path = self.search_path();
         let system = catalog::system_relation(schema.as_deref().unwrap_or("pg_catalog"), &name);
         let name = QualifiedName { schema, name };
         let found = self.catalog.lock().resolve(&name, &path).map(Object::oid);
         found.or(system)
+    }
+
+    /// The schemas of the search path that the current role may use.
+    pub fn search_path(&self) -> SearchPath {
+        let (catalog, settings) = (self.catalog.lock().clone(), self.settings());
+        let mut usable = self.usable.lock();
+        if let Some(known) = usable.as_ref()
+            && Arc::ptr_eq(&known.catalog, &catalog)
+            && Arc::ptr_eq(&known.settings, &settings)
+        {
+            return known.path.clone();
+        }
+        let rights = catalog.rights(&settings.typed.user);
+        let mut path = settings.typed.search_path.clone();
+        if !rights.superuser {
+            let may_use = |name: &&String| {
+                catalog.schema(name).is_none_or(|schema| {
+                    let usage = Privileges::USAGE;
+                    catalog.check_schema(&rights, schema.oid, usage).is_ok()
+                })
+            };
+            path = SearchPath(path.0.iter().filter(may_use).cloned().collect());
+        }
+        *usable = Some(Usable {
+            catalog,
+            settings,
+            path: path.clone(),
+        });
+        path
+    }
+
+    /// SET ROLE and SET SESSION AUTHORIZATION; `None` is the role that logged in.
+    pub fn set_role(&self, name: &str, value: Option<&str>, local: bool) -> Result<()> {
+        let catalog = self.catalog.lock().clone();
+        let session = name.eq_ignore_ascii_case("session_authorization");
+        let none = if session { self.user.as_str() } else { "none" };
+        let wanted = value.unwrap_or(none);
+        if wanted != none {
+            let role = catalog.role(wanted).ok_or_else(|| {
+                Error::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    format!("role \"{wanted}\" does not exist"),
+                )
+            })?;
+            let from = match session {
+                true => catalog.rights(&self.user),
+                false => catalog.rights(&self.settings().typed.session_user),
+            };
+            let allowed = match session {
+                true => from.superuser,
+                false => catalog.is_member(from.role, role.oid),
+            };
+            if !allowed {
+                return Err(Error::new(
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    match session {
+                        true => "permission denied to set session authorization".to_owned(),
+                        false => format!("permission denied to set role \"{wanted}\""),
+                    },
+                ));
+            }
+        }
+        if session {
+            self.set("role", None, local)?;
+        }
+        self.set(name, Some(&[wanted.to_owned()]), local)
+    }
+
+    /// 42501 unless the current role has one of these privileges on a sequence.
+    fn check_sequence(&self, sequence: &Arc<Sequence>, wanted: Privileges) -> Result<()> {
+        let catalog = self.catalog.lock().clone();
+        let rights = catalog.rights(&self.settings().typed.user);
+        let object = Object::Sequence(sequence.clone());
+        if rights.superuser || !catalog.privileges(&rights, &object, wanted).is_empty() {
+            return Ok(());
+        }
+        Err(catalog::denied("sequence", &sequence.name))
     }
 
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {
@@ -196,6 +286,12 @@ impl Shared {
 impl SessionAccess for Shared {
     fn next_value(&self, oid: u32) -> Result<i64> {
         let sequence = self.sequence(oid)?;
+        self.check_sequence(&sequence, Privileges::USAGE.with(Privileges::UPDATE))?;
+        self.next_identity(oid)
+    }
+
+    fn next_identity(&self, oid: u32) -> Result<i64> {
+        let sequence = self.sequence(oid)?;
         let value = self.engine.sequences.next_value(&sequence)?;
         let mut values = self.sequences.lock();
         values.current.insert(oid, value);
@@ -205,6 +301,7 @@ impl SessionAccess for Shared {
 
     fn current_value(&self, oid: u32) -> Result<i64> {
         let sequence = self.sequence(oid)?;
+        self.check_sequence(&sequence, Privileges::USAGE.with(Privileges::SELECT))?;
         self.sequences
             .lock()
             .current
@@ -222,21 +319,34 @@ impl SessionAccess for Shared {
     }
 
     fn last_value(&self) -> Result<i64> {
-        let values = self.sequences.lock();
-        let last = values
-            .last
-            .and_then(|oid| values.current.get(&oid))
-            .copied();
-        last.ok_or_else(|| {
+        let last = {
+            let values = self.sequences.lock();
+            let last = values.last;
+            last.and_then(|oid| Some((oid, *values.current.get(&oid)?)))
+        };
+        let (oid, value) = last.ok_or_else(|| {
             Error::new(
                 SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "lastval is not yet defined in this session",
             )
-        })
+        })?;
+        if let Ok(sequence) = self.sequence(oid) {
+            self.check_sequence(&sequence, Privileges::USAGE.with(Privileges::SELECT))?;
+        }
+        Ok(value)
+    }
+
+    fn sequence_state(&self, oid: u32) -> Result<(i64, bool)> {
+        self.engine.sequences.last_value(&*self.sequence(oid)?)
+    }
+
+    fn started(&self) -> i64 {
+        self.engine.started
     }
 
     fn set_value(&self, oid: u32, value: i64, is_called: bool) -> Result<i64> {
         let sequence = self.sequence(oid)?;
+        self.check_sequence(&sequence, Privileges::UPDATE)?;
         self.engine
             .sequences
             .set_value(&sequence, value, is_called)?;
@@ -251,10 +361,14 @@ impl SessionAccess for Shared {
     }
 
     fn set_setting(&self, name: &str, value: Option<&str>, local: bool) -> Result<String> {
-        self.change_settings(local, |settings| match value {
-            Some(value) => settings.set_text(name, value),
-            None => settings.set(name, None),
-        })?;
+        if name.eq_ignore_ascii_case("role") || name.eq_ignore_ascii_case("session_authorization") {
+            self.set_role(name, value, local)?;
+        } else {
+            self.change_settings(local, |settings| match value {
+                Some(value) => settings.set_text(name, value),
+                None => settings.set(name, None),
+            })?;
+        }
         Ok(self.setting(name).unwrap_or_default())
     }
 
@@ -328,13 +442,29 @@ impl SessionAccess for Shared {
         }
     }
 
-    fn cancel(&self, process_id: i32) -> bool {
+    fn cancel(&self, process_id: i32) -> Result<bool> {
+        let catalog = self.catalog.lock().clone();
+        let own = catalog.rights(&self.settings().typed.user);
         let sessions = self.engine.sessions.lock();
         let Some(session) = sessions.get(&process_id) else {
-            return false;
+            return Ok(false);
         };
+        let other = catalog.rights(&session.user);
+        let refused = if other.superuser && !own.superuser {
+            Some("must be a superuser to cancel superuser query")
+        } else if !own.owns(other.role) {
+            Some(
+                "must be a member of the role whose query is being canceled \
+                 or member of pg_signal_backend",
+            )
+        } else {
+            None
+        };
+        if let Some(message) = refused {
+            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        }
         session.interrupt.raise(canceled());
-        true
+        Ok(true)
     }
 }
 

@@ -182,26 +182,14 @@ impl Session {
                     Some(text) => switch(name, text)?,
                 });
             }
-            "session_authorization" | "role" => return self.set_user(name, one().cloned()),
+            "session_authorization" | "role" => {
+                // The roles are the newest that there are.
+                self.catalog()?;
+                return self.shared.set_role(name, one().map(String::as_str), local);
+            }
             _ => return self.shared.set(name, values, local),
         }
         self.set_modes(modes)
-    }
-
-    /// SET ROLE and SET SESSION AUTHORIZATION: to oneself, and back.
-    fn set_user(&mut self, name: &str, value: Option<String>) -> Result<()> {
-        match value.as_deref() {
-            None | Some("none" | "default") => Ok(()),
-            Some(user) if user == self.user => Ok(()),
-            Some(_) => Err(Error::unsupported(
-                if name == "role" {
-                    "SET ROLE to another role"
-                } else {
-                    "SET SESSION AUTHORIZATION"
-                },
-                "Connect as that role.",
-            )),
-        }
     }
 
     pub(super) fn show_columns(&self, name: Option<&str>) -> Result<Arc<[ResultColumn]>> {
@@ -266,6 +254,7 @@ impl Session {
         self.statements.clear();
         self.parsed.clear();
         self.shared.unlist_prepared(None);
+        self.shared.set_role("session_authorization", None, false)?;
         self.shared.reset_all()?;
         self.shared.forget_sequences();
         self.shared.locks.unlock_all();
@@ -371,6 +360,7 @@ impl Session {
         };
         let planned = Box::pin(self.planned(&prepared)).await;
         let planned = planned.map_err(|error| placed(error, &prepared))?;
+        planned.allowed()?;
         let parameters = parameters.as_slice();
         let lines = match &planned.way {
             Way::Query(plan) => {

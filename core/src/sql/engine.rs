@@ -12,6 +12,8 @@ use crate::txn::{Interrupt, Transactions};
 /// The parts of an open database.
 pub struct Engine {
     pub env: Env,
+    /// When the database was opened, µs since 1970 UTC.
+    pub started: i64,
     pub transactions: Transactions,
     pub catalog: Cache,
     pub sequences: Sequences,
@@ -22,6 +24,8 @@ pub struct Engine {
 
 /// What other sessions may know of one.
 pub struct RunningSession {
+    /// The role that logged in.
+    pub user: String,
     /// For `pg_cancel_backend`.
     pub interrupt: Interrupt,
     /// Owner of its locks ([`crate::txn::LockInfo::group`]), for `pg_locks`.

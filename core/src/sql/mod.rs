@@ -10,6 +10,7 @@ pub mod ddl;
 pub mod dml;
 mod engine;
 mod parse;
+pub mod privileges;
 mod query_forms;
 mod session_verbs;
 pub mod settings;

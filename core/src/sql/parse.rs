@@ -167,7 +167,7 @@ fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Bod
     }
     let (mut tokens, locking) = take_locking(source, tokens)?;
     let forms = super::dml::take_forms(&mut tokens)?;
-    let mut tokens = super::ddl::reorder_identity_options(tokens);
+    let mut tokens = super::ddl::normalize_tokens(tokens);
     super::trim_form::rewrite(&mut tokens);
     let dialect = SqlDialect;
     let mut parser = Parser::new(&dialect)

@@ -4,6 +4,7 @@
 //! run against that PostgreSQL, which is how the tests themselves are checked.
 
 mod crash;
+mod ddl_races;
 mod driver;
 mod hostile;
 mod isolation;
@@ -25,6 +26,7 @@ fn main() {
     trials.extend(slt::trials());
     trials.extend(isolation::trials());
     trials.extend(races::trials());
+    trials.extend(ddl_races::trials());
     trials.extend(protocol::trials());
     trials.extend(hostile::trials());
     trials.extend(driver::trials());

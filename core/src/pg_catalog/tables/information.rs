@@ -2,10 +2,13 @@
 
 use super::super::deparse;
 use super::super::rows::{Rows, Source, int4, number, text, text_or_null, yes};
+use super::grants::{self, Sight};
 use super::objects::{all_sequences, tables};
 use super::roles;
 use super::views::role_name;
-use crate::catalog::{Action, Column, Constraint, ConstraintKind, Identity, Index, Object, Table};
+use crate::catalog::{
+    Action, Column, Constraint, ConstraintKind, Identity, Index, Kind, Object, Privileges, Table,
+};
 use crate::types::{Datum, PgType, names, oid};
 
 pub(super) fn fill(name: &str, source: &Source, rows: &mut Rows) {
@@ -33,11 +36,17 @@ pub(super) fn fill(name: &str, source: &Source, rows: &mut Rows) {
             ("default_collate_name", text("C")),
         ]),
         "enabled_roles" => {
-            for role in roles::each(source) {
+            let sight = Sight::new(source);
+            for role in roles::each(source).filter(|role| sight.is(role.oid)) {
                 rows.push(vec![("role_name", text(role.name.clone()))]);
             }
         }
-        "table_privileges" | "role_table_grants" => table_privileges(source, rows),
+        "table_privileges" => grants::table_privileges(source, rows, true),
+        "role_table_grants" => grants::table_privileges(source, rows, false),
+        "column_privileges" => grants::column_privileges(source, rows),
+        "usage_privileges" => grants::usage_privileges(source, rows),
+        "applicable_roles" => grants::applicable_roles(source, rows, false),
+        "administrable_role_authorizations" => grants::applicable_roles(source, rows, true),
         _ => {}
     }
 }
@@ -51,8 +60,11 @@ fn schema(source: &Source, oid: u32) -> Datum<'static> {
 }
 
 fn schemata(source: &Source, rows: &mut Rows) {
+    let sight = Sight::new(source);
     for object in source.catalog.objects() {
-        if let Object::Schema(schema) = object {
+        if let Object::Schema(schema) = object
+            && sight.has(object, Privileges::all(Kind::Schema))
+        {
             rows.push(vec![
                 ("catalog_name", database(source)),
                 ("schema_name", text(schema.name.clone())),
@@ -73,8 +85,10 @@ fn all_tables(source: &Source, rows: &mut Rows) {
             ("is_typed", yes(false)),
         ]);
     };
+    let sight = Sight::new(source);
     for object in source.catalog.objects() {
         match object {
+            it if !sight.has_any(it) => {}
             Object::Table(it) => push(schema(source, it.schema), &it.name, "BASE TABLE"),
             Object::View(it) => push(schema(source, it.schema), &it.name, "VIEW"),
             _ => {}
@@ -87,10 +101,14 @@ fn all_tables(source: &Source, rows: &mut Rows) {
 }
 
 fn columns(source: &Source, rows: &mut Rows) {
+    let sight = Sight::new(source);
     for object in source.catalog.objects() {
         match object {
             Object::Table(table) => {
-                for (at, column) in table.live_columns() {
+                let seen = table
+                    .live_columns()
+                    .filter(|(at, _)| sight.column(object, *at));
+                for (at, column) in seen {
                     let default = column
                         .default
                         .as_ref()
@@ -101,6 +119,9 @@ fn columns(source: &Source, rows: &mut Rows) {
             }
             Object::View(view) => {
                 for (at, it) in view.columns.iter().enumerate() {
+                    if !sight.column(object, at) {
+                        continue;
+                    }
                     let column = Column {
                         name: it.name.clone(),
                         ty: it.ty,
@@ -220,13 +241,17 @@ fn push_column(
 }
 
 fn views(source: &Source, rows: &mut Rows) {
+    let sight = Sight::new(source);
     for object in source.catalog.objects() {
-        if let Object::View(view) = object {
+        if let Object::View(view) = object
+            && sight.has_any(object)
+        {
+            let text_of = sight.owns(object).then(|| deparse::view_text(view));
             rows.push(vec![
                 ("table_catalog", database(source)),
                 ("table_schema", schema(source, view.schema)),
                 ("table_name", text(view.name.clone())),
-                ("view_definition", text(deparse::view_text(view))),
+                ("view_definition", text_or_null(text_of)),
                 ("check_option", text("NONE")),
                 ("is_updatable", yes(false)),
                 ("is_insertable_into", yes(false)),
@@ -239,12 +264,14 @@ fn views(source: &Source, rows: &mut Rows) {
 }
 
 fn sequences(source: &Source, rows: &mut Rows) {
+    let sight = Sight::new(source);
     for it in all_sequences(source) {
         let identity = it
             .owned_by
             .and_then(|(table, at)| source.catalog.table(table)?.columns.get(at))
             .is_some_and(|column| column.identity.is_some());
-        if identity {
+        let seen = source.catalog.object(it.oid);
+        if identity || !seen.is_some_and(|object| sight.has_any(object)) {
             continue;
         }
         let precision = match it.ty.oid {
@@ -269,9 +296,19 @@ fn sequences(source: &Source, rows: &mut Rows) {
     }
 }
 
+/// Tables that the current role may do more with than read.
+fn seen_tables(source: &Source) -> impl Iterator<Item = &Table> {
+    let sight = Sight::new(source);
+    let any = Privileges::all(Kind::Table).without(Privileges::SELECT);
+    tables(source).filter(move |table| {
+        let object = source.catalog.object(table.oid);
+        object.is_some_and(|object| sight.has(object, any))
+    })
+}
+
 /// All constraints with their tables.
 fn each_constraint(source: &Source) -> impl Iterator<Item = (&Table, &Constraint)> {
-    tables(source).flat_map(|table| table.constraints.iter().map(move |it| (table, it)))
+    seen_tables(source).flat_map(|table| table.constraints.iter().map(move |it| (table, it)))
 }
 
 fn constraint_place(
@@ -323,7 +360,7 @@ fn table_constraints(source: &Source, rows: &mut Rows) {
         };
         push(table, &constraint.name, kind);
     }
-    for table in tables(source) {
+    for table in seen_tables(source) {
         for (at, column) in table.live_columns() {
             if column.not_null {
                 push(table, &not_null_name(table, at), "CHECK");
@@ -465,38 +502,13 @@ fn check_constraints(source: &Source, rows: &mut Rows) {
             rows.push(row);
         }
     }
-    for table in tables(source) {
+    for table in seen_tables(source) {
         for (at, column) in table.live_columns() {
             if column.not_null {
                 let mut row = constraint_place(source, table, &not_null_name(table, at));
                 row.push(("check_clause", text(format!("{} IS NOT NULL", column.name))));
                 rows.push(row);
             }
-        }
-    }
-}
-
-fn table_privileges(source: &Source, rows: &mut Rows) {
-    const ALL: [&str; 7] = [
-        "INSERT",
-        "SELECT",
-        "UPDATE",
-        "DELETE",
-        "TRUNCATE",
-        "REFERENCES",
-        "TRIGGER",
-    ];
-    for table in tables(source) {
-        for privilege in ALL {
-            let mut row = table_place(source, table);
-            row.extend([
-                ("grantor", role_name(source, table.owner)),
-                ("grantee", role_name(source, table.owner)),
-                ("privilege_type", text(privilege)),
-                ("is_grantable", yes(true)),
-                ("with_hierarchy", yes(privilege == "SELECT")),
-            ]);
-            rows.push(row);
         }
     }
 }

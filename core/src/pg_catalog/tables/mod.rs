@@ -1,5 +1,6 @@
 //! The rows of each system table.
 
+mod grants;
 mod information;
 mod locks;
 mod objects;
@@ -39,6 +40,8 @@ pub(super) fn fill(definition: &Definition, source: &Source, rows: &mut Rows) {
         "pg_authid" | "pg_roles" | "pg_user" | "pg_shadow" => {
             roles::roles(definition.name, source, rows);
         }
+        "pg_auth_members" => grants::members(source, rows),
+        "pg_default_acl" => grants::defaults(source, rows),
         "pg_locks" => locks::locks(source, rows),
         "pg_shdescription" => roles::descriptions(source, rows),
         name => views::fill(name, source, rows),

@@ -3,6 +3,7 @@
 use super::super::definitions;
 use super::super::deparse;
 use super::super::rows::{Rows, Source, array, int2, int4, number, numbers, text};
+use super::grants;
 use super::types::{operator_class, storage};
 use crate::catalog::{
     Action, BOOTSTRAP_ROLE, Column, ConstraintKind, INFORMATION_SCHEMA, Identity, Object,
@@ -29,6 +30,7 @@ pub(super) fn namespaces(source: &Source, rows: &mut Rows) {
                 ("oid", Datum::Oid(schema.oid)),
                 ("nspname", text(schema.name.clone())),
                 ("nspowner", Datum::Oid(schema.owner)),
+                ("nspacl", grants::schema(source, object)),
             ]);
         }
     }
@@ -52,7 +54,7 @@ struct Class {
 }
 
 impl Class {
-    fn push(self, rows: &mut Rows) {
+    fn push(self, source: &Source, rows: &mut Rows) {
         rows.push(vec![
             ("oid", Datum::Oid(self.oid)),
             ("relname", text(self.name)),
@@ -74,6 +76,7 @@ impl Class {
                 "relreplident",
                 text(if self.kind == "r" { "d" } else { "n" }),
             ),
+            ("relacl", grants::stored(source, self.oid, 0)),
         ]);
     }
 }
@@ -98,7 +101,7 @@ pub(super) fn classes(source: &Source, rows: &mut Rows) {
                 "pg_database" | "pg_authid" | "pg_tablespace"
             ),
         }
-        .push(rows);
+        .push(source, rows);
     }
     for object in source.catalog.objects() {
         let class = match object {
@@ -179,7 +182,7 @@ pub(super) fn classes(source: &Source, rows: &mut Rows) {
             },
             Object::Schema(_) | Object::Role(_) => continue,
         };
-        class.push(rows);
+        class.push(source, rows);
     }
 }
 
@@ -209,14 +212,14 @@ fn plain_column(name: &str, ty: PgType) -> Column {
 pub(super) fn attributes(source: &Source, rows: &mut Rows) {
     for definition in definitions::all() {
         for (at, (name, ty)) in definition.columns.iter().enumerate() {
-            attribute(rows, definition.oid, at, &plain_column(name, *ty));
+            attribute(source, rows, definition.oid, at, &plain_column(name, *ty));
         }
     }
     for object in source.catalog.objects() {
         match object {
             Object::Table(table) => {
                 for (at, column) in table.columns.iter().enumerate() {
-                    attribute(rows, table.oid, at, column);
+                    attribute(source, rows, table.oid, at, column);
                 }
             }
             Object::Index(index) => {
@@ -225,13 +228,25 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
                 };
                 for (at, position) in index.columns.iter().enumerate() {
                     if let Some(column) = table.columns.get(*position) {
-                        attribute(rows, index.oid, at, &plain_column(&column.name, column.ty));
+                        attribute(
+                            source,
+                            rows,
+                            index.oid,
+                            at,
+                            &plain_column(&column.name, column.ty),
+                        );
                     }
                 }
             }
             Object::View(view) => {
                 for (at, column) in view.columns.iter().enumerate() {
-                    attribute(rows, view.oid, at, &plain_column(&column.name, column.ty));
+                    attribute(
+                        source,
+                        rows,
+                        view.oid,
+                        at,
+                        &plain_column(&column.name, column.ty),
+                    );
                 }
             }
             Object::Sequence(sequence) => {
@@ -240,7 +255,7 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
                         not_null: true,
                         ..plain_column(name, *ty)
                     };
-                    attribute(rows, sequence.oid, at, &column);
+                    attribute(source, rows, sequence.oid, at, &column);
                 }
             }
             Object::Schema(_) | Object::Role(_) => {}
@@ -248,7 +263,7 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
     }
 }
 
-fn attribute(rows: &mut Rows, relation: u32, at: usize, column: &Column) {
+fn attribute(source: &Source, rows: &mut Rows, relation: u32, at: usize, column: &Column) {
     let (length, _, align, by_value) =
         names::physical(column.ty.oid).unwrap_or((-1, 'U', 'i', false));
     let collation = match column.ty.oid {
@@ -289,6 +304,10 @@ fn attribute(rows: &mut Rows, relation: u32, at: usize, column: &Column) {
         ("attisdropped", Datum::Bool(column.dropped)),
         ("attislocal", Datum::Bool(true)),
         ("attcollation", Datum::Oid(collation)),
+        (
+            "attacl",
+            grants::stored(source, relation, u32::from(number(at).unsigned_abs())),
+        ),
     ]);
 }
 
@@ -358,6 +377,7 @@ pub(super) fn indexes(source: &Source, rows: &mut Rows) {
             ("indnatts", int2(index.columns.len())),
             ("indnkeyatts", int2(index.columns.len())),
             ("indisunique", Datum::Bool(index.unique)),
+            ("indnullsnotdistinct", Datum::Bool(index.nulls_not_distinct)),
             ("indisprimary", Datum::Bool(index.primary)),
             ("indimmediate", Datum::Bool(true)),
             ("indisvalid", Datum::Bool(true)),

@@ -1,11 +1,12 @@
 //! Databases and roles.
 
 use super::super::rows::{Rows, Source, int4, text, text_or_null};
+use super::grants;
 use crate::catalog::{BOOTSTRAP_ROLE, Object, Role};
 use crate::types::Datum;
 
-/// OID of the one database.
-pub(in super::super) const DATABASE: u32 = 5;
+pub(in super::super) use crate::catalog::DATABASE;
+
 const UTF8: i32 = 6;
 
 pub(super) fn databases(source: &Source, rows: &mut Rows) {
@@ -20,6 +21,13 @@ pub(super) fn databases(source: &Source, rows: &mut Rows) {
         ("dattablespace", Datum::Oid(1663)),
         ("datcollate", text("C.UTF-8")),
         ("datctype", text("C.UTF-8")),
+        (
+            "datacl",
+            source
+                .catalog
+                .stored_acl(DATABASE, 0)
+                .map_or(Datum::Null, |acl| grants::text_of(source, acl)),
+        ),
     ]);
 }
 
@@ -49,11 +57,12 @@ pub(super) fn roles(table: &str, source: &Source, rows: &mut Rows) {
             rows.push(vec![
                 ("usename", text(role.name.clone())),
                 ("usesysid", Datum::Oid(role.oid)),
-                ("usecreatedb", flag.clone()),
+                ("usecreatedb", Datum::Bool(role.create_db)),
                 ("usesuper", flag.clone()),
                 ("userepl", flag.clone()),
                 ("usebypassrls", flag),
                 ("passwd", text_or_null(password)),
+                ("valuntil", valid_until(role)),
             ]);
             continue;
         }
@@ -65,16 +74,21 @@ pub(super) fn roles(table: &str, source: &Source, rows: &mut Rows) {
             ("oid", Datum::Oid(role.oid)),
             ("rolname", text(role.name.clone())),
             ("rolsuper", flag.clone()),
-            ("rolinherit", Datum::Bool(true)),
-            ("rolcreaterole", flag.clone()),
-            ("rolcreatedb", flag.clone()),
+            ("rolinherit", Datum::Bool(role.inherit)),
+            ("rolcreaterole", Datum::Bool(role.create_role)),
+            ("rolcreatedb", Datum::Bool(role.create_db)),
             ("rolcanlogin", Datum::Bool(role.login)),
             ("rolreplication", flag.clone()),
             ("rolbypassrls", flag),
             ("rolconnlimit", int4(role.connection_limit)),
             ("rolpassword", text_or_null(password)),
+            ("rolvaliduntil", valid_until(role)),
         ]);
     }
+}
+
+fn valid_until(role: &Role) -> Datum<'static> {
+    role.valid_until.map_or(Datum::Null, Datum::Timestamptz)
 }
 
 /// Comments on roles.

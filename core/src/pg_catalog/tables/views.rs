@@ -4,8 +4,8 @@ use super::super::deparse;
 use super::super::rows::{Rows, Source, text, text_or_null};
 use super::objects::{all_sequences, tables};
 use super::roles::DATABASE;
-use crate::catalog::{Object, quote};
-use crate::types::{Datum, names};
+use crate::catalog::{Object, Privileges, Sequence, quote};
+use crate::types::Datum;
 
 pub(super) fn fill(name: &str, source: &Source, rows: &mut Rows) {
     match name {
@@ -13,6 +13,7 @@ pub(super) fn fill(name: &str, source: &Source, rows: &mut Rows) {
         "pg_views" => pg_views(source, rows),
         "pg_indexes" => pg_indexes(source, rows),
         "pg_sequences" => pg_sequences(source, rows),
+        "pg_group" => super::grants::groups(source, rows),
         "pg_settings" => pg_settings(source, rows),
         "pg_prepared_statements" => prepared_statements(source, rows),
         "pg_stat_activity" => activity(source, rows),
@@ -111,14 +112,29 @@ fn pg_sequences(source: &Source, rows: &mut Rows) {
             ("schemaname", schema_name(source, it.schema)),
             ("sequencename", text(it.name.clone())),
             ("sequenceowner", role_name(source, it.owner)),
-            ("data_type", text(names::format_type(it.ty))),
+            ("data_type", Datum::Oid(it.ty.oid)),
             ("start_value", Datum::Int8(it.start)),
             ("min_value", Datum::Int8(it.minimum)),
             ("max_value", Datum::Int8(it.maximum)),
             ("increment_by", Datum::Int8(it.increment)),
             ("cycle", Datum::Bool(it.cycle)),
             ("cache_size", Datum::Int8(it.cache)),
+            ("last_value", last_value(source, it)),
         ]);
+    }
+}
+
+/// What was last given of a sequence that the current role may use.
+fn last_value(source: &Source, sequence: &Sequence) -> Datum<'static> {
+    let rights = source.catalog.rights(&source.info.user);
+    let wanted = Privileges::USAGE.with(Privileges::SELECT);
+    let may = source.catalog.object(sequence.oid).is_some_and(|object| {
+        let held = source.catalog.privileges(&rights, object, wanted);
+        !held.is_empty()
+    });
+    match source.info.access.sequence_state(sequence.oid) {
+        Ok((value, true)) if may => Datum::Int8(value),
+        _ => Datum::Null,
     }
 }
 

@@ -165,18 +165,17 @@ pub(super) fn define(all: &mut Definitions) {
         .volatile();
     }
     all.add("sequence_last_value", "regclass", "int8", |c, a| {
-        c.info
-            .access
-            .current_value(sequence(c, a)?)
-            .map(Datum::Int8)
+        let (value, _) = c.info.access.sequence_state(sequence(c, a)?)?;
+        Ok(Datum::Int8(value))
     })
     .volatile();
     all.add("sequence_log_count", "regclass", "int8", |_, _| {
         Ok(Datum::Int8(0))
     })
     .volatile();
-    all.add("sequence_is_called", "regclass", "bool", |_, _| {
-        Ok(Datum::Bool(true))
+    all.add("sequence_is_called", "regclass", "bool", |c, a| {
+        let (_, called) = c.info.access.sequence_state(sequence(c, a)?)?;
+        Ok(Datum::Bool(called))
     })
     .volatile();
     all.add("pg_get_serial_sequence", "text,text", "text", |c, a| {
@@ -223,7 +222,7 @@ pub(super) fn define(all: &mut Definitions) {
     })
     .stable();
     all.add("pg_cancel_backend", "int4", "bool", |c, a| {
-        Ok(Datum::Bool(c.info.access.cancel(int_at(a, 0) as i32)))
+        c.info.access.cancel(int_at(a, 0) as i32).map(Datum::Bool)
     })
     .volatile();
     all.add("pg_notify", "text,text", "void", |_, _| {

@@ -58,6 +58,7 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterTable) -> 
                     .object(found.oid())
                     .cloned()
                     .unwrap_or(found.clone());
+                context.hold_role(owner).await?;
                 rename::owner(context, &now, owner)?;
                 continue;
             }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::super::cursor::Cursor;
 use super::super::{Context, Outcome};
+use super::alter_idle::Idle;
 use super::forms::name;
 use super::scope::{find_role, not_a};
 use super::sequence_options::SequenceOptions;
-use super::{alter_column, rename};
+use super::{alter_column, alter_idle, rename};
 use crate::catalog::{Identity, Object, QualifiedName, View};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;
@@ -41,6 +42,7 @@ pub enum Change {
         identity: Option<Identity>,
         options: SequenceOptions,
     },
+    Idle(Idle),
 }
 
 impl AlterForm {
@@ -75,6 +77,8 @@ pub(super) fn relation(
             old,
             new: name(cursor)?,
         }
+    } else if let Some(idle) = alter_idle::parse(cursor, kind)? {
+        Change::Idle(idle)
     } else {
         return Ok(None);
     };
@@ -102,6 +106,9 @@ pub(super) fn table(
     };
     if cursor.keywords(&["SET", "SCHEMA"]) {
         return form(Change::SetSchema(name(cursor)?));
+    }
+    if let Some(idle) = alter_idle::parse(cursor, "table")? {
+        return form(Change::Idle(idle));
     }
     if !cursor.keyword("ALTER") {
         return Ok(None);
@@ -185,12 +192,14 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &AlterForm) -> Resu
                 name => name.to_owned(),
             };
             let owner = find_role(context.catalog, &owner)?.oid;
+            context.hold_role(owner).await?;
             rename::owner(context, &found, owner)?;
         }
         Change::RenameColumn { old, new } => {
             let view = view(&found)?;
             rename::view_column(context, &view, old, new)?;
         }
+        Change::Idle(idle) => check_idle(context, &found, idle)?,
         Change::DropIdentity { column, if_exists } => {
             let (table, at) = column_of(&found, column)?;
             alter_column::drop_identity(context, &table, at, *if_exists).await?;
@@ -205,6 +214,39 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &AlterForm) -> Resu
         }
     }
     Ok(tag)
+}
+
+/// What PostgreSQL would say to a form that has nothing to act on.
+fn check_idle(context: &mut Context<'_>, object: &Object, idle: &Idle) -> Result<()> {
+    match idle {
+        Idle::Nothing => Ok(()),
+        Idle::Column(column) => column_of(object, column).map(|_| ()),
+        Idle::Missing { kind, name } => {
+            let of = if *kind == "rule" { "relation" } else { "table" };
+            Err(Error::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!(
+                    "{kind} \"{name}\" for {of} \"{}\" does not exist",
+                    object.name()
+                ),
+            ))
+        }
+        Idle::Expression { column, if_exists } => {
+            column_of(object, column)?;
+            let message = format!(
+                "column \"{column}\" of relation \"{}\" is not a stored generated column",
+                object.name()
+            );
+            if *if_exists {
+                context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
+                return Ok(());
+            }
+            Err(Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                message,
+            ))
+        }
+    }
 }
 
 fn view(object: &Object) -> Result<Arc<View>> {

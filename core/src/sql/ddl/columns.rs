@@ -24,6 +24,8 @@ pub(super) struct NewColumn {
 pub(super) struct NewConstraint {
     pub name: Option<String>,
     pub kind: NewKind,
+    /// UNIQUE NULLS NOT DISTINCT.
+    pub nulls_not_distinct: bool,
 }
 
 #[derive(Clone)]
@@ -118,21 +120,23 @@ pub(super) fn read(table: &str, definition: &ColumnDef) -> Result<NewColumn> {
                 new.constraints.push(NewConstraint {
                     name: constraint,
                     kind,
+                    nulls_not_distinct: false,
                 });
             }
             ColumnOption::Unique(definition) => {
                 check_timing(definition.characteristics.as_ref())?;
-                check_nulls(definition.nulls_distinct)?;
                 let kind = NewKind::Unique(vec![name.clone()]);
                 new.constraints.push(NewConstraint {
                     name: constraint,
                     kind,
+                    nulls_not_distinct: not_distinct(definition.nulls_distinct),
                 });
             }
             ColumnOption::Check(check) => {
                 new.constraints.push(NewConstraint {
                     name: constraint,
                     kind: check_kind(check)?,
+                    nulls_not_distinct: false,
                 });
             }
             ColumnOption::ForeignKey(definition) => {
@@ -144,6 +148,7 @@ pub(super) fn read(table: &str, definition: &ColumnDef) -> Result<NewColumn> {
                 new.constraints.push(NewConstraint {
                     name: constraint,
                     kind,
+                    nulls_not_distinct: false,
                 });
             }
             ColumnOption::Collation(collation) => check_collation(collation, ty)?,
@@ -229,15 +234,16 @@ pub(super) fn read_constraint(constraint: &TableConstraint) -> Result<NewConstra
             NewConstraint {
                 name: it.name.as_ref().map(fold),
                 kind: NewKind::PrimaryKey(key_columns(&it.columns)?),
+                nulls_not_distinct: false,
             }
         }
         TableConstraint::Unique(it) => {
             check_timing(it.characteristics.as_ref())?;
-            check_nulls(it.nulls_distinct)?;
             check_index_options(it.index_options.is_empty() && it.index_type.is_none())?;
             NewConstraint {
                 name: it.name.as_ref().map(fold),
                 kind: NewKind::Unique(key_columns(&it.columns)?),
+                nulls_not_distinct: not_distinct(it.nulls_distinct),
             }
         }
         TableConstraint::ForeignKey(it) => {
@@ -248,11 +254,13 @@ pub(super) fn read_constraint(constraint: &TableConstraint) -> Result<NewConstra
                     columns: it.columns.iter().map(fold).collect(),
                     definition: Box::new(it.clone()),
                 },
+                nulls_not_distinct: false,
             }
         }
         TableConstraint::Check(it) => NewConstraint {
             name: it.name.as_ref().map(fold),
             kind: check_kind(it)?,
+            nulls_not_distinct: false,
         },
         other => {
             return Err(Error::unsupported(
@@ -322,18 +330,8 @@ fn check_timing(characteristics: Option<&ConstraintCharacteristics>) -> Result<(
     Ok(())
 }
 
-fn check_nulls(nulls: ast::NullsDistinctOption) -> Result<()> {
-    match nulls {
-        ast::NullsDistinctOption::None | ast::NullsDistinctOption::Distinct => Ok(()),
-        ast::NullsDistinctOption::NotDistinct => Err(nulls_not_distinct()),
-    }
-}
-
-pub(super) fn nulls_not_distinct() -> Error {
-    Error::unsupported(
-        "UNIQUE NULLS NOT DISTINCT",
-        "Declare the columns NOT NULL, or leave the clause out.",
-    )
+fn not_distinct(nulls: ast::NullsDistinctOption) -> bool {
+    matches!(nulls, ast::NullsDistinctOption::NotDistinct)
 }
 
 /// Text is compared by its bytes; any other order is refused.

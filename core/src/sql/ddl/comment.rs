@@ -5,10 +5,10 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{CommentObject, ObjectName, Statement};
 
 use super::super::{Context, Outcome};
-use super::maintenance;
 use super::schema::simple;
-use super::scope::find_role;
-use crate::catalog::{Object, QualifiedName, Table, View, undefined_schema};
+use super::scope::{Needed, find_role};
+use super::{maintenance, role};
+use crate::catalog::{Object, QualifiedName, Table, View, not_owner, undefined_schema};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;
 
@@ -39,14 +39,21 @@ pub(super) async fn comment(context: &mut Context<'_>, statement: &Statement) ->
         CommentObject::Schema => {
             let name = simple(object_name)?;
             let found = context.lock_schema_name(&name).await?;
-            let oid = found.ok_or_else(|| undefined_schema(&name))?.oid;
-            set(context, oid, 0, text)?;
+            let found = found.ok_or_else(|| undefined_schema(&name))?;
+            context.check_owner(&Object::Schema(found.clone()))?;
+            set(context, found.oid, 0, text)?;
         }
         CommentObject::Role | CommentObject::User => {
             let name = simple(object_name)?;
             context.lock_role_name(&name).await?;
-            let oid = find_role(context.catalog, &name)?.oid;
-            set(context, oid, 0, text)?;
+            let found = find_role(context.catalog, &name)?.clone();
+            role::check_may_change(
+                context,
+                &found,
+                "must be superuser to comment on superuser role",
+                "must have CREATEROLE privilege",
+            )?;
+            set(context, found.oid, 0, text)?;
         }
         CommentObject::Database => return Err(maintenance::one_database("COMMENT ON DATABASE")),
         other => {
@@ -149,7 +156,14 @@ async fn on_column(context: &mut Context<'_>, name: &ObjectName, text: Option<&s
             format!("column \"{column}\" of relation \"{relation}\" does not exist"),
         )
     };
-    match context.lock_by_name(&relation, mode, wait).await? {
+    let needed = Needed::Nothing;
+    let found = context.lock_needed(&relation, mode, wait, needed).await?;
+    if let Some(object) = &found
+        && context.check_owner(object).is_err()
+    {
+        return Err(not_owner("relation", object.name()));
+    }
+    match found {
         Some(Object::Table(table)) => {
             let at = table
                 .column(&column)

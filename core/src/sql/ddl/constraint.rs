@@ -11,10 +11,11 @@ use datafusion::sql::sqlparser::ast::{
 use super::super::Context;
 use super::columns::{NewConstraint, NewKind};
 use super::naming::{Names, joined};
+use super::scope::Needed;
 use super::{expressions, rows};
 use crate::catalog::{
-    Action, Catalog, Constraint, ConstraintKind, ForeignKey, Index, Object, QualifiedName, Table,
-    keys, quote,
+    Action, Catalog, Constraint, ConstraintKind, ForeignKey, Index, Object, Privileges,
+    QualifiedName, Table, keys, quote,
 };
 use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;
@@ -52,7 +53,8 @@ pub(super) async fn add(
         }
         NewKind::Unique(columns) => {
             let columns = key_positions(table, columns, "unique")?;
-            add_unique(context, table, columns, new.name.as_deref()).await
+            let nulls = new.nulls_not_distinct;
+            add_unique(context, table, columns, new.name.as_deref(), nulls).await
         }
         NewKind::Check(expr) => add_check(context, table, expr, new.name.as_deref()).await,
         NewKind::ForeignKey {
@@ -180,6 +182,7 @@ async fn add_primary_key(
         descending,
         unique: true,
         primary: true,
+        nulls_not_distinct: false,
     })?;
     // The rows are stored under their primary key, so they have to move.
     if existing.is_empty() {
@@ -216,6 +219,7 @@ async fn add_unique(
     table: &Arc<Table>,
     columns: Vec<usize>,
     name: Option<&str>,
+    nulls_not_distinct: bool,
 ) -> Result<Arc<Table>> {
     let label = joined(
         columns
@@ -235,6 +239,7 @@ async fn add_unique(
         descending,
         unique: true,
         primary: false,
+        nulls_not_distinct,
     };
     rows::build_index(context, table, &index)?;
     context.put_index(index)?;
@@ -348,6 +353,20 @@ async fn violates(context: &mut Context<'_>, table: &Table, expr: &Expr) -> Resu
     Ok(false)
 }
 
+/// A foreign key needs REFERENCES on both of its ends.
+fn check_references(context: &Context<'_>, table: &Arc<Table>, columns: &[usize]) -> Result<()> {
+    let rights = context.rights();
+    let object = Object::Table(table.clone());
+    let wanted = Privileges::REFERENCES;
+    let catalog = &context.catalog;
+    let whole = catalog.check(&rights, &object, wanted);
+    let by_column = columns.iter().all(|at| {
+        let number = u32::try_from(at.saturating_add(1)).unwrap_or(u32::MAX);
+        catalog.column_privileges(&rights, table.oid, number, wanted) == wanted
+    });
+    if by_column { Ok(()) } else { whole }
+}
+
 async fn add_foreign_key(
     context: &mut Context<'_>,
     table: &Arc<Table>,
@@ -366,7 +385,11 @@ async fn add_foreign_key(
     } else {
         let wait = context.wait();
         let mode = RelationMode::ShareRowExclusive;
-        match context.lock_by_name(&parent_name, mode, wait).await? {
+        let needed = Needed::Nothing;
+        match context
+            .lock_needed(&parent_name, mode, wait, needed)
+            .await?
+        {
             Some(Object::Table(parent)) => parent,
             Some(other) => {
                 return Err(Error::new(
@@ -384,6 +407,8 @@ async fn add_foreign_key(
         .map(crate::catalog::fold)
         .collect();
     let (referenced, index) = referenced_key(context.catalog, &parent, &written)?;
+    check_references(context, &parent, &referenced)?;
+    check_references(context, table, &positions)?;
     if positions.len() != referenced.len() {
         return Err(Error::new(
             SqlState::INVALID_FOREIGN_KEY,

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement};
 
 use super::super::{Context, Outcome};
 use super::depends::{self, Part};
+use super::scope::Needed;
 use super::{maintenance, rows, schema, sequence};
 use crate::catalog::{
     ConstraintKind, Object, QualifiedName, row_id_mark, sequence_mark, undefined_schema,
@@ -86,6 +87,7 @@ async fn find_schema(
                 ));
             }
             let object = Object::Schema(found.clone());
+            context.check_owner(&object)?;
             context.lock_catalog_row(&object).await?;
             Ok(Some(Part::Schema(found.oid)))
         }
@@ -108,6 +110,11 @@ async fn find_relation(
 ) -> Result<Option<Part>> {
     let name = QualifiedName::from_ast(name)?;
     let wait = context.wait();
+    if let Some(found) = context.catalog.resolve(&name, &context.info.search_path)
+        && found.kind() == kind
+    {
+        check_may_drop(context, found)?;
+    }
     // A table goes before its indexes in every lock order.
     if let Some(Object::Index(index)) = context
         .catalog
@@ -119,7 +126,7 @@ async fn find_relation(
             .await?;
     }
     let found = context
-        .lock_by_name(&name, RelationMode::AccessExclusive, wait)
+        .lock_needed(&name, RelationMode::AccessExclusive, wait, Needed::Nothing)
         .await?;
     let Some(found) = found else {
         if let Some(schema) = &name.schema
@@ -160,9 +167,19 @@ async fn find_relation(
         )
         .hint(format!("Use DROP {verb} to remove {object}.")));
     }
+    check_may_drop(context, &found)?;
     super::scope::check_user_object(found.schema().unwrap_or(0), found.name())?;
     check_required(context, &found)?;
     Ok(Some(Part::Relation(found.oid())))
+}
+
+/// A relation is dropped by its owner, or by its schema's.
+fn check_may_drop(context: &Context<'_>, object: &Object) -> Result<()> {
+    let schema = object.schema().and_then(|oid| context.catalog.object(oid));
+    if schema.is_some_and(|schema| context.check_owner(schema).is_ok()) {
+        return Ok(());
+    }
+    context.check_owner(object)
 }
 
 /// Refuses to drop what is a part of something else.
@@ -355,6 +372,8 @@ async fn remove_part(context: &mut Context<'_>, part: Part) -> Result<()> {
                 column.sequence = None;
                 column.missing = None;
                 column.comment = None;
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                Arc::make_mut(context.catalog).set_acl(context.txn, oid, number, None)?;
             }
         }
         Part::Schema(_) | Part::Relation(_) => {}

@@ -8,12 +8,16 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::super::cursor::Cursor;
 use super::super::{Context, Outcome};
 use super::alter_forms::{self, AlterForm};
+use super::grant_forms::{DefaultPrivileges, Grant};
 use super::index::{self, Reindex};
 use super::maintenance::{self, Maintenance, Target};
-use super::role::{self, AlterRole, CreateRole, RoleChange, RoleOptions};
+use super::membership::{self, Members};
+use super::owned::{self, Owned};
+use super::role::{self, AlterRole, CreateRole, RoleChange};
+use super::role_options::{RoleOptions, names};
 use super::sequence::{self, AlterSequence, CreateSequence};
 use super::sequence_options::{SequenceOptions, dotted};
-use super::{comment, refused};
+use super::{comment, default_privileges, grant, grant_forms, refused};
 use crate::catalog::{QualifiedName, truncate};
 use crate::error::{Error, Result, SqlState};
 
@@ -24,6 +28,10 @@ pub enum Form {
     AlterSequence(AlterSequence),
     CreateRole(CreateRole),
     AlterRole(AlterRole),
+    Grant(Grant),
+    Members(Members),
+    DefaultPrivileges(DefaultPrivileges),
+    Owned(Owned),
     Alter(AlterForm),
     Reindex(Reindex),
     Maintain(Maintenance),
@@ -38,6 +46,8 @@ pub enum Form {
         columns: Vec<String>,
         with_data: bool,
     },
+    /// DROP INDEX CONCURRENTLY; the word is not in the statement.
+    DropConcurrently(Box<Statement>),
     /// What there is not.
     Refused {
         what: String,
@@ -53,11 +63,18 @@ impl Form {
             Form::AlterSequence(_) => "ALTER SEQUENCE",
             Form::CreateRole(_) => "CREATE ROLE",
             Form::AlterRole(_) => "ALTER ROLE",
+            Form::Grant(it) if it.revoke => "REVOKE",
+            Form::Grant(_) => "GRANT",
+            Form::Members(it) if it.revoke => "REVOKE ROLE",
+            Form::Members(_) => "GRANT ROLE",
+            Form::DefaultPrivileges(_) => "ALTER DEFAULT PRIVILEGES",
+            Form::Owned(it) => it.tag(),
             Form::Alter(alter) => alter.tag(),
             Form::Reindex(_) => "REINDEX",
             Form::Maintain(Maintenance::Vacuum(_)) => "VACUUM",
             Form::CommentOnConstraint { .. } => "COMMENT",
             Form::CreateTableAs { .. } => "CREATE TABLE AS",
+            Form::DropConcurrently(_) => "DROP INDEX",
             Form::Maintain(_) | Form::Refused { .. } => return None,
         })
     }
@@ -70,7 +87,9 @@ impl Form {
 /// 42601 where a form begins but does not go on as it should.
 pub fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
     let mark = cursor.mark();
-    let form = if cursor.keyword("CREATE") {
+    let form = if let Some(form) = grant_forms::parse(cursor)? {
+        Some(form)
+    } else if cursor.keyword("CREATE") {
         create(cursor)?
     } else if cursor.keyword("ALTER") {
         alter(cursor)?
@@ -93,6 +112,8 @@ pub fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
             cursor.identifier()?;
         }
         Some(Form::Maintain(Maintenance::Cluster(name)))
+    } else if cursor.keywords(&["DROP", "INDEX", "CONCURRENTLY"]) {
+        Some(drop_concurrently(cursor)?)
     } else if cursor.keywords(&["COMMENT", "ON", "CONSTRAINT"]) {
         let name = name(cursor)?;
         cursor.expect_keyword("ON")?;
@@ -135,6 +156,10 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &Form) -> Result<Ou
         Form::AlterSequence(it) => sequence::alter(context, it).await,
         Form::CreateRole(it) => role::create(context, it).await,
         Form::AlterRole(it) => role::alter(context, it).await,
+        Form::Grant(it) => grant::execute(context, it).await,
+        Form::Members(it) => membership::execute(context, it).await,
+        Form::DefaultPrivileges(it) => default_privileges::execute(context, it).await,
+        Form::Owned(it) => owned::execute(context, it).await,
         Form::Alter(it) => alter_forms::execute(context, it).await,
         Form::Reindex(it) => index::reindex(context, it).await,
         Form::Maintain(it) => maintenance::run(context, it).await,
@@ -150,6 +175,15 @@ pub(super) async fn execute(context: &mut Context<'_>, form: &Form) -> Result<Ou
                 return Err(Error::internal("not CREATE TABLE AS"));
             };
             super::table::create_from(context, create, columns, *with_data).await
+        }
+        Form::DropConcurrently(statement) => {
+            if context.in_block {
+                return Err(Error::new(
+                    SqlState::ACTIVE_SQL_TRANSACTION,
+                    "DROP INDEX CONCURRENTLY cannot run inside a transaction block",
+                ));
+            }
+            super::drop::drop(context, statement).await
         }
         Form::Refused { what, hint } => Err(Error::unsupported(what, hint)),
     }
@@ -189,7 +223,7 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
                 return Ok(None);
             }
             let name = name(cursor)?;
-            let options = RoleOptions::parse(cursor)?;
+            let options = RoleOptions::parse(cursor, true)?;
             return Ok(Some(Form::CreateRole(CreateRole {
                 name,
                 user,
@@ -210,9 +244,15 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
     cursor.keywords(&["IF", "NOT", "EXISTS"]);
     qualified(cursor)?;
     let before = cursor.mark();
+    refuse_exclusion(cursor)?;
+    cursor.back(before);
     let columns = column_list(cursor);
     let after = cursor.mark();
     if !cursor.keyword("AS") {
+        // Names without types can only be those of CREATE TABLE … AS.
+        if !columns.is_empty() && cursor.is_end() {
+            return Err(cursor.unexpected());
+        }
         return Ok(None);
     }
     cursor.back(mark);
@@ -247,6 +287,50 @@ fn create_table_as(cursor: &mut Cursor<'_>, mark: usize) -> Result<Option<Form>>
         }
         _ => Ok(None),
     }
+}
+
+/// Exclusion constraints, which sqlparser does not know, are refused by name.
+fn refuse_exclusion(cursor: &mut Cursor<'_>) -> Result<()> {
+    let mut depth = 0_i64;
+    let mut begins = false;
+    while let Some(token) = cursor.peek() {
+        if begins && depth == 1 {
+            let mark = cursor.mark();
+            if cursor.keyword("CONSTRAINT") {
+                cursor.identifier()?;
+            }
+            // A column may have this name, but then a type follows.
+            let exclude = cursor.keyword("EXCLUDE");
+            if exclude && (cursor.keyword("USING") || cursor.token(&Token::LParen)) {
+                return Err(Error::unsupported(
+                    "an EXCLUDE constraint",
+                    "Use UNIQUE, or check for overlaps in a SERIALIZABLE transaction.",
+                ));
+            }
+            cursor.back(mark);
+        }
+        begins = matches!(token, Token::LParen | Token::Comma);
+        depth = match token {
+            Token::LParen => depth.saturating_add(1),
+            Token::RParen => depth.saturating_sub(1),
+            _ => depth,
+        };
+        cursor.skip();
+    }
+    Ok(())
+}
+
+fn drop_concurrently(cursor: &mut Cursor<'_>) -> Result<Form> {
+    let mut tokens = vec![
+        TokenWithSpan::wrap(Token::make_keyword("DROP")),
+        TokenWithSpan::wrap(Token::make_keyword("INDEX")),
+    ];
+    tokens.extend(cursor.rest());
+    let mut parser = Parser::new(&SqlDialect).with_tokens_with_locations(tokens);
+    let statement = parser
+        .parse_statement()
+        .map_err(|error| Error::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
+    Ok(Form::DropConcurrently(Box::new(statement)))
 }
 
 /// `(a, b)`, plain names only; nothing is taken when it is something else.
@@ -295,6 +379,12 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
     }
     for (keyword, kind) in [("VIEW", "view"), ("INDEX", "index"), ("TABLE", "table")] {
         if cursor.keyword(keyword) {
+            if kind == "table" && cursor.keywords(&["ALL", "IN", "TABLESPACE"]) {
+                return Err(Error::unsupported(
+                    "a tablespace",
+                    "All data lies in the one data directory.",
+                ));
+            }
             let if_exists = cursor.keywords(&["IF", "EXISTS"]);
             cursor.keyword("ONLY");
             let name = qualified(cursor)?;
@@ -328,14 +418,17 @@ fn alter_role(cursor: &mut Cursor<'_>) -> Result<Form> {
             hint: "Let the client send the setting when it connects.".to_owned(),
         });
     }
-    if cursor.keyword("ADD") || cursor.keyword("DROP") {
-        cursor.rest();
-        return Ok(Form::Refused {
-            what: "membership in roles".to_owned(),
-            hint: "Give each role its own attributes.".to_owned(),
-        });
+    let drops = cursor.keywords(&["DROP", "USER"]);
+    if drops || cursor.keywords(&["ADD", "USER"]) {
+        return Ok(Form::Members(Members {
+            revoke: drops,
+            roles: vec![name],
+            members: names(cursor)?,
+            admin: false,
+            granted_by: None,
+        }));
     }
-    let options = RoleOptions::parse(cursor)?;
+    let options = RoleOptions::parse(cursor, false)?;
     Ok(Form::AlterRole(AlterRole {
         name,
         change: RoleChange::Options(options),

@@ -8,7 +8,7 @@ use super::super::{Context, Outcome};
 use super::naming::{Names, joined};
 use super::scope::not_a;
 use super::{columns, constraint, rows};
-use crate::catalog::{Index, Object, QualifiedName, Table, fold, undefined_schema};
+use crate::catalog::{Index, Object, Privileges, QualifiedName, Table, fold, undefined_schema};
 use crate::error::{Error, Result, SqlState};
 use crate::storage::TableId;
 use crate::txn::RelationMode;
@@ -43,6 +43,7 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateIndex) -
         None => return Err(context.missing_relation(&table_name)),
     };
     super::scope::check_user_object(table.schema, &table.name)?;
+    context.check_schema(table.schema, Privileges::CREATE)?;
     let (positions, descending) = index_columns(&table, statement)?;
     let name = match &statement.name {
         Some(name) => {
@@ -83,6 +84,7 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateIndex) -
         descending,
         unique: statement.unique,
         primary: false,
+        nulls_not_distinct: statement.unique && statement.nulls_distinct == Some(false),
     };
     rows::build_index(context, &table, &index)?;
     let mut changed = table.as_ref().clone();
@@ -201,9 +203,6 @@ fn check_clauses(it: &CreateIndex) -> Result<()> {
             "an index with INCLUDE",
             "Add the columns to the key, or leave them out.",
         ));
-    }
-    if it.nulls_distinct == Some(false) {
-        return Err(columns::nulls_not_distinct());
     }
     if !it.with.is_empty() || !it.index_options.is_empty() || !it.alter_options.is_empty() {
         return Err(Error::unsupported("an index option", "Leave WITH out."));

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{Lock, LockTableMode};
 
 use super::super::{Context, Outcome};
 use super::scope::not_a;
-use crate::catalog::{Object, QualifiedName};
+use crate::catalog::{Object, Privileges, QualifiedName, denied};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::{RelationMode, Wait};
 
@@ -50,12 +50,30 @@ pub(super) async fn run(context: &mut Context<'_>, statement: &Maintenance) -> R
             }
             ("CLUSTER", &[])
         }
-        Maintenance::Checkpoint => ("CHECKPOINT", &[]),
+        Maintenance::Checkpoint => {
+            if !context.rights().superuser {
+                return Err(Error::new(
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    "must be superuser or have privileges of pg_checkpoint to do CHECKPOINT",
+                ));
+            }
+            ("CHECKPOINT", &[])
+        }
     };
     for target in targets {
         let name = &target.name;
         match context.catalog.resolve(name, &context.info.search_path) {
             Some(Object::Table(table)) => {
+                let object = Object::Table(table.clone());
+                if context.check_owner(&object).is_err() {
+                    let verb = tag.to_lowercase();
+                    let message = format!(
+                        "permission denied to {verb} \"{}\", skipping it",
+                        table.name
+                    );
+                    context.warning(Error::new(SqlState::WARNING, message));
+                    continue;
+                }
                 for column in &target.columns {
                     if table.column(column).is_none() {
                         return Err(Error::new(
@@ -118,6 +136,7 @@ pub(super) async fn lock(context: &mut Context<'_>, statement: &Lock) -> Result<
             if !matches!(found, Object::Table(_) | Object::View(_)) {
                 return Err(not_a(&found, "a table or view"));
             }
+            check_lock(context, &found, mode)?;
             let locked = context.txn.lock_relation(found.oid(), mode, wait).await;
             locked.map_err(|error| match error.state() {
                 SqlState::LOCK_NOT_AVAILABLE if statement.nowait => Error::new(
@@ -134,6 +153,23 @@ pub(super) async fn lock(context: &mut Context<'_>, statement: &Lock) -> Result<
         }
     }
     Ok(Outcome::Command("LOCK TABLE".to_owned()))
+}
+
+/// LOCK TABLE in a mode needs what a statement needs that takes it.
+fn check_lock(context: &Context<'_>, object: &Object, mode: RelationMode) -> Result<()> {
+    let change = Privileges::UPDATE
+        .with(Privileges::DELETE)
+        .with(Privileges::TRUNCATE);
+    let any = match mode {
+        RelationMode::AccessShare => Privileges::SELECT,
+        RelationMode::RowExclusive => change.with(Privileges::INSERT),
+        _ => change,
+    };
+    let held = context.catalog.privileges(&context.rights(), object, any);
+    if held.is_empty() {
+        return Err(denied(object.kind(), object.name()));
+    }
+    Ok(())
 }
 
 /// `CREATE DATABASE` and its like.

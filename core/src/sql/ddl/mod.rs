@@ -5,9 +5,10 @@
 //! | `schema`, `table`, `create_as`, `index`, `view`, `sequence`, `role` | CREATE … (and ALTER where it is small) |
 //! | `columns`, `constraint`, `expressions` | what a table's definition is made of |
 //! | `alter`, `alter_column`, `rename` | ALTER TABLE, VIEW, INDEX |
+//! | `grant_forms`, `grant`, `membership`, `default_privileges`, `owned` | GRANT, REVOKE and their like |
 //! | `drop`, `depends` | DROP, and who depends on what |
 //! | `truncate`, `comment`, `maintenance` | TRUNCATE; COMMENT ON; VACUUM, ANALYZE, LOCK TABLE |
-//! | `forms`, `alter_forms` | the forms that sqlparser cannot read, from tokens |
+//! | `forms`, `alter_forms`, `alter_idle`, `token_forms` | the forms that sqlparser cannot read, from tokens |
 //! | `refused` | what there is not, by name |
 //!
 //! Every statement locks what PostgreSQL locks, in its modes; see `scope`.
@@ -15,21 +16,28 @@
 mod alter;
 mod alter_column;
 mod alter_forms;
+mod alter_idle;
 mod columns;
 mod comment;
 mod constraint;
 mod create_as;
+mod default_privileges;
 mod depends;
 mod drop;
 mod expressions;
 mod forms;
+mod grant;
+mod grant_forms;
 mod identity_order;
 mod index;
 mod maintenance;
+mod membership;
 mod naming;
+mod owned;
 mod refused;
 mod rename;
 mod role;
+mod role_options;
 mod rows;
 mod schema;
 mod scope;
@@ -37,12 +45,13 @@ mod scram;
 mod sequence;
 mod sequence_options;
 mod table;
+mod token_forms;
 mod truncate;
 mod view;
 mod view_text;
 
 pub use forms::{Form, parse};
-pub use identity_order::reorder as reorder_identity_options;
+pub use token_forms::normalize as normalize_tokens;
 
 use datafusion::sql::sqlparser::ast::Statement;
 
@@ -74,8 +83,6 @@ fn verb(statement: &Statement) -> Option<String> {
         Statement::Drop { object_type, .. } => format!("DROP {object_type}"),
         Statement::Truncate(_) => "TRUNCATE TABLE".to_owned(),
         Statement::Comment { .. } => "COMMENT".to_owned(),
-        Statement::Grant(_) => "GRANT".to_owned(),
-        Statement::Revoke(_) => "REVOKE".to_owned(),
         Statement::Lock(_) => "LOCK TABLE".to_owned(),
         other => refused::verb(other)?.to_owned(),
     })
@@ -104,7 +111,6 @@ pub async fn execute(context: &mut Context<'_>, statement: &Statement) -> Result
         Statement::Drop { .. } => drop::drop(context, statement).await,
         Statement::Truncate(truncate) => truncate::truncate(context, truncate).await,
         Statement::Comment { .. } => comment::comment(context, statement).await,
-        Statement::Grant(_) | Statement::Revoke(_) => role::grant(context, statement),
         Statement::Lock(lock) => maintenance::lock(context, lock).await,
         other => Err(refused::refuse(other)),
     }

@@ -14,7 +14,6 @@ const ONE_DATABASE: &str =
 const NO_EXTENSIONS: &str = "gen_random_uuid() is built in; other extensions have no place here.";
 const NO_MATERIALIZED: &str = "Use CREATE TABLE … AS, and fill it again when you want it fresh.";
 const NO_REPLICATION: &str = "Copy the data with COPY.";
-const NO_PRIVILEGES: &str = "A superuser and the owner of an object have all privileges on it.";
 const NO_FOREIGN: &str = "Load the data with COPY.";
 const NONE: &str = "There are no such objects.";
 
@@ -178,22 +177,7 @@ const BEGINNINGS: &[(&[&str], &str, &str)] = &[
         "ALTER SYSTEM",
         "Change the server's configuration file.",
     ),
-    (
-        &["ALTER", "DEFAULT", "PRIVILEGES"],
-        "ALTER DEFAULT PRIVILEGES",
-        NO_PRIVILEGES,
-    ),
     (&["ALTER", "FUNCTION"], "ALTER FUNCTION", NO_FUNCTIONS),
-    (
-        &["DROP", "OWNED"],
-        "DROP OWNED",
-        "Drop the objects one by one.",
-    ),
-    (
-        &["REASSIGN", "OWNED"],
-        "REASSIGN OWNED",
-        "Use ALTER … OWNER TO for each object.",
-    ),
     (
         &["ALTER", "LARGE"],
         "a large object",

@@ -9,8 +9,8 @@ use super::super::Context;
 use super::expressions;
 use super::scope::with_owner;
 use crate::catalog::{
-    ConstraintKind, Index, Object, QualifiedName, Schema, Sequence, Table, View, quote,
-    undefined_schema,
+    Acl, ConstraintKind, Index, Object, Privileges, QualifiedName, Schema, Sequence, Table, View,
+    kind_and_owner, quote, undefined_schema,
 };
 use crate::error::{Error, Result, SqlState};
 
@@ -21,6 +21,7 @@ pub(super) async fn relation(
     new_name: &str,
 ) -> Result<()> {
     let schema = object.schema().unwrap_or(0);
+    context.check_schema(schema, Privileges::CREATE)?;
     context.claim_relation_name(schema, new_name).await?;
     move_relation(context, object, schema, new_name)
 }
@@ -42,6 +43,7 @@ pub(super) async fn set_schema(
             format!("permission denied for schema {schema}"),
         ));
     }
+    context.check_schema(target, Privileges::CREATE)?;
     if object.schema() == Some(target) {
         return Ok(());
     }
@@ -408,6 +410,23 @@ pub(super) async fn constraint(
 
 /// Gives a locked relation, and what belongs to it, another owner.
 pub(super) fn owner(context: &mut Context<'_>, object: &Object, owner: u32) -> Result<()> {
+    if kind_and_owner(object).is_some_and(|(_, old)| old == owner) {
+        return Ok(());
+    }
+    if !context.rights().superuser {
+        context.check_owner(object)?;
+        context.check_member(owner)?;
+        let new = context.catalog.rights_of(owner);
+        let schema = object.schema().unwrap_or(0);
+        context
+            .catalog
+            .check_schema(&new, schema, Privileges::CREATE)?;
+    }
+    change_owner(context, object, owner)
+}
+
+/// As [`owner`], for who may do so anyway.
+pub(super) fn change_owner(context: &mut Context<'_>, object: &Object, owner: u32) -> Result<()> {
     let mut changed = vec![with_owner(object, owner)];
     if let Object::Table(table) = object {
         changed.extend(
@@ -421,8 +440,21 @@ pub(super) fn owner(context: &mut Context<'_>, object: &Object, owner: u32) -> R
                 .map(|sequence| with_owner(sequence, owner)),
         );
     }
-    for object in changed {
-        context.put(object)?;
+    for new in changed {
+        let old = context.catalog.object(new.oid()).and_then(kind_and_owner);
+        let stored: Vec<(u32, Acl)> = context
+            .catalog
+            .acls()
+            .filter(|(oid, ..)| *oid == new.oid())
+            .map(|(_, sub, acl)| (sub, acl.clone()))
+            .collect();
+        for (sub, acl) in stored {
+            if let Some((_, old)) = old {
+                let acl = acl.with_owner(old, owner);
+                Arc::make_mut(context.catalog).set_acl(context.txn, new.oid(), sub, Some(acl))?;
+            }
+        }
+        context.put(new)?;
     }
     Ok(())
 }

@@ -2,25 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
+use datafusion::sql::sqlparser::ast::ObjectName;
 
-use super::super::cursor::Cursor;
 use super::super::{Context, Outcome};
+use super::membership;
+use super::role_options::RoleOptions;
 use super::schema::simple;
 use super::scope::find_role;
-use super::scram;
-use crate::catalog::{BOOTSTRAP_ROLE, Object, Role};
+use crate::catalog::{BOOTSTRAP_ROLE, DATABASE, Object, Role, kind_and_owner};
 use crate::error::{Error, Result, SqlState};
-
-/// What a statement says about a role; `None` is what it does not mention.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RoleOptions {
-    pub superuser: Option<bool>,
-    pub login: Option<bool>,
-    /// The inner `None` is PASSWORD NULL.
-    pub password: Option<Option<String>>,
-    pub connection_limit: Option<i32>,
-}
 
 /// CREATE ROLE, USER or GROUP.
 #[derive(Clone, Debug)]
@@ -44,120 +34,55 @@ pub enum RoleChange {
     Rename(String),
 }
 
-impl RoleOptions {
-    /// Reads options in any order until the end.
-    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self> {
-        let mut out = RoleOptions::default();
-        cursor.keyword("WITH");
-        while !cursor.is_end() {
-            if cursor.keyword("SUPERUSER") {
-                out.superuser = Some(true);
-            } else if cursor.keyword("NOSUPERUSER") {
-                out.superuser = Some(false);
-            } else if cursor.keyword("LOGIN") {
-                out.login = Some(true);
-            } else if cursor.keyword("NOLOGIN") {
-                out.login = Some(false);
-            } else if cursor.keywords(&["PASSWORD", "NULL"]) {
-                out.password = Some(None);
-            } else if cursor.keyword("PASSWORD") || cursor.keywords(&["ENCRYPTED", "PASSWORD"]) {
-                let text = cursor.string().ok_or_else(|| cursor.unexpected())?;
-                out.password = Some(Some(text));
-            } else if cursor.keywords(&["CONNECTION", "LIMIT"]) {
-                let text = cursor.number().ok_or_else(|| cursor.unexpected())?;
-                let limit = text.parse::<i32>().ok().filter(|limit| *limit >= -1);
-                out.connection_limit = Some(limit.ok_or_else(|| {
-                    Error::new(
-                        SqlState::INVALID_PARAMETER_VALUE,
-                        format!("invalid connection limit: {text}"),
-                    )
-                })?);
-            } else if [
-                "INHERIT",
-                "NOCREATEDB",
-                "NOCREATEROLE",
-                "NOREPLICATION",
-                "NOBYPASSRLS",
-            ]
-            .iter()
-            .any(|word| cursor.keyword(word))
-            {
-                // What every role is anyway.
-            } else if let Some(word) = [
-                "CREATEDB",
-                "CREATEROLE",
-                "REPLICATION",
-                "BYPASSRLS",
-                "NOINHERIT",
-            ]
-            .iter()
-            .find(|word| cursor.keyword(word))
-            {
-                return Err(Error::unsupported(
-                    format!("the role attribute {word}"),
-                    "Use SUPERUSER for a role that administers, or leave the attribute out.",
-                ));
-            } else if cursor.keywords(&["VALID", "UNTIL"]) {
-                return Err(Error::unsupported(
-                    "VALID UNTIL",
-                    "Set another password when the old one shall end.",
-                ));
-            } else if ["IN", "ROLE", "ADMIN", "USER", "SYSID"]
-                .iter()
-                .any(|word| cursor.keyword(word))
-            {
-                return Err(membership());
-            } else {
-                return Err(cursor.unexpected());
-            }
+impl Context<'_> {
+    /// The role that a name means where CURRENT_USER and its like may stand.
+    pub(super) fn role_name(&self, name: &str) -> String {
+        match name {
+            "current_user" | "current_role" => self.info.user.clone(),
+            "session_user" => self.info.session_user.clone(),
+            name => name.to_owned(),
         }
-        Ok(out)
     }
 
-    fn apply(&self, context: &Context<'_>, role: &mut Role) -> Result<()> {
-        if let Some(superuser) = self.superuser {
-            role.superuser = superuser;
-        }
-        if let Some(login) = self.login {
-            role.login = login;
-        }
-        if let Some(limit) = self.connection_limit {
-            role.connection_limit = limit;
-        }
-        match &self.password {
-            None => {}
-            Some(Some(password)) if !password.is_empty() => {
-                let entropy = context.engine.env.entropy.as_ref();
-                role.verifier = Some(scram::verifier(password, entropy)?);
-            }
-            // An empty password lets nobody in; PostgreSQL stores none.
-            Some(_) => role.verifier = None,
-        }
-        Ok(())
+    /// Whether the current role may make and change roles.
+    pub(super) fn creates_roles(&self) -> bool {
+        self.catalog
+            .role(&self.info.user)
+            .is_some_and(|role| role.superuser || role.create_role)
+    }
+
+    fn is_superuser(&self) -> bool {
+        self.rights().superuser
     }
 }
 
-pub(super) fn membership() -> Error {
-    Error::unsupported("membership in roles", "Give each role its own attributes.")
+fn denied(message: impl Into<String>) -> Error {
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
 }
 
-/// Whether the session's user is a superuser.
-pub(super) fn is_superuser(context: &Context<'_>) -> bool {
-    context
-        .catalog
-        .role(&context.info.user)
-        .is_some_and(|role| role.superuser)
-}
-
-fn check_superuser(context: &Context<'_>, what: &str) -> Result<()> {
-    if is_superuser(context) {
-        return Ok(());
+/// Roles are changed by who has CREATEROLE, superusers by superusers.
+pub(super) fn check_may_change(
+    context: &Context<'_>,
+    role: &Role,
+    superuser: &str,
+    other: &str,
+) -> Result<()> {
+    if role.superuser && !context.is_superuser() {
+        return Err(denied(superuser));
     }
-    Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, what))
+    if !context.creates_roles() {
+        return Err(denied(other));
+    }
+    Ok(())
 }
 
 pub(super) async fn create(context: &mut Context<'_>, statement: &CreateRole) -> Result<Outcome> {
-    check_superuser(context, "permission denied to create role")?;
+    if statement.options.superuser == Some(true) && !context.is_superuser() {
+        return Err(denied("must be superuser to create superusers"));
+    }
+    if !context.creates_roles() {
+        return Err(denied("permission denied to create role"));
+    }
     let name = &statement.name;
     check_name(name)?;
     if context.lock_role_name(name).await?.is_some() {
@@ -166,69 +91,90 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateRole) ->
             format!("role \"{name}\" already exists"),
         ));
     }
-    let mut role = Role {
-        oid: context.new_oid()?,
-        name: name.clone(),
-        superuser: false,
-        login: statement.user,
-        verifier: None,
-        connection_limit: -1,
-    };
+    let mut role = Role::new(context.new_oid()?, name);
+    role.login = statement.user;
     statement.options.apply(context, &mut role)?;
+    let oid = role.oid;
     context.put(Object::Role(Arc::new(role)))?;
+    let options = &statement.options;
+    for of in &options.of {
+        let of = find_role(context.catalog, of)?.clone();
+        membership::check_may_add(context, &of)?;
+        membership::add(context, &of, oid, false)?;
+    }
+    let made = find_role(context.catalog, name)?.clone();
+    for (members, admin) in [(&options.members, false), (&options.admins, true)] {
+        for member in members {
+            let member = find_role(context.catalog, member)?.oid;
+            membership::add(context, &made, member, admin)?;
+        }
+    }
     Ok(Outcome::Command("CREATE ROLE".to_owned()))
 }
 
 pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterRole) -> Result<Outcome> {
-    let name = match statement.name.as_str() {
-        "current_user" | "current_role" => context.info.user.clone(),
-        "session_user" => context.info.session_user.clone(),
-        name => name.to_owned(),
-    };
-    let own_password = matches!(&statement.change, RoleChange::Options(options)
-        if *options == RoleOptions { password: options.password.clone(), ..RoleOptions::default() })
-        && name == context.info.user;
-    if !own_password {
-        check_superuser(context, "permission denied")?;
-    }
+    let name = context.role_name(&statement.name);
     let Some(role) = context.lock_role_name(&name).await? else {
         return Err(find_role(context.catalog, &name)
             .err()
             .unwrap_or_else(|| Error::internal("a role that was not there is there")));
     };
-    context
-        .lock_catalog_row(&Object::Role(role.clone()))
-        .await?;
     let mut changed = role.as_ref().clone();
     match &statement.change {
         RoleChange::Options(options) => {
-            if role.oid == BOOTSTRAP_ROLE && options.superuser == Some(false) {
-                return Err(
-                    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied")
-                        .detail("The bootstrap user must have the SUPERUSER attribute."),
-                );
-            }
+            check_options(context, &role, options)?;
             options.apply(context, &mut changed)?;
         }
         RoleChange::Rename(new) => {
-            check_name(new)?;
             if name == context.info.session_user {
                 return Err(Error::new(
                     SqlState::FEATURE_NOT_SUPPORTED,
                     "session user cannot be renamed",
                 ));
             }
+            if name == context.info.user {
+                return Err(Error::new(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "current user cannot be renamed",
+                ));
+            }
+            check_name(new)?;
             if context.lock_role_name(new).await?.is_some() {
                 return Err(Error::new(
                     SqlState::DUPLICATE_OBJECT,
                     format!("role \"{new}\" already exists"),
                 ));
             }
-            changed.name = new.clone();
+            check_may_change(
+                context,
+                &role,
+                "must be superuser to rename superusers",
+                "permission denied to rename role",
+            )?;
+            changed.name.clone_from(new);
         }
     }
+    context.lock_catalog_row(&Object::Role(role)).await?;
     context.put(Object::Role(Arc::new(changed)))?;
     Ok(Outcome::Command("ALTER ROLE".to_owned()))
+}
+
+fn check_options(context: &Context<'_>, role: &Role, options: &RoleOptions) -> Result<()> {
+    if options.superuser.is_some() || role.superuser {
+        if !context.is_superuser() {
+            return Err(denied(
+                "must be superuser to alter superuser roles or change superuser attribute",
+            ));
+        }
+    } else if !context.creates_roles() && !(options.is_password() && role.name == context.info.user)
+    {
+        return Err(denied("permission denied"));
+    }
+    if role.oid == BOOTSTRAP_ROLE && options.superuser == Some(false) {
+        return Err(denied("permission denied")
+            .detail("The bootstrap user must have the SUPERUSER attribute."));
+    }
+    Ok(())
 }
 
 pub(super) async fn drop(
@@ -236,7 +182,9 @@ pub(super) async fn drop(
     names: &[ObjectName],
     if_exists: bool,
 ) -> Result<Outcome> {
-    check_superuser(context, "permission denied to drop role")?;
+    if !context.creates_roles() {
+        return Err(denied("permission denied to drop role"));
+    }
     for name in names {
         let name = simple(name)?;
         let Some(role) = context.lock_role_name(&name).await? else {
@@ -254,26 +202,22 @@ pub(super) async fn drop(
         if name == context.info.session_user {
             return Err(in_use("session user cannot be dropped"));
         }
-        let required = || {
-            Error::new(
-                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-                format!("role \"{name}\" cannot be dropped because some objects depend on it"),
-            )
-        };
+        if role.superuser && !context.is_superuser() {
+            return Err(denied("must be superuser to drop superusers"));
+        }
         if role.oid == BOOTSTRAP_ROLE {
             return Err(Error::new(
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
                 format!("cannot drop role {name} because it is required by the database system"),
             ));
         }
-        let owned: Vec<String> = context
-            .catalog
-            .objects()
-            .filter(|object| owner_of(object) == Some(role.oid))
-            .map(|object| format!("owner of {} {}", object.kind(), context.shown(object)))
-            .collect();
-        if !owned.is_empty() {
-            return Err(required().detail(owned.join("\n")));
+        let depends = depending(context, role.oid);
+        if !depends.is_empty() {
+            return Err(Error::new(
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!("role \"{name}\" cannot be dropped because some objects depend on it"),
+            )
+            .detail(depends.join("\n")));
         }
         context
             .lock_catalog_row(&Object::Role(role.clone()))
@@ -283,15 +227,61 @@ pub(super) async fn drop(
     Ok(Outcome::Command("DROP ROLE".to_owned()))
 }
 
+/// What a role has to do with the objects that there are, a line each.
+fn depending(context: &Context<'_>, role: u32) -> Vec<String> {
+    let catalog = &context.catalog;
+    let mut lines = Vec::new();
+    for (oid, sub, acl) in catalog.acls() {
+        if !acl.mentions(role) {
+            continue;
+        }
+        let Some(object) = catalog.object(oid) else {
+            if oid == DATABASE {
+                lines.push(format!("privileges for database {}", context.info.database));
+            }
+            continue;
+        };
+        // An owner's own privileges go with the object.
+        if owner_of(object) == Some(role) {
+            continue;
+        }
+        let shown = format!("{} {}", object.kind(), context.shown(object));
+        let column = usize::try_from(sub).ok().and_then(|at| {
+            let at = at.checked_sub(1)?;
+            Some(catalog.table(oid)?.columns.get(at)?.name.clone())
+        });
+        lines.push(match column {
+            Some(column) => format!("privileges for column {column} of {shown}"),
+            None => format!("privileges for {shown}"),
+        });
+    }
+    for object in catalog.objects() {
+        if owner_of(object) == Some(role) {
+            lines.push(format!(
+                "owner of {} {}",
+                object.kind(),
+                context.shown(object)
+            ));
+        }
+    }
+    for ((owner, schema, _), acl) in catalog.default_acls() {
+        if owner == role || acl.mentions(role) {
+            let owner = catalog.object(owner).map_or("", Object::name);
+            let place = match catalog.schema_name(schema) {
+                Some(schema) => format!(" in schema {schema}"),
+                None => String::new(),
+            };
+            lines.push(format!(
+                "owner of default privileges on new objects belonging to role {owner}{place}"
+            ));
+        }
+    }
+    lines
+}
+
 /// The role that owns an object.
 pub(super) fn owner_of(object: &Object) -> Option<u32> {
-    match object {
-        Object::Schema(it) => Some(it.owner),
-        Object::Table(it) => Some(it.owner),
-        Object::View(it) => Some(it.owner),
-        Object::Sequence(it) => Some(it.owner),
-        Object::Index(_) | Object::Role(_) => None,
-    }
+    kind_and_owner(object).map(|(_, owner)| owner)
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -309,38 +299,4 @@ fn check_name(name: &str) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// GRANT and REVOKE. There are no privileges to give: a superuser and an owner may do everything
-/// already, so only that much is taken.
-pub(super) fn grant(context: &Context<'_>, statement: &Statement) -> Result<Outcome> {
-    let (verb, grantees, privileges) = match statement {
-        Statement::Grant(grant) => ("GRANT", &grant.grantees, &grant.privileges),
-        Statement::Revoke(revoke) => ("REVOKE", &revoke.grantees, &revoke.privileges),
-        _ => return Err(Error::internal("not GRANT")),
-    };
-    let _ = privileges;
-    let refused = || {
-        Error::unsupported(
-            format!("{verb} of privileges"),
-            "A superuser and the owner of an object have all privileges on it; use ALTER … OWNER TO.",
-        )
-    };
-    if verb == "REVOKE" {
-        return Err(refused());
-    }
-    for grantee in grantees {
-        let name = grantee
-            .name
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let name = name.trim_matches('"').to_owned();
-        let role = find_role(context.catalog, &name);
-        if !matches!(name.to_lowercase().as_str(), "public") && role?.superuser {
-            continue;
-        }
-        return Err(refused());
-    }
-    Ok(Outcome::Command(verb.to_owned()))
 }

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::super::{Context, Outcome};
 use super::scope::find_role;
-use crate::catalog::{Object, Schema, fold, undefined_schema};
+use crate::catalog::{Object, Privileges, Schema, denied, fold, undefined_schema};
 use crate::error::{Error, Result, SqlState};
 
 pub(super) async fn create(context: &mut Context<'_>, statement: &Statement) -> Result<Outcome> {
@@ -40,6 +40,10 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &Statement) -> 
             (simple(name)?, role.oid)
         }
     };
+    context.check_create_schema()?;
+    if owner != context.owner()? {
+        context.check_member(owner)?;
+    }
     check_name(&name)?;
     let tag = Outcome::Command("CREATE SCHEMA".to_owned());
     if context.lock_schema_name(&name).await?.is_some() {
@@ -51,7 +55,9 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &Statement) -> 
         return Err(Error::new(SqlState::DUPLICATE_SCHEMA, message));
     }
     let oid = context.new_oid()?;
-    context.put(Object::Schema(Arc::new(Schema { oid, name, owner })))?;
+    context
+        .put_new(Object::Schema(Arc::new(Schema { oid, name, owner })))
+        .await?;
     Ok(tag)
 }
 
@@ -62,10 +68,12 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterSchema) ->
             return Err(undefined_schema(&name));
         };
         let object = Object::Schema(schema.clone());
+        context.check_owner(&object)?;
         context.lock_catalog_row(&object).await?;
         let changed = match operation {
             AlterSchemaOperation::Rename { name: new } => {
                 let new = simple(new)?;
+                context.check_create_schema()?;
                 check_name(&name)?;
                 check_name(&new)?;
                 if context.lock_schema_name(&new).await?.is_some() {
@@ -80,10 +88,16 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterSchema) ->
                     ..schema.as_ref().clone()
                 }
             }
-            AlterSchemaOperation::OwnerTo { owner } => Schema {
-                owner: owner_oid(context, owner)?,
-                ..schema.as_ref().clone()
-            },
+            AlterSchemaOperation::OwnerTo { owner } => {
+                let owner = owner_oid(context, owner)?;
+                if owner != schema.owner {
+                    context.check_member(owner)?;
+                    context.check_create_schema()?;
+                    context.hold_role(owner).await?;
+                    super::rename::change_owner(context, &object, owner)?;
+                }
+                continue;
+            }
             other => {
                 return Err(Error::unsupported(
                     format!("ALTER SCHEMA {other}"),
@@ -94,6 +108,17 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterSchema) ->
         context.put(Object::Schema(Arc::new(changed)))?;
     }
     Ok(Outcome::Command("ALTER SCHEMA".to_owned()))
+}
+
+impl Context<'_> {
+    /// Schemas are made by who has CREATE on the database.
+    pub(super) fn check_create_schema(&self) -> Result<()> {
+        let wanted = Privileges::CREATE;
+        if self.rights().held(&self.catalog.database_acl(), wanted) == wanted {
+            return Ok(());
+        }
+        Err(denied("database", &self.info.database))
+    }
 }
 
 /// A name that may not be qualified.

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use super::super::Context;
+pub(super) use crate::catalog::is_system_schema;
 use crate::catalog::{
-    Catalog, Index, Object, PG_CATALOG_SCHEMA, QualifiedName, Role, Schema, Sequence, Table, View,
+    Catalog, Index, Object, Privileges, QualifiedName, Rights, Role, Schema, Sequence, Table, View,
     object_row_key, relation_name_lock, role_name_lock, schema_name_lock, undefined_relation,
     undefined_schema,
 };
@@ -17,7 +18,52 @@ use crate::error::{Error, Result, SqlState};
 use crate::storage::CATALOG_TABLE;
 use crate::txn::{RelationMode, RowLock, RowMode, Wait};
 
+/// What the current role needs to be of a relation that a statement locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needed {
+    Owner,
+    /// All of these.
+    Privileges(Privileges),
+    /// The caller looks itself.
+    Nothing,
+}
+
 impl Context<'_> {
+    /// What the current role may do.
+    pub(super) fn rights(&self) -> Rights {
+        self.catalog.rights(&self.info.user)
+    }
+
+    /// 42501 unless the current role is the owner of an object, or one of its members.
+    pub(super) fn check_owner(&self, object: &Object) -> Result<()> {
+        self.catalog.check_owner(&self.rights(), object)
+    }
+
+    /// 42501 unless the current role may use the schema so.
+    pub(super) fn check_schema(&self, schema: u32, wanted: Privileges) -> Result<()> {
+        self.catalog.check_schema(&self.rights(), schema, wanted)
+    }
+
+    /// 42501 unless what the current role makes may belong to `owner`.
+    pub(super) fn check_member(&self, owner: u32) -> Result<()> {
+        if self.catalog.is_member(self.rights().role, owner) {
+            return Ok(());
+        }
+        let name = self.catalog.object(owner).map_or("", Object::name);
+        Err(Error::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("must be member of role \"{name}\""),
+        ))
+    }
+
+    fn check_needed(&self, object: &Object, needed: Needed) -> Result<()> {
+        match needed {
+            Needed::Owner => self.check_owner(object),
+            Needed::Privileges(wanted) => self.catalog.check(&self.rights(), object, wanted),
+            Needed::Nothing => Ok(()),
+        }
+    }
+
     /// Reads the catalog anew (READ COMMITTED: with a new snapshot).
     pub(super) fn refresh(&mut self) -> Result<()> {
         self.txn.start_statement()?;
@@ -61,7 +107,9 @@ impl Context<'_> {
     /// The schema in which an object of that name is made.
     pub(super) fn creation_schema(&self, name: &QualifiedName) -> Result<u32> {
         let Some(schema) = &name.schema else {
-            return self.catalog.creation_schema(&self.info.search_path);
+            let found = self.catalog.creation_schema(&self.info.search_path)?;
+            self.check_schema(found, Privileges::CREATE)?;
+            return Ok(found);
         };
         let found = self
             .catalog
@@ -74,6 +122,7 @@ impl Context<'_> {
             )
             .detail("System catalog modifications are currently disallowed."));
         }
+        self.check_schema(found.oid, Privileges::CREATE)?;
         Ok(found.oid)
     }
 
@@ -122,21 +171,58 @@ impl Context<'_> {
         Ok(self.catalog.role(name).cloned())
     }
 
+    /// Keeps a role from being dropped while something of this transaction comes to name it.
+    pub(super) async fn hold_role(&mut self, role: u32) -> Result<()> {
+        let name = match self.catalog.object(role) {
+            Some(object) => object.name().to_owned(),
+            None => return Err(dropped_role(role)),
+        };
+        let wait = self.wait();
+        self.txn
+            .lock_key(role_name_lock(&name), RowMode::Share, wait)
+            .await?;
+        self.refresh()?;
+        match self.catalog.role(&name) {
+            Some(found) if found.oid == role => Ok(()),
+            _ => Err(dropped_role(role)),
+        }
+    }
+
     /// Resolves a name, locks what it means and resolves it again, until both agree. `None` when
-    /// there is no such relation (or schema) and `missing_ok`.
+    /// there is no such relation (or schema). What changes a relation is its owner's to do.
     pub(super) async fn lock_by_name(
         &mut self,
         name: &QualifiedName,
         mode: RelationMode,
         wait: Wait,
     ) -> Result<Option<Object>> {
+        let needed = match mode >= RelationMode::ShareUpdateExclusive {
+            true => Needed::Owner,
+            false => Needed::Nothing,
+        };
+        self.lock_needed(name, mode, wait, needed).await
+    }
+
+    /// As [`lock_by_name`](Self::lock_by_name), for who has what is needed: nobody else gets to
+    /// wait in line.
+    pub(super) async fn lock_needed(
+        &mut self,
+        name: &QualifiedName,
+        mode: RelationMode,
+        wait: Wait,
+        needed: Needed,
+    ) -> Result<Option<Object>> {
         let mut locked = None;
+        if let Some(schema) = name.schema.as_ref().and_then(|it| self.catalog.schema(it)) {
+            self.check_schema(schema.oid, Privileges::USAGE)?;
+        }
         loop {
             let found = self.catalog.resolve(name, &self.info.search_path).cloned();
             let Some(found) = found else {
                 return Ok(None);
             };
             let oid = found.oid();
+            self.check_needed(&found, needed)?;
             if locked == Some(oid) {
                 return Ok(Some(found));
             }
@@ -190,7 +276,25 @@ impl Context<'_> {
         mode: RelationMode,
     ) -> Result<Arc<Table>> {
         let wait = self.wait();
-        match self.lock_by_name(name, mode, wait).await? {
+        let found = self.lock_by_name(name, mode, wait).await?;
+        self.as_table(found, name)
+    }
+
+    /// As [`lock_table`](Self::lock_table), for who has these privileges.
+    pub(super) async fn lock_table_for(
+        &mut self,
+        name: &QualifiedName,
+        mode: RelationMode,
+        privileges: Privileges,
+    ) -> Result<Arc<Table>> {
+        let wait = self.wait();
+        let needed = Needed::Privileges(privileges);
+        let found = self.lock_needed(name, mode, wait, needed).await?;
+        self.as_table(found, name)
+    }
+
+    fn as_table(&self, found: Option<Object>, name: &QualifiedName) -> Result<Arc<Table>> {
+        match found {
             Some(Object::Table(table)) => {
                 check_user_object(table.schema, &table.name)?;
                 Ok(table)
@@ -238,8 +342,11 @@ pub(super) fn check_user_object(schema: u32, name: &str) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn is_system_schema(oid: u32) -> bool {
-    oid == PG_CATALOG_SCHEMA || oid == crate::catalog::INFORMATION_SCHEMA
+fn dropped_role(role: u32) -> Error {
+    Error::new(
+        SqlState::UNDEFINED_OBJECT,
+        format!("role {role} was concurrently dropped"),
+    )
 }
 
 pub(super) fn find_role<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Arc<Role>> {

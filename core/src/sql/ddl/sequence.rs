@@ -53,7 +53,9 @@ pub(super) async fn create(
         let (table, column) = owner(context, &sequence, parts).await?;
         sequence.owned_by = Some((table.oid, column));
     }
-    context.put_sequence(sequence)?;
+    context
+        .put_new(Object::Sequence(Arc::new(sequence)))
+        .await?;
     Ok(tag)
 }
 

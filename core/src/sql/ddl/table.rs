@@ -11,7 +11,7 @@ use super::super::{Context, Outcome};
 use super::columns::{self, NewColumn, NewConstraint, NewKind};
 use super::naming::Names;
 use super::{constraint, create_as, expressions, sequence};
-use crate::catalog::{Column, QualifiedName, Table, quote};
+use crate::catalog::{Column, Object, Privileges, QualifiedName, Table, quote};
 use crate::error::{Error, Result, SqlState};
 use crate::storage::TableId;
 use crate::txn::RelationMode;
@@ -109,7 +109,9 @@ pub(super) async fn make(
         table.columns.push(column);
     }
     context.txn.create_table(storage)?;
-    context.put_table(table)
+    let table = Arc::new(table);
+    context.put_new(Object::Table(table.clone())).await?;
+    Ok(table)
 }
 
 /// A column with its default checked and its sequence made.
@@ -152,7 +154,7 @@ pub(super) async fn make_column(
             let target = format!("{}.{}", quote(schema), quote(&name)).replace('\'', "''");
             column.default = Some(format!("nextval('{target}'::regclass)"));
         }
-        context.put_sequence(made)?;
+        context.put_new(Object::Sequence(Arc::new(made))).await?;
     }
     if let Some(expr) = &new.default {
         column.default = expressions::default_for(context, &column, expr).await?;
@@ -169,6 +171,19 @@ async fn add_constraints(
     let primary = |new: &NewConstraint| matches!(new.kind, NewKind::PrimaryKey(_));
     if constraints.iter().filter(|new| primary(new)).count() > 1 {
         return Err(constraint::multiple_primary_keys(&table.name));
+    }
+    for (at, new) in constraints.iter().enumerate() {
+        let same = |other: &&NewConstraint| {
+            matches!(other.kind, NewKind::Check(_)) && other.name == new.name
+        };
+        if let (NewKind::Check(_), Some(name)) = (&new.kind, &new.name)
+            && constraints.iter().take(at).any(|other| same(&other))
+        {
+            return Err(Error::new(
+                SqlState::DUPLICATE_OBJECT,
+                format!("check constraint \"{name}\" already exists"),
+            ));
+        }
     }
     let mut keys: Vec<Vec<String>> = Vec::new();
     for step in 0..4 {
@@ -221,7 +236,9 @@ async fn like_columns(
 ) -> Result<Vec<NewColumn>> {
     let (CreateTableLikeKind::Parenthesized(like) | CreateTableLikeKind::Plain(like)) = like;
     let name = QualifiedName::from_ast(&like.name)?;
-    let source = context.lock_table(&name, RelationMode::AccessShare).await?;
+    let source = context
+        .lock_table_for(&name, RelationMode::AccessShare, Privileges::SELECT)
+        .await?;
     let defaults = like.defaults == Some(CreateTableLikeDefaults::Including);
     let mut columns = Vec::new();
     for (_, column) in source.live_columns() {

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{CascadeOption, Truncate, TruncateIdentityO
 use super::super::{Context, Outcome};
 use super::scope::not_a;
 use super::sequence;
-use crate::catalog::{Index, Object, QualifiedName, Table, row_id_mark};
+use crate::catalog::{Index, Object, Privileges, QualifiedName, Table, row_id_mark};
 use crate::error::{Error, Result, SqlState};
 use crate::storage::{SEQUENCE_TABLE, TableId};
 use crate::txn::RelationMode;
@@ -24,7 +24,7 @@ pub(super) async fn truncate(context: &mut Context<'_>, statement: &Truncate) ->
     for target in &statement.table_names {
         let name = QualifiedName::from_ast(&target.name)?;
         let table = context
-            .lock_table(&name, RelationMode::AccessExclusive)
+            .lock_table_for(&name, RelationMode::AccessExclusive, Privileges::TRUNCATE)
             .await?;
         if !tables.iter().any(|other| other.oid == table.oid) {
             tables.push(table);
@@ -56,6 +56,11 @@ pub(super) async fn truncate(context: &mut Context<'_>, statement: &Truncate) ->
                 .await?
             {
                 Object::Table(child) => {
+                    let object = Object::Table(child.clone());
+                    let rights = context.rights();
+                    context
+                        .catalog
+                        .check(&rights, &object, Privileges::TRUNCATE)?;
                     let message = format!("truncate cascades to table \"{}\"", child.name);
                     context.notice(Error::new(SqlState::SUCCESSFUL_COMPLETION, message));
                     tables.push(child);
@@ -115,6 +120,7 @@ fn restart_sequences(context: &mut Context<'_>, table: u32) -> Result<()> {
         })
         .collect();
     for it in owned {
+        context.check_owner(&Object::Sequence(it.clone()))?;
         let mut changed = it.as_ref().clone();
         let start = changed.start;
         sequence::restart(context, &mut changed, start)?;

@@ -21,7 +21,10 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateView) ->
         Some(Object::View(view)) if statement.or_replace => {
             let mode = RelationMode::AccessExclusive;
             match context.lock_by_oid(view.oid, mode).await? {
-                Object::View(view) => Some(view),
+                Object::View(view) => {
+                    context.check_owner(&Object::View(view.clone()))?;
+                    Some(view)
+                }
                 other => return Err(not_a(&other, "a view")),
             }
         }
@@ -87,6 +90,7 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateView) ->
     } else {
         query.to_string()
     };
+    let known = existing.is_some();
     let view = match existing {
         None => View {
             oid: context.new_oid()?,
@@ -117,7 +121,10 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateView) ->
             }
         }
     };
-    context.put(Object::View(Arc::new(view)))?;
+    match known {
+        true => context.put(Object::View(Arc::new(view)))?,
+        false => context.put_new(Object::View(Arc::new(view))).await?,
+    }
     Ok(Outcome::Command("CREATE VIEW".to_owned()))
 }
 

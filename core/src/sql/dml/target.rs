@@ -139,7 +139,7 @@ impl Target {
             && let Some(sequence) = column.sequence
         {
             let value = Expr {
-                node: Node::NextValue(sequence),
+                node: Node::NextIdentity(sequence),
                 ty: PgType::INT8,
             };
             let value = super::compiled::assignment(value, &column.name, column.ty)?;

@@ -57,6 +57,9 @@ pub struct Settings {
 /// Settings that running statements read, checked and converted.
 #[derive(Clone, Debug)]
 pub struct Typed {
+    /// The current role, whose privileges count.
+    pub user: Arc<str>,
+    pub session_user: Arc<str>,
     pub style: Arc<TextStyle>,
     pub zone: String,
     pub search_path: SearchPath,
@@ -79,6 +82,8 @@ impl Settings {
             values: BTreeMap::new(),
             defaults: Arc::default(),
             typed: Typed {
+                user: Arc::from(user),
+                session_user: Arc::from(user),
                 style: Arc::default(),
                 zone: String::new(),
                 search_path: SearchPath(Arc::from([])),
@@ -103,6 +108,13 @@ impl Settings {
             } else {
                 settings.set_text(name, value)?;
             }
+        }
+        let role = settings.get("role").unwrap_or("none");
+        if role != "none" || settings.get("session_authorization") != Some(user) {
+            return Err(Error::unsupported(
+                "another role in the start-up message",
+                "Send SET ROLE once connected.",
+            ));
         }
         settings.defaults = Arc::new(std::mem::take(&mut settings.values));
         settings.refresh()?;
@@ -169,17 +181,10 @@ impl Settings {
         self.change(&canonical(name), Some(text))
     }
 
-    /// The session's user and the transaction's modes are not texts to be set.
+    /// The transaction's modes are not texts to be set.
     fn refuse_others(&self, definition: &Definition, text: &str) -> Result<()> {
         let name = definition.name;
         let instead = match name {
-            "role" | "session_authorization" => {
-                let own = self.get("session_authorization");
-                if Some(text) == own || (name == "role" && text == "none") {
-                    return Ok(());
-                }
-                "Connect as that role."
-            }
             "transaction_isolation" | "transaction_read_only" | "transaction_deferrable" => {
                 "Use SET TRANSACTION in a transaction block."
             }
@@ -293,6 +298,8 @@ impl Settings {
         };
         let limit = |micros: i64| u64::try_from(micros).ok().filter(|ms| *ms > 0);
         self.typed = Typed {
+            user: self.current_user().into(),
+            session_user: self.get("session_authorization").unwrap_or_default().into(),
             style: Arc::new(style),
             zone,
             search_path: self.search_path(),
@@ -318,8 +325,16 @@ impl Settings {
             .unwrap_or(0)
     }
 
+    /// The role that SET ROLE chose, else the session's.
+    fn current_user(&self) -> &str {
+        match self.get("role") {
+            None | Some("none") => self.get("session_authorization").unwrap_or_default(),
+            Some(role) => role,
+        }
+    }
+
     fn search_path(&self) -> SearchPath {
-        let user = self.get("session_authorization").unwrap_or_default();
+        let user = self.current_user();
         let names = split_path(self.get("search_path").unwrap_or_default());
         let names = names.into_iter().map(|name| {
             if name == "$user" {

@@ -40,6 +40,8 @@ pub enum Node {
     Clock,
     /// `nextval`, by sequence OID.
     NextValue(u32),
+    /// The next value of an identity column, which needs no privilege.
+    NextIdentity(u32),
     RandomUuid,
     CurrentUser,
     SessionUser,
@@ -183,6 +185,7 @@ impl Expr {
             Node::StatementStart => Datum::Timestamptz(env.info.statement_start),
             Node::Clock => Datum::Timestamptz(env.info.access.clock()),
             Node::NextValue(sequence) => Datum::Int8(env.info.access.next_value(*sequence)?),
+            Node::NextIdentity(sequence) => Datum::Int8(env.info.access.next_identity(*sequence)?),
             Node::RandomUuid => Datum::Uuid(random_uuid(env.info.access.random())),
             Node::CurrentUser => Datum::text(env.info.user.as_str()),
             Node::SessionUser => Datum::text(env.info.session_user.as_str()),
@@ -215,7 +218,7 @@ impl Expr {
     /// Whether evaluating it twice may give two results, or does something.
     pub fn is_volatile(&self) -> bool {
         match &self.node {
-            Node::NextValue(_) | Node::RandomUuid | Node::Clock => true,
+            Node::NextValue(_) | Node::NextIdentity(_) | Node::RandomUuid | Node::Clock => true,
             Node::Binary(_, left, right)
             | Node::And(left, right)
             | Node::Or(left, right)
