@@ -39,13 +39,13 @@ impl Distribution {
         let mut random = Random::new(7);
         let mut keys: Vec<u64> = match self {
             Distribution::Timestamps => timestamps(count, &mut random),
-            Distribution::Uniform => (0..count).map(|_| random.next()).collect(),
+            Distribution::Uniform => (0..count).map(|_| random.draw()).collect(),
             Distribution::Lognormal => (0..count)
                 .map(|_| ((random.normal() * 2.0).exp() * 1e12) as u64)
                 .collect(),
             Distribution::Outliers => (0..count)
                 .map(|_| match random.below(200) {
-                    0 => random.next(),
+                    0 => random.draw(),
                     1 => (1 << 63) + random.below(1 << 20),
                     _ => random.below(1 << 40),
                 })
@@ -81,7 +81,7 @@ fn clustered(count: usize, random: &mut Random) -> Vec<u64> {
     let mut keys = Vec::with_capacity(count);
     let mean = count.div_ceil(CLUSTERS) as u64;
     while keys.len() < count {
-        let center = random.next();
+        let center = random.draw();
         let size = 1 + random.below(2 * mean);
         let width = size << random.below(12);
         keys.extend((0..size).map(|_| center.saturating_add(random.below(width))));
@@ -98,7 +98,7 @@ impl Random {
         Random(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -107,11 +107,11 @@ impl Random {
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(bound)) >> 64) as u64
     }
 
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     pub fn normal(&mut self) -> f64 {

@@ -72,17 +72,18 @@ impl<'a> ByteKeys<'a> {
     /// The key at a position; empty past the end.
     #[inline]
     pub fn get(&self, at: usize) -> &'a [u8] {
-        let range = match self.ends {
-            Ends::Fixed(width) => at
-                .checked_mul(width)
-                .map(|start| start..start.saturating_add(width)),
-            Ends::Offsets(offsets) => match offsets.get(at..).and_then(|rest| rest.first_chunk()) {
-                Some([start, end]) => {
-                    Some(u32::from_le_bytes(*start) as usize..u32::from_le_bytes(*end) as usize)
-                }
-                None => None,
-            },
-        };
+        let range =
+            match self.ends {
+                Ends::Fixed(width) => at
+                    .checked_mul(width)
+                    .map(|start| start..start.saturating_add(width)),
+                Ends::Offsets(offsets) => offsets
+                    .get(at..)
+                    .and_then(|rest| rest.first_chunk())
+                    .map(|[start, end]| {
+                        u32::from_le_bytes(*start) as usize..u32::from_le_bytes(*end) as usize
+                    }),
+            };
         range
             .and_then(|range| self.bytes.get(range))
             .unwrap_or_default()

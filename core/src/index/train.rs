@@ -125,7 +125,7 @@ impl<C: KeyColumn> Trainer<'_, C> {
     /// trimmed keys clamped to the outer slots.
     fn linear(&self, from: usize, to: usize, count: usize) -> Node {
         let function = |trim: usize, count: usize| {
-            let trimmed = if trim == 0 { 0 } else { (to - from) / trim };
+            let trimmed = (to - from).checked_div(trim).unwrap_or(0);
             let origin = self.column.head(from + trimmed);
             let width = self.column.head(to - 1 - trimmed).saturating_sub(origin);
             (width > 0).then(|| Node {

@@ -6,7 +6,9 @@
 //! result of any size needs the memory of one block.
 
 mod check;
+mod cursors;
 mod database;
+mod extended;
 mod locate;
 mod parsed;
 mod portal;
@@ -16,6 +18,7 @@ mod run;
 #[expect(clippy::module_inception)]
 mod session;
 mod shared;
+mod simple;
 mod transaction;
 mod verbs;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use futures::future::{Either, select};
 
-use super::portal::{Portal, State};
+use super::portal::{Portal, State, block};
 use super::prepared::{Planned, Prepared, Way};
 use super::session::{CopyState, running};
-use super::{CopyShape, Format, Session};
+use super::{CopyShape, Format, Session, Step};
 use crate::env::Clock;
 use crate::error::{Error, Result, SqlState};
 use crate::query::Execution;
@@ -26,6 +26,73 @@ impl Portal {
 }
 
 impl Session {
+    /// The next step of a portal.
+    pub(super) async fn advance(&mut self, portal: &mut Portal, limit: usize) -> Result<Step> {
+        if matches!(portal.state, State::Ready) {
+            self.begin_statement();
+            if matches!(portal.statement.statement.body, Body::Empty) {
+                portal.state = State::Done(String::new());
+                return Ok(Step::Empty);
+            }
+            if let Some(shape) = self.start(portal).await? {
+                return Ok(Step::CopyIn(shape));
+            }
+        }
+        match &mut portal.state {
+            State::Ready => Err(Error::internal("a portal did not start")),
+            State::Done(tag) => Ok(Step::Complete(std::mem::take(tag))),
+            State::Rows(running) => {
+                let rows = self.limits().guard(running.next(limit)).await?;
+                match rows {
+                    Some(rows) => {
+                        let columns = portal.columns.clone().unwrap_or_else(|| Arc::from([]));
+                        Ok(Step::Rows(block(
+                            &columns,
+                            &portal.formats,
+                            &running.style,
+                            rows,
+                        )))
+                    }
+                    None => {
+                        let tag = running.tag();
+                        portal.state = State::Done(tag.clone());
+                        Ok(Step::Complete(tag))
+                    }
+                }
+            }
+            State::CopyOut {
+                source,
+                announced,
+                ended,
+            } => {
+                let format = if source.binary() {
+                    Format::Binary
+                } else {
+                    Format::Text
+                };
+                if !*announced {
+                    *announced = true;
+                    return Ok(Step::CopyOut(CopyShape {
+                        columns: source.columns(),
+                        format,
+                    }));
+                }
+                if *ended {
+                    let tag = source.tag();
+                    portal.state = State::Done(tag.clone());
+                    return Ok(Step::Complete(tag));
+                }
+                match self.limits().guard(source.next()).await? {
+                    Some(data) => Ok(Step::CopyData(data)),
+                    None => {
+                        *ended = true;
+                        Ok(Step::CopyDone)
+                    }
+                }
+            }
+        }
+    }
+
     /// Starts a portal. Gives the shape of the data when it is a COPY that takes some.
     pub(super) async fn start(&mut self, portal: &mut Portal) -> Result<Option<CopyShape>> {
         if let Way::Verb(verb) = &portal.planned.way {

@@ -208,7 +208,7 @@ fn round(target: &Target, seed: u64) -> Result<(), Failed> {
         let (kind, body) = sensible(&mut random);
         put_message(&mut bytes, kind, &body);
     }
-    let whole = seed % 3 != 0;
+    let whole = !seed.is_multiple_of(3);
     if !whole {
         damage(&mut random, &mut bytes);
         let rubbish = random.bytes(40);

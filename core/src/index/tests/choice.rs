@@ -68,7 +68,7 @@ fn a_line_gets_a_model_and_duplicates_get_a_tree() {
     let index = Index::build(&Words::new(&line), None).unwrap();
     assert!(matches!(index.model, Model::Rmi(_)), "{}", index.describe());
     assert!(index.size() < line.len(), "{} bytes", index.size());
-    let runs: Vec<u64> = (0..100_000).map(|i| i / 5000 << 40).collect();
+    let runs: Vec<u64> = (0..100_000).map(|i| (i / 5000) << 40).collect();
     let index = Index::build(&Words::new(&runs), None).unwrap();
     assert!(
         matches!(index.model, Model::Tree(_)),

@@ -101,7 +101,7 @@ fn distributions(random: &mut Random) -> Vec<(&'static str, Vec<Vec<u8>>)> {
                 let mut key = vec![1];
                 key.extend(word(random, 3, 3));
                 key.extend([0, 1, 1]);
-                key.extend((i / 10 | 1 << 63).to_be_bytes());
+                key.extend(((i / 10) | (1 << 63)).to_be_bytes());
                 key
             })
             .collect(),
@@ -205,9 +205,9 @@ fn constant_bytes_are_left_out_of_heads() {
     let keys: Vec<_> = (0..2000_u64)
         .map(|i| {
             let mut key = vec![1];
-            key.extend((i / 1000 | 1 << 63).to_be_bytes());
+            key.extend(((i / 1000) | (1 << 63)).to_be_bytes());
             key.push(1);
-            key.extend((i % 1000 | 1 << 63).to_be_bytes());
+            key.extend(((i % 1000) | (1 << 63)).to_be_bytes());
             key
         })
         .collect();

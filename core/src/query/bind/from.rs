@@ -133,8 +133,7 @@ impl Binder<'_> {
         self.frames.pop();
         let references = local_references(&left.plan, &references)
             .into_iter()
-            .map(|column| references.iter().find(|known| is_column(known, &column)))
-            .flatten()
+            .filter_map(|column| references.iter().find(|known| is_column(known, &column)))
             .cloned()
             .collect();
         Ok((bound?, references))
@@ -202,8 +201,11 @@ impl Binder<'_> {
         check_names(&left.items, &right.items)?;
         if !references.is_empty() && !matches!(kind, JoinType::Inner | JoinType::Left) {
             let table = left.items.first().map_or("", |item| item.name.as_str());
-            return Err(super::resolve::invalid_reference(table)
-                .detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."));
+            return Err(Error::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!("invalid reference to FROM-clause entry for table \"{table}\""),
+            )
+            .detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."));
         }
         let mut items = left.items.clone();
         items.extend(right.items.clone());

@@ -135,7 +135,8 @@ impl ArithmeticFunction {
             )
         };
         let vanishes = matches!(self.call.op, BinaryOp::Mul | BinaryOp::Div);
-        if !has_infinite(result) && !(vanishes && has_zero(result.as_ref())) {
+        let suspicious = has_infinite(result) || vanishes && has_zero(result.as_ref());
+        if !suspicious {
             return Ok(());
         }
         let rows = result.len();
@@ -373,16 +374,8 @@ impl Floats<'_> {
 
 fn has_zero(array: &dyn Array) -> bool {
     match array.data_type() {
-        DataType::Float64 => array
-            .as_primitive::<Float64Type>()
-            .values()
-            .iter()
-            .any(|value| *value == 0.0),
-        DataType::Float32 => array
-            .as_primitive::<Float32Type>()
-            .values()
-            .iter()
-            .any(|value| *value == 0.0),
+        DataType::Float64 => array.as_primitive::<Float64Type>().values().contains(&0.0),
+        DataType::Float32 => array.as_primitive::<Float32Type>().values().contains(&0.0),
         _ => false,
     }
 }

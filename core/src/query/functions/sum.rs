@@ -4,6 +4,7 @@
 //! Decimals of up to [`SHORT_INPUT`] digits are summed in 128 bits, which 10^10 rows cannot overflow;
 //! wider ones in 256 bits, packed ones one by one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
@@ -22,6 +23,7 @@ use super::decimal::widen;
 use super::sum_packed::PackedGroups;
 use crate::error::{Error, Result, SqlState};
 use crate::types::columns::{self, ColumnBuilder, Decimal};
+use crate::types::kinds::numeric;
 use crate::types::ops::{numeric_add, numeric_sub};
 use crate::types::{Datum, Numeric, PgType};
 
@@ -86,6 +88,7 @@ impl AggregateUDFImpl for NumericSum {
             finite: Numeric::from(0),
             specials: Vec::new(),
             count: 0,
+            scales: BTreeMap::new(),
         }))
     }
 
@@ -125,12 +128,15 @@ struct Total {
     /// How often each value that is no number was added.
     specials: Vec<(Numeric, u64)>,
     count: u64,
+    /// How many of the finite values have each scale: the sum shows the largest.
+    scales: BTreeMap<i64, u64>,
 }
 
 impl Total {
     fn add(&mut self, value: Numeric) -> Result<()> {
         self.count += 1;
-        if value.finite().is_some() {
+        if let Some(finite) = value.finite() {
+            *self.scales.entry(numeric::parts(finite).1).or_default() += 1;
             self.finite = numeric_add(&self.finite, &value)?;
             return Ok(());
         }
@@ -143,7 +149,12 @@ impl Total {
 
     fn remove(&mut self, value: Numeric) -> Result<()> {
         self.count = self.count.saturating_sub(1);
-        if value.finite().is_some() {
+        if let Some(finite) = value.finite() {
+            let scale = numeric::parts(finite).1;
+            if let Some(count) = self.scales.get_mut(&scale) {
+                *count = count.saturating_sub(1);
+            }
+            self.scales.retain(|_, count| *count > 0);
             self.finite = numeric_sub(&self.finite, &value)?;
             return Ok(());
         }
@@ -188,7 +199,11 @@ impl Accumulator for Total {
         if self.count == 0 {
             builder.append_null();
         } else {
-            let mut total = self.finite.clone();
+            let scale = self.scales.keys().next_back().copied().unwrap_or(0);
+            let mut total = match &self.finite {
+                Numeric::Finite(sum) => Numeric::Finite(numeric::round(sum, scale)),
+                other => other.clone(),
+            };
             for (special, _) in &self.specials {
                 total = numeric_add(&total, special)?;
             }

@@ -326,8 +326,7 @@ fn drop_concurrently(cursor: &mut Cursor<'_>) -> Result<Form> {
         TokenWithSpan::wrap(Token::make_keyword("INDEX")),
     ];
     tokens.extend(cursor.rest());
-    let dialect = SqlDialect;
-    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(&SqlDialect).with_tokens_with_locations(tokens);
     let statement = parser
         .parse_statement()
         .map_err(|error| Error::new(SqlState::SYNTAX_ERROR, error.to_string()))?;

@@ -77,6 +77,48 @@ fn relation_modes_exclude_each_other_as_documented() {
     }
 }
 
+/// Locks of neighbouring rows share their place in the table; they must not share anything else.
+#[test]
+fn neighbouring_rows_exclude_each_other_one_by_one() {
+    let conflicts: [u8; 4] = [0b1000, 0b1100, 0b1110, 0b1111];
+    let seed = 0x0BAD_5EED_u64;
+    println!("seed {seed:#x}");
+    let mut state = seed;
+    let mut random = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize
+    };
+    let manager = inline();
+    let mut transactions: Vec<Transaction> = (0..3).map(|_| begin_rc(&manager)).collect();
+    // The modes that each holds, a bit each.
+    let mut held = vec![[0_u8; 256]; transactions.len()];
+    for step in 0..30_000 {
+        let who = random() % transactions.len();
+        if random() % 200 == 0 {
+            transactions[who] = begin_rc(&manager);
+            held[who] = [0; 256];
+            continue;
+        }
+        let (at, mode) = (random() % 256, random() % 4);
+        let free = held
+            .iter()
+            .enumerate()
+            .all(|(other, held)| other == who || held[at] & conflicts[mode] == 0);
+        let taken = lock(&mut transactions[who], &[7, at as u8], ROW_MODES[mode]).is_ok();
+        assert_eq!(taken, free, "step {step}: row {at}, {:?}", ROW_MODES[mode]);
+        if taken {
+            held[who][at] |= 1 << mode;
+        }
+    }
+    drop(transactions);
+    let mut last = begin_rc(&manager);
+    for at in 0..=255 {
+        lock(&mut last, &[7, at], RowMode::Update).unwrap();
+    }
+}
+
 #[test]
 fn a_line_is_served_in_order() {
     let manager = inline();

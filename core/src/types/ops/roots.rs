@@ -3,6 +3,8 @@
 
 mod series;
 
+use std::f64::consts::{LN_10, LOG10_E};
+
 use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::num_traits::{Signed, ToPrimitive, Zero};
@@ -19,8 +21,6 @@ const SIGNIFICANT: i64 = 16;
 const MAX_SHOWN: i64 = 1_000;
 /// `NUMERIC_MAX_RESULT_SCALE`.
 const MAX_RESULT: f64 = 2_000.0;
-const LOG10_E: f64 = 0.434294481903252;
-const LN_10: f64 = 2.302585092994046;
 
 fn of_power(message: &str) -> Error {
     Error::new(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, message)
@@ -259,8 +259,8 @@ fn infinite_power(base: &Numeric, exponent: &Numeric) -> Result<Numeric> {
     }
     let Numeric::Finite(exponent) = exponent else {
         let above = match base {
-            Numeric::Finite(value) if value.abs() == BigDecimal::from(1) => return Ok(one),
-            Numeric::Finite(value) => value.abs() > BigDecimal::from(1),
+            Numeric::Finite(value) if value.abs() == 1 => return Ok(one),
+            Numeric::Finite(value) => value.abs() > 1,
             _ => true,
         };
         return Ok(if above == (exponent.sign() > 0) {

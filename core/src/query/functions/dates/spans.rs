@@ -3,7 +3,7 @@
 use super::super::registry::Definitions;
 use super::super::row::Call;
 use super::{float_at, is_infinite, local, out_of_range, utc};
-use crate::error::{Error, Result, SqlState};
+use crate::error::Result;
 use crate::types::kinds::calendar::USECS_PER_DAY;
 use crate::types::kinds::interval as kind;
 use crate::types::ops::{self, BinaryOp};
@@ -11,13 +11,13 @@ use crate::types::{Datum, Interval};
 
 pub(super) fn define(all: &mut Definitions) {
     all.add("justify_days", "interval", "interval", |_, a| {
-        interval(a, |it| justify_days(it))
+        interval(a, justify_days)
     });
     all.add("justify_hours", "interval", "interval", |_, a| {
-        interval(a, |it| justify_hours(it))
+        interval(a, justify_hours)
     });
     all.add("justify_interval", "interval", "interval", |_, a| {
-        interval(a, |it| justify_all(it))
+        interval(a, justify_all)
     });
     all.add("isfinite", "date", "bool", |_, a| {
         Ok(Datum::Bool(!matches!(
@@ -116,7 +116,7 @@ fn interval_times(args: &[Datum<'_>], factor: f64) -> Result<Datum<'static>> {
 
 /// See [`interval_times`].
 pub(in crate::query::functions) fn times(it: &Interval, factor: f64) -> Result<Interval> {
-    let bad = || Error::new(SqlState::INTERVAL_FIELD_OVERFLOW, "interval out of range");
+    let bad = kind::out_of_range;
     let months = f64::from(it.months) * factor;
     let days = f64::from(it.days) * factor;
     if !months.is_finite()

@@ -4,6 +4,8 @@ mod moment;
 mod moment_input;
 mod number;
 mod number_input;
+mod number_writer;
+mod template;
 
 use super::dates::{local, utc};
 use super::registry::Definitions;

@@ -1,7 +1,7 @@
 //! `to_char(moment, template)`.
 
 use super::super::dates::iso_week;
-use super::number::ordinal;
+use super::number_writer::ordinal;
 use crate::types::Interval;
 use crate::types::kinds::calendar::{Civil, USECS_PER_DAY, USECS_PER_SEC, days_from_civil};
 use crate::types::text::Zone;
@@ -71,9 +71,9 @@ pub(super) fn interval_to_char(it: &Interval, template: &str) -> Option<String> 
 fn write(civil: &Civil, days: i64, doy: i64, template: &str, zone: Option<(Zone, i64)>) -> String {
     let weekday = (days + 4).rem_euclid(7) as usize;
     let (iso_year, week) = iso_week(days);
-    let year = if civil.year > 0 {
-        civil.year
-    } else if zone.is_none() && civil.month == 0 {
+    // An interval has no era: its years may be negative.
+    let interval = zone.is_none() && civil.month == 0;
+    let year = if civil.year > 0 || interval {
         civil.year
     } else {
         1 - civil.year

@@ -1,6 +1,6 @@
 //! `to_number(text, template)`: reads the characters that the template expects.
 
-use super::number::{Key, Node, Place, Template};
+use super::template::{Key, Node, Place, Template};
 use crate::error::{Error, Result, SqlState};
 use crate::types::kinds::numeric;
 use crate::types::ops::{numeric_div, roots};
@@ -76,15 +76,11 @@ impl Reader<'_> {
                             break;
                         }
                     }
-                    Key::Comma | Key::Group => {
-                        if c == ',' {
-                            self.at += 1;
-                        }
+                    Key::Comma | Key::Group if c == ',' => {
+                        self.at += 1;
                     }
-                    Key::Currency => {
-                        if !c.is_ascii_digit() && !matches!(c, '-' | '+' | '.' | ',') {
-                            self.at += 1;
-                        }
+                    Key::Currency if !c.is_ascii_digit() && !matches!(c, '-' | '+' | '.' | ',') => {
+                        self.at += 1;
                     }
                     Key::Minus | Key::Plus | Key::Sign => {
                         if matches!(c, '-' | '+') {

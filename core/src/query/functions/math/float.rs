@@ -252,8 +252,8 @@ fn power(base: f64, exponent: f64) -> Result<Datum<'static>> {
 
 /// The cube root to the last bit as the C library below PostgreSQL computes it.
 fn cbrt(value: f64) -> f64 {
-    const CBRT_2: f64 = 1.259_921_049_894_873_164_8;
-    const CBRT_4: f64 = 1.587_401_051_968_199_474_8;
+    const CBRT_2: f64 = 1.259_921_049_894_873_2;
+    const CBRT_4: f64 = 1.587_401_051_968_199_6;
     const FACTORS: [f64; 5] = [1.0 / CBRT_4, 1.0 / CBRT_2, 1.0, CBRT_2, CBRT_4];
     if value == 0.0 || !value.is_finite() {
         return value;
@@ -267,12 +267,12 @@ fn cbrt(value: f64) -> f64 {
     let bits = scaled.0.to_bits();
     let exponent = ((bits >> 52) & 0x7ff) as i32 - 1022 + scaled.1;
     let x = f64::from_bits(bits & !(0x7ff << 52) | 1022 << 52);
-    let u = 0.354_895_765_043_919_860
-        + ((1.508_191_937_815_848_96
-            - ((2.114_994_941_673_712_87
+    let u = 0.354_895_765_043_919_84
+        + ((1.508_191_937_815_849
+            - ((2.114_994_941_673_713
                 - ((2.446_931_225_635_344_4
-                    - ((1.834_692_774_836_130_86
-                        - (0.784_932_344_976_639_262 - 0.145_263_899_385_486_367 * x) * x)
+                    - ((1.834_692_774_836_130_8
+                        - (0.784_932_344_976_639_2 - 0.145_263_899_385_486_37 * x) * x)
                         * x))
                     * x))
                 * x))

@@ -227,7 +227,10 @@ pub(super) fn define(all: &mut Definitions) {
         let code = int_at(a, 0);
         let refused = |message: String| Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message);
         match u32::try_from(code) {
-            Err(_) => Err(refused("character number must be positive".to_owned())),
+            Err(_) => Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "character number must be positive",
+            )),
             Ok(0) => Err(refused("null character not permitted".to_owned())),
             Ok(code) => match char::from_u32(code) {
                 Some(c) => t(c.to_string()),

@@ -384,7 +384,7 @@ impl From {
             }
         }
         if let Some(condition) = &self.condition {
-            match self.target.evaluate(context, condition, &values).await? {
+            match self.target.evaluate(context, condition, values).await? {
                 Datum::Bool(true) => {}
                 Datum::Bool(false) | Datum::Null => return Ok(()),
                 _ => {

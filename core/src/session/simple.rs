@@ -1,0 +1,114 @@
+//! The simple protocol: a query string of any number of statements.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::portal::{Hold, Portal, State, formats};
+use super::prepared::Prepared;
+use super::session::{ends_transaction, placed};
+use super::{Session, Step};
+use crate::error::{Error, Result, SqlState};
+
+/// A simple query under way.
+pub(super) struct Simple {
+    pub statements: VecDeque<Arc<Prepared>>,
+    pub running: Option<Box<Portal>>,
+    pub described: bool,
+    /// Whether the query string had no statement at all.
+    pub empty: bool,
+}
+
+impl Session {
+    pub(super) async fn do_next_simple(&mut self) -> Result<Option<Step>> {
+        loop {
+            let Some(simple) = &mut self.simple else {
+                return Ok(None);
+            };
+            let Some(mut portal) = simple.running.take() else {
+                let Some(prepared) = simple.statements.pop_front() else {
+                    let empty = simple.empty;
+                    self.simple = None;
+                    return Ok(empty.then_some(Step::Empty));
+                };
+                self.begin_statement();
+                if !ends_transaction(&prepared.statement) {
+                    self.refuse_if_failed()?;
+                }
+                if !self.is_current(&prepared)? {
+                    prepared.forget_plan();
+                }
+                let planned = self.planned(&prepared).await;
+                let planned = planned.map_err(|error| placed(error, &prepared))?;
+                if let Some(missing) = planned.parameters.len().checked_sub(1) {
+                    return Err(Error::new(
+                        SqlState::UNDEFINED_PARAMETER,
+                        format!("there is no parameter ${}", missing + 1),
+                    ));
+                }
+                let columns = planned.columns.clone();
+                let count = columns.as_ref().map_or(0, |columns| columns.len());
+                let portal = Portal {
+                    statement: prepared,
+                    planned,
+                    parameters: Arc::from([]),
+                    columns: columns.clone(),
+                    formats: formats(&[], count)?,
+                    state: State::Ready,
+                    hold: Hold::No,
+                };
+                if let Some(simple) = &mut self.simple {
+                    simple.running = Some(Box::new(portal));
+                    simple.described = false;
+                }
+                continue;
+            };
+            let described = simple.described;
+            simple.described = true;
+            if !described && let Some(columns) = portal.columns.clone() {
+                simple.running = Some(portal);
+                return Ok(Some(Step::Describe(columns)));
+            }
+            let step = self.advance(&mut portal, 0).await?;
+            match &step {
+                // The last statement is answered once its transaction is durable.
+                Step::Complete(_) | Step::Empty => self.end_simple_statement().await?,
+                _ => {
+                    if let Some(simple) = &mut self.simple {
+                        simple.running = Some(portal);
+                    }
+                }
+            }
+            return Ok(Some(step));
+        }
+    }
+
+    /// Commits the implicit transaction of a query string behind its last statement.
+    async fn end_simple_statement(&mut self) -> Result<()> {
+        let last = self
+            .simple
+            .as_ref()
+            .is_none_or(|simple| simple.statements.is_empty());
+        let implicit = self.open.as_ref().is_some_and(|open| !open.block);
+        if last && implicit {
+            self.commit().await?;
+        }
+        self.end_statement();
+        Ok(())
+    }
+
+    /// The COPY of a query string is over.
+    pub(super) async fn end_copy(&mut self, tag: String) -> Result<Step> {
+        self.copy = None;
+        if let Some(simple) = &mut self.simple {
+            simple.running = None;
+            self.end_simple_statement().await?;
+        } else {
+            for portal in self.portals.values_mut() {
+                if matches!(portal.state, State::Ready) && portal.is_copy() {
+                    portal.state = State::Done(tag.clone());
+                }
+            }
+        }
+        Ok(Step::Complete(tag))
+    }
+}
