@@ -30,6 +30,11 @@ impl<'a> Cursor<'a> {
         self.at >= self.tokens.len()
     }
 
+    /// Leaves the next token out.
+    pub fn skip(&mut self) {
+        self.at += usize::from(!self.is_end());
+    }
+
     /// All tokens that are left.
     pub fn rest(&mut self) -> Vec<TokenWithSpan> {
         let rest = self.tokens.get(self.at..).unwrap_or(&[]).to_vec();

@@ -89,7 +89,7 @@ impl Catalog {
             if inherited && !passes {
                 continue;
             }
-            for ((of, it), _) in &self.members {
+            for (of, it) in self.members.keys() {
                 if *it == member && !all.contains(of) {
                     all.push(*of);
                 }

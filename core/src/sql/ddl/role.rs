@@ -166,9 +166,11 @@ fn check_options(context: &Context<'_>, role: &Role, options: &RoleOptions) -> R
                 "must be superuser to alter superuser roles or change superuser attribute",
             ));
         }
-    } else if !context.creates_roles() && !(options.is_password() && role.name == context.info.user)
-    {
-        return Err(denied("permission denied"));
+    } else {
+        let own_password = options.is_password() && role.name == context.info.user;
+        if !context.creates_roles() && !own_password {
+            return Err(denied("permission denied"));
+        }
     }
     if role.oid == BOOTSTRAP_ROLE && options.superuser == Some(false) {
         return Err(denied("permission denied")

@@ -4,7 +4,7 @@
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int16Type, Int32Type, Int64Type};
 
-use super::get;
+use super::{Decimal, get};
 use crate::error::{Error, Result};
 use crate::types::kinds::{int, numeric};
 use crate::types::text::{self, TextStyle};
@@ -42,7 +42,10 @@ pub fn write_text(
             true => b't',
             false => b'f',
         }),
-        (DataType::Decimal128(_, scale @ 0..), oid::NUMERIC) => {
+        // NaN and the infinities take the long way.
+        (DataType::Decimal128(_, scale @ 0..), oid::NUMERIC)
+            if !Decimal128Type::is_special(array.as_primitive::<Decimal128Type>().value(row)) =>
+        {
             let value = array.as_primitive::<Decimal128Type>().value(row);
             decimal(value, scale.unsigned_abs().into(), out);
         }
