@@ -343,8 +343,8 @@ mod tests {
             "[1, 2]",
             "{}",
             r#"{"a": 1}"#,
-            r#"{"b": 1}"#,
             r#"{"aa": 0}"#,
+            r#"{"b": 1}"#,
             r#"{"a": 1, "b": 0}"#,
         ];
         for pair in ordered.windows(2) {
