@@ -253,7 +253,9 @@ fn matches(function: &Function, types: &[PgType]) -> Option<(i32, Output)> {
                 score += 1;
             }
         } else if ty.oid == wanted.oid {
-            score += 100;
+            // A type that is named comes before one that stands for any.
+            let named = declared(at) == Some(wanted.oid);
+            score += if named { 100 } else { 99 };
         } else if cast::allowed(*ty, wanted, Context::Implicit) {
             score += if preferred(wanted) { 2 } else { 0 };
             score += if category(*ty) == category(wanted) {
