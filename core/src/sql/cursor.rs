@@ -51,11 +51,6 @@ impl<'a> Cursor<'a> {
         self.at = mark;
     }
 
-    /// Leaves the next token out.
-    pub fn skip(&mut self) {
-        self.at = self.at.saturating_add(1).min(self.tokens.len());
-    }
-
     /// Takes the next token if it is this one.
     pub fn token(&mut self, token: &Token) -> bool {
         let found = self.peek() == Some(token);
