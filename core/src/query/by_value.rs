@@ -6,11 +6,14 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
-use datafusion::logical_expr::expr::{AggregateFunction, Alias, GroupingSet, Sort};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Alias, GroupingSet, Sort, WindowFunctionParams,
+};
 use datafusion::logical_expr::{
     Aggregate, Distinct, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Window,
+    WindowFrame, WindowFrameBound, WindowFrameUnits,
 };
 
 use super::functions::keyed;
@@ -108,6 +111,7 @@ fn change_window(window: Window) -> datafusion::error::Result<Transformed<Logica
                 return Ok(Transformed::no(node));
             };
             let mut touched = sort_keys(&mut call.params.order_by, &schema);
+            touched |= frame_of_peers(&mut call.params, &schema)?;
             for item in &mut call.params.partition_by {
                 if is_packed(item, &schema) {
                     *item = key(item.clone());
@@ -149,6 +153,51 @@ fn change_window(window: Window) -> datafusion::error::Result<Transformed<Logica
         .project(items)?
         .build()?;
     Ok(Transformed::yes(plan))
+}
+
+/// DataFusion has no RANGE frames over binary keys. One without offsets is the same as a frame of
+/// GROUPS: both end with the peers of a row.
+fn frame_of_peers(
+    params: &mut WindowFunctionParams,
+    schema: &DFSchema,
+) -> datafusion::error::Result<bool> {
+    let frame = &params.window_frame;
+    let Some(first) = params.order_by.first() else {
+        return Ok(false);
+    };
+    let binary = matches!(
+        first.expr.get_type(schema)?,
+        DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_)
+    );
+    if frame.units != WindowFrameUnits::Range || !binary {
+        return Ok(false);
+    }
+    let (Some(start), Some(end)) = (
+        without_offset(&frame.start_bound),
+        without_offset(&frame.end_bound),
+    ) else {
+        return Ok(false);
+    };
+    params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
+    Ok(true)
+}
+
+/// A bound of a RANGE as one of GROUPS; `None` for one with an offset.
+fn without_offset(bound: &WindowFrameBound) -> Option<WindowFrameBound> {
+    let unbounded = ScalarValue::UInt64(None);
+    match bound {
+        WindowFrameBound::CurrentRow => Some(WindowFrameBound::CurrentRow),
+        WindowFrameBound::Preceding(value) if value.is_null() => {
+            Some(WindowFrameBound::Preceding(unbounded))
+        }
+        WindowFrameBound::Following(value) if value.is_null() => {
+            Some(WindowFrameBound::Following(unbounded))
+        }
+        _ => None,
+    }
 }
 
 fn renamed(expr: Expr, column: &Column) -> Expr {
@@ -298,7 +347,7 @@ fn group(aggregate: Aggregate) -> datafusion::error::Result<LogicalPlan> {
             };
             next += 1;
             // A group that a set leaves out is NULL.
-            let absent = Expr::Literal(datafusion::scalar::ScalarValue::Binary(None), None);
+            let absent = Expr::Literal(ScalarValue::Binary(None), None);
             let case = datafusion::logical_expr::expr::Case::new(
                 None,
                 vec![(Box::new(value.is_null()), Box::new(absent))],

@@ -405,7 +405,20 @@ fn joins_by_equality(subquery: &Subquery) -> bool {
     };
     plain
         && conditions_over(&aggregate.input, &domain)
-            .is_some_and(|conditions| conditions.iter().all(is_equality))
+            .is_some_and(|conditions| conditions.iter().all(is_plain_equality))
+}
+
+/// Whether a condition compares a column with one of the outer row: what DataFusion can join by.
+fn is_plain_equality(condition: &Expr) -> bool {
+    let sides = |expr: &Expr| {
+        let Expr::BinaryExpr(equality) = expr else {
+            return false;
+        };
+        [&equality.left, &equality.right]
+            .iter()
+            .all(|side| matches!(***side, Expr::Column(_) | Expr::OuterReferenceColumn(..)))
+    };
+    is_equality(condition) && sides(condition)
 }
 
 /// Whether a plan gives the same rows whenever it is read.
