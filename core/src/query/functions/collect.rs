@@ -3,10 +3,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
 };
@@ -103,6 +105,7 @@ impl AggregateUDFImpl for Collect {
         Ok(args
             .input_fields
             .iter()
+            .chain(args.ordering_fields)
             .enumerate()
             .map(|(at, field)| {
                 let item = Field::new_list_field(field.data_type().clone(), true);
@@ -115,20 +118,36 @@ impl AggregateUDFImpl for Collect {
             .collect())
     }
 
+    /// The values are put in order here: two aggregates of one query may want two orders.
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Beneficial
+    }
+
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        _beneficial_ordering: bool,
+    ) -> DfResult<Option<Arc<dyn AggregateUDFImpl>>> {
+        Ok(Some(self))
+    }
+
     fn accumulator(&self, args: AccumulatorArgs) -> DfResult<Box<dyn Accumulator>> {
-        let layouts = args
+        let mut layouts: Vec<DataType> = args
             .expr_fields
             .iter()
             .map(|field| field.data_type().clone())
             .collect();
+        for key in args.order_bys {
+            layouts.push(key.expr.data_type(args.schema)?);
+        }
         let floats = self.types.first().is_some_and(|ty| *ty == PgType::FLOAT8);
         Ok(Box::new(Values {
             percentile: floats && self.name == "percentile_cont",
             types: self.types.clone(),
             result: self.result,
             finish: self.finish,
-            arrays: self.types.iter().map(|_| Vec::new()).collect(),
+            arrays: layouts.iter().map(|_| Vec::new()).collect(),
             layouts,
+            order: args.order_bys.iter().map(|key| key.options).collect(),
             distinct: args.is_distinct,
         }))
     }
@@ -139,9 +158,11 @@ struct Values {
     types: Vec<PgType>,
     result: PgType,
     finish: FinishFn,
-    /// The pieces of each argument's column.
+    /// The pieces of each argument's column, then of each column of ORDER BY.
     arrays: Vec<Vec<ArrayRef>>,
     layouts: Vec<DataType>,
+    /// How the values are ordered.
+    order: Vec<SortOptions>,
     /// Whether equal rows count once.
     distinct: bool,
     /// `percentile_cont` of floats, which needs no datums.
@@ -154,6 +175,46 @@ fn compare_rows(left: &[Datum<'static>], right: &[Datum<'static>]) -> Ordering {
         .map(|(left, right)| ops::compare(left, right))
         .find(|order| order.is_ne())
         .unwrap_or(Ordering::Equal)
+}
+
+impl Values {
+    /// A column in one piece.
+    fn whole(&self, column: &[ArrayRef], layout: &DataType) -> DfResult<ArrayRef> {
+        let pieces: Vec<&dyn Array> = column.iter().map(|array| array.as_ref()).collect();
+        Ok(match pieces.is_empty() {
+            true => arrow::array::new_empty_array(layout),
+            false => arrow::compute::concat(&pieces)?,
+        })
+    }
+
+    /// The place of each row in the order that ORDER BY asks for; among equals, as they came.
+    fn ranks(&self) -> DfResult<Option<Vec<usize>>> {
+        if self.order.is_empty() {
+            return Ok(None);
+        }
+        let mut keys = Vec::with_capacity(self.order.len() + 1);
+        let columns = self.arrays.iter().zip(&self.layouts).skip(self.types.len());
+        for ((column, layout), options) in columns.zip(&self.order) {
+            keys.push(SortColumn {
+                values: self.whole(column, layout)?,
+                options: Some(*options),
+            });
+        }
+        let count = keys.first().map_or(0, |key| key.values.len());
+        keys.push(SortColumn {
+            values: Arc::new(UInt32Array::from_iter_values(
+                (0..count).filter_map(|at| u32::try_from(at).ok()),
+            )),
+            options: None,
+        });
+        let mut ranks = vec![0; count];
+        for (rank, row) in lexsort_to_indices(&keys, None)?.values().iter().enumerate() {
+            if let Some(place) = ranks.get_mut(*row as usize) {
+                *place = rank;
+            }
+        }
+        Ok(Some(ranks))
+    }
 }
 
 impl Accumulator for Values {
@@ -187,10 +248,18 @@ impl Accumulator for Values {
                 }
             }
         }
+        let mut ranked: Vec<(usize, Vec<Datum<'static>>)> = match self.ranks()? {
+            Some(ranks) => ranks.into_iter().zip(rows).collect(),
+            None => rows.into_iter().enumerate().collect(),
+        };
         if self.distinct {
-            rows.sort_by(|left, right| compare_rows(left, right));
-            rows.dedup_by(|left, right| compare_rows(left, right).is_eq());
+            ranked.sort_by(|(_, left), (_, right)| compare_rows(left, right));
+            ranked.dedup_by(|(_, left), (_, right)| compare_rows(left, right).is_eq());
         }
+        if !self.order.is_empty() {
+            ranked.sort_unstable_by_key(|(rank, _)| *rank);
+        }
+        let rows: Vec<_> = ranked.into_iter().map(|(_, row)| row).collect();
         let value = (self.finish.0)(&self.types, &rows)?;
         Ok(columns::scalar(&value, self.result, ZONE)?)
     }
@@ -208,12 +277,7 @@ impl Accumulator for Values {
     fn state(&mut self) -> DfResult<Vec<ScalarValue>> {
         let mut state = Vec::with_capacity(self.arrays.len());
         for (column, layout) in self.arrays.iter().zip(&self.layouts) {
-            let pieces: Vec<&dyn Array> = column.iter().map(|array| array.as_ref()).collect();
-            let all = if pieces.is_empty() {
-                arrow::array::new_empty_array(layout)
-            } else {
-                arrow::compute::concat(&pieces)?
-            };
+            let all = self.whole(column, layout)?;
             let list = datafusion::common::utils::SingleRowListArrayBuilder::new(all);
             state.push(list.build_list_scalar());
         }
