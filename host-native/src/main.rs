@@ -9,7 +9,7 @@ use omendb::config::{Config, Flags, LogFormat};
 use omendb::{cli, serve};
 
 /// Stack of the threads that run statements: planning deep queries needs it.
-const THREAD_STACK: usize = 8 << 20;
+const THREAD_STACK: usize = 64 << 20;
 
 /// A PostgreSQL-compatible database for transactions and analytics.
 #[derive(Parser)]

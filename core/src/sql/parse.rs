@@ -6,6 +6,7 @@
 
 use crate::query::SqlDialect;
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{
     Location, Token, TokenWithSpan, Tokenizer, Whitespace,
@@ -19,6 +20,9 @@ use crate::txn::RowMode;
 
 /// Levels of nesting (parentheses, operators, sub-queries) that a statement may have.
 const MAX_DEPTH: usize = 120;
+
+/// Operators that may follow each other in one expression.
+const MAX_CHAIN: usize = 4_000;
 
 /// Statements that one query string may hold.
 const MAX_STATEMENTS: usize = 100_000;
@@ -156,7 +160,71 @@ pub(super) fn parse_one(source: &Source<'_>, tokens: Vec<TokenWithSpan>) -> Resu
     })
 }
 
+/// Refuses operators in a row beyond [`MAX_CHAIN`]: the parser makes a tree as deep as they are many,
+/// and whoever walks it needs as much stack.
+fn refuse_long_chains(tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut counts = vec![0_usize];
+    for token in tokens {
+        let chained = match &token.token {
+            Token::LParen | Token::LBracket => {
+                counts.push(0);
+                continue;
+            }
+            Token::RParen | Token::RBracket => {
+                if counts.len() > 1 {
+                    counts.pop();
+                }
+                continue;
+            }
+            Token::Comma => {
+                if let Some(count) = counts.last_mut() {
+                    *count = 0;
+                }
+                continue;
+            }
+            Token::Word(word) => matches!(
+                word.keyword,
+                Keyword::AND
+                    | Keyword::OR
+                    | Keyword::IS
+                    | Keyword::NOTNULL
+                    | Keyword::COLLATE
+                    | Keyword::AT
+                    | Keyword::LIKE
+                    | Keyword::ILIKE
+                    | Keyword::UNION
+                    | Keyword::EXCEPT
+                    | Keyword::INTERSECT
+                    | Keyword::JOIN
+            ),
+            Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::Placeholder(_)
+            | Token::Period
+            | Token::EOF => false,
+            _ => true,
+        };
+        if let Some(count) = counts.last_mut()
+            && chained
+        {
+            *count += 1;
+            if *count > MAX_CHAIN {
+                return Err(Error::new(
+                    SqlState::STATEMENT_TOO_COMPLEX,
+                    "stack depth limit exceeded",
+                )
+                .hint(format!(
+                    "An expression may have {MAX_CHAIN} operators in a row: use IN (…) or = ANY (…) for long lists."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Body> {
+    refuse_long_chains(&tokens)?;
     super::query_forms::rewrite(&mut tokens)?;
     let mut cursor = Cursor::new(source, &tokens);
     if let Some(verb) = session_verbs::parse(&mut cursor)? {

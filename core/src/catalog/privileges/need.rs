@@ -108,7 +108,9 @@ impl Catalog {
         if columns.is_empty() {
             return column_numbers(object).any(has);
         }
-        let whole = !columns.all || column_numbers(object).all(has);
+        // What has no columns (a sequence) cannot be had by them.
+        let whole = !columns.all
+            || column_numbers(object).next().is_some() && column_numbers(object).all(has);
         whole && columns.numbers.iter().all(|number| has(*number))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 
@@ -16,6 +17,9 @@ use crate::error::{Error, Result, SqlState};
 use crate::query::scan::TableSource;
 use crate::query::{ROW_KEY, SqlDialect};
 use crate::types::{PgType, columns as arrow_columns};
+
+/// Steps of a plan that a WITH query may have where it is used.
+const MAX_CTE_NODES: usize = 4_000;
 
 impl Binder<'_> {
     pub(super) fn table(
@@ -36,6 +40,7 @@ impl Binder<'_> {
                 .find(|cte| cte.name == qualified.name)
                 .cloned();
             if let Some(cte) = cte {
+                refuse_explosion(&cte.bound.plan)?;
                 let bound = match alias {
                     Some(alias) => self.rename(cte.bound, alias)?,
                     None => cte.bound,
@@ -261,12 +266,38 @@ pub(super) fn qualified_name(name: &ast::ObjectName) -> Result<QualifiedName> {
             schema: None,
             name: name.clone(),
         }),
-        Some([schema, name]) | Some([_, schema, name]) => Ok(QualifiedName {
+        Some([schema, name]) => Ok(QualifiedName {
             schema: Some(schema.clone()),
             name: name.clone(),
         }),
+        // The check of privileges does not know such names: none may come through here.
+        Some([_, _, _]) => Err(Error::new(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            format!("cross-database references are not implemented: \"{name}\""),
+        )
+        .hint("Leave out the database's name.")),
         _ => syntax(format!("improper relation name: {name}")),
     }
+}
+
+/// Each use of a WITH query has its plan anew, so uses of uses multiply.
+fn refuse_explosion(plan: &LogicalPlan) -> Result<()> {
+    let mut nodes = 0_usize;
+    plan.apply_with_subqueries(|_| {
+        nodes += 1;
+        Ok(match nodes > MAX_CTE_NODES {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    if nodes > MAX_CTE_NODES {
+        return Err(Error::new(
+            SqlState::STATEMENT_TOO_COMPLEX,
+            "WITH queries that use each other multiply beyond what can be planned",
+        )
+        .hint("Keep the result of one of them in a table."));
+    }
+    Ok(())
 }
 
 fn no_relation(name: &QualifiedName) -> Error {

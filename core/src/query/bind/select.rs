@@ -24,6 +24,9 @@ pub(super) struct Output {
     pub attribute: i16,
 }
 
+/// Entries of a select list, as in PostgreSQL.
+const MAX_TARGETS: usize = 1_664;
+
 impl Binder<'_> {
     pub(super) fn select(
         &mut self,
@@ -151,6 +154,12 @@ impl Binder<'_> {
     }
 
     fn outputs(&mut self, projection: &[SelectItem], place: Place) -> Result<Vec<Output>> {
+        if projection.len() > MAX_TARGETS {
+            return Err(Error::new(
+                SqlState::TOO_MANY_COLUMNS,
+                format!("target lists can have at most {MAX_TARGETS} entries"),
+            ));
+        }
         let mut outputs = Vec::with_capacity(projection.len());
         for item in projection {
             match item {

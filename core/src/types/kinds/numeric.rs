@@ -125,6 +125,12 @@ pub fn normal(value: BigInt, scale: i64) -> BigDecimal {
     if scale < 0 {
         BigDecimal::new(value * power_of_ten(scale.unsigned_abs()), 0)
     } else if scale > MAX_SCALE {
+        // Digits are fewer than bits; what has none within the scale is zero, and dividing by a
+        // power of ten that large would take for ever.
+        let digits = i64::try_from(value.bits()).unwrap_or(i64::MAX);
+        if scale.saturating_sub(MAX_SCALE) > digits.saturating_add(1) {
+            return BigDecimal::new(BigInt::zero(), MAX_SCALE);
+        }
         round(&BigDecimal::new(value, scale), MAX_SCALE)
     } else {
         BigDecimal::new(value, scale)
