@@ -13,7 +13,10 @@ use redb::{CursorError, Database, Durability, ReadableDatabase, ReadableTable, W
 use super::format::{Bytes, Table};
 use super::queue::Item;
 use super::store::Inner;
-use super::{Snapshot, TableId, TableWrites, WriteBatch};
+use super::{
+    DELETED_TABLE, Generation, Relocation, SEGMENT_TABLE, Snapshot, TableId, TableWrites, Tiers,
+    WriteBatch,
+};
 use crate::error::{Error, Result};
 
 /// Batches applied together in one redb transaction.
@@ -135,7 +138,18 @@ fn apply_group(
     // fate is known.
     let mut sequence = base;
     let mut validated = Vec::with_capacity(group.len());
+    let current = inner.snapshot()?;
+    let mut relocation = None;
     for mut item in group {
+        if let Some(relocate) = item.relocate.take() {
+            match relocate(&current) {
+                Ok(found) => relocation = Some(found),
+                Err(error) => {
+                    item.fail(&error);
+                    continue;
+                }
+            }
+        }
         let verdict = match item.validate.take() {
             Some(validate) => validate(sequence + 1),
             None => Ok(()),
@@ -154,12 +168,19 @@ fn apply_group(
     }
     let mut writer = database.begin_write()?;
     writer.set_durability(Durability::None)?;
-    {
-        let mut tables = OpenTables::new(&writer);
+    let tiers = {
+        let mut tables = OpenTables::new(&writer, current.tiers().clone());
         for (item, _) in accepted.iter() {
+            for (table, writes) in &item.batch.writes {
+                inner.recorders.note(*table, writes);
+            }
             tables.apply(&item.batch)?;
         }
-    }
+        if let Some(relocation) = relocation {
+            tables.relocate(relocation)?;
+        }
+        tables.tiers
+    };
     writer.commit()?;
     let changed = accepted.iter().flat_map(|(item, _)| item.batch.tables());
     inner.modified.record(sequence, changed);
@@ -168,6 +189,7 @@ fn apply_group(
         sequence,
         inner.modified.clone(),
         reader,
+        tiers,
     ))))
 }
 
@@ -182,38 +204,98 @@ fn make_durable(inner: &Inner, database: &Database) -> Result<()> {
 /// The tables that one redb transaction writes to; each is opened once for the whole group.
 struct OpenTables<'txn> {
     writer: &'txn WriteTransaction,
-    tables: BTreeMap<TableId, redb::Table<'txn, Bytes, Bytes>>,
+    tables: BTreeMap<(TableId, Generation), redb::Table<'txn, Bytes, Bytes>>,
+    /// Where rows are after what was applied so far.
+    tiers: Arc<Tiers>,
 }
 
 impl<'txn> OpenTables<'txn> {
-    fn new(writer: &'txn WriteTransaction) -> Self {
+    fn new(writer: &'txn WriteTransaction, tiers: Arc<Tiers>) -> Self {
         OpenTables {
             writer,
             tables: BTreeMap::new(),
+            tiers,
         }
     }
 
-    fn open(&mut self, table: TableId) -> Result<&mut redb::Table<'txn, Bytes, Bytes>> {
-        match self.tables.entry(table) {
+    fn open(
+        &mut self,
+        table: TableId,
+        generation: Generation,
+    ) -> Result<&mut redb::Table<'txn, Bytes, Bytes>> {
+        match self.tables.entry((table, generation)) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(vacant) => {
-                let open = self.writer.open_table(Table::of(table).definition())?;
-                Ok(vacant.insert(open))
+                let name = Table::of(table, generation);
+                Ok(vacant.insert(self.writer.open_table(name.definition())?))
             }
         }
     }
 
+    fn delete(&mut self, table: TableId, generation: Generation) -> Result<()> {
+        // redb refuses to delete a table that is open.
+        self.tables.remove(&(table, generation));
+        let name = Table::of(table, generation);
+        self.writer.delete_table(name.definition())?;
+        Ok(())
+    }
+
     fn apply(&mut self, batch: &WriteBatch) -> Result<()> {
         for table in &batch.create {
-            self.open(*table)?;
+            self.open(*table, self.tiers.generation(*table))?;
         }
         for (table, writes) in &batch.writes {
-            write_rows(self.open(*table)?, writes)?;
+            self.unseal(*table, writes)?;
+            let generation = self.tiers.generation(*table);
+            write_rows(self.open(*table, generation)?, writes)?;
         }
         for table in &batch.drop {
-            // redb refuses to delete a table that is open.
-            self.tables.remove(table);
-            self.writer.delete_table(Table::of(*table).definition())?;
+            self.delete(*table, self.tiers.generation(*table))?;
+            if let Some(tier) = Arc::make_mut(&mut self.tiers).0.remove(table) {
+                self.forget(*table)?;
+                if let Some(sealed) = tier.sealed {
+                    sealed.dropped();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is written out of the sealed tier: a key has one row.
+    fn unseal(&mut self, table: TableId, writes: &TableWrites) -> Result<()> {
+        let Some(sealed) = self.tiers.sealed(table) else {
+            return Ok(());
+        };
+        let mut beside = WriteBatch::default();
+        if let Some(left) = sealed.without(writes, &mut beside)? {
+            if let Some(tier) = Arc::make_mut(&mut self.tiers).0.get_mut(&table) {
+                tier.sealed = Some(left);
+            }
+            self.apply(&beside)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what the tier remembers of a dropped table; its keys begin with the table.
+    fn forget(&mut self, table: TableId) -> Result<()> {
+        let (from, to) = (table.to_be_bytes(), table.saturating_add(1).to_be_bytes());
+        for reserved in [SEGMENT_TABLE, DELETED_TABLE] {
+            self.open(reserved, 0)?
+                .retain_in::<&[u8], _>(from.as_slice()..to.as_slice(), |_, _| false)?;
+        }
+        Ok(())
+    }
+
+    fn relocate(&mut self, relocation: Relocation) -> Result<()> {
+        for (table, generation, writes) in &relocation.rows {
+            write_rows(self.open(*table, *generation)?, writes)?;
+        }
+        self.apply(&relocation.beside)?;
+        for (table, generation) in relocation.drop {
+            self.delete(table, generation)?;
+        }
+        for (table, tier) in relocation.tiers {
+            Arc::make_mut(&mut self.tiers).0.insert(table, tier);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
 
 use super::TableId;
+use super::tier::Generation;
 use crate::error::{Error, Result, SqlState};
 
 /// Type of keys and values in redb.
@@ -19,15 +20,27 @@ const VERSION_KEY: &str = "format_version";
 /// The format that this build reads and writes; little-endian `u32` in `meta`.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The name of a relation's redb table: `t` and its number.
+/// The name of a relation's redb table: `t` and its number, and from generation 1 on `.` and that.
 pub(super) struct Table(String);
 
 impl Table {
-    pub fn of(table: TableId) -> Self {
-        let mut name = String::with_capacity(21);
+    pub fn of(table: TableId, generation: Generation) -> Self {
+        let mut name = String::with_capacity(32);
         // Writing to a String cannot fail.
-        let _ = write!(name, "t{table}");
+        let _ = match generation {
+            0 => write!(name, "t{table}"),
+            _ => write!(name, "t{table}.{generation}"),
+        };
         Table(name)
+    }
+
+    /// The relation and the generation that a redb table is named after; `None` for other tables.
+    pub fn parse(name: &str) -> Option<(TableId, Generation)> {
+        let rest = name.strip_prefix('t')?;
+        match rest.split_once('.') {
+            Some((table, generation)) => Some((table.parse().ok()?, generation.parse().ok()?)),
+            None => Some((rest.parse().ok()?, 0)),
+        }
     }
 
     pub fn definition(&self) -> TableDefinition<'_, Bytes, Bytes> {

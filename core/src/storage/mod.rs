@@ -11,19 +11,25 @@ pub mod fault;
 mod format;
 mod modified;
 mod queue;
+mod range;
+mod recorder;
 mod recover;
 mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tier;
 
 use std::ops::Bound;
 
 pub use batch::{TableWrites, WriteBatch};
 pub use format::FORMAT_VERSION;
-pub use queue::{OnVisible, Pending, Validate};
-pub use snapshot::{RangeIter, Snapshot, Value};
+pub use queue::{OnVisible, Pending, Relocate, Validate};
+pub use range::{RangeIter, Value};
+pub use recorder::Recording;
+pub use snapshot::Snapshot;
 pub use store::{Options, Stats, Store};
+pub use tier::{Generation, Relocation, Sealed, SealedIter, Tier, Tiers};
 
 /// Names a redb table. Relations get theirs from the catalog's OID counter, anew whenever their
 /// rows are rewritten or truncated.
@@ -33,6 +39,10 @@ pub type TableId = u64;
 pub const CATALOG_TABLE: TableId = 1;
 /// The high-water mark of each sequence.
 pub const SEQUENCE_TABLE: TableId = 2;
+/// The sealed tier: by table, its generation; by table and segment, what the segment is.
+pub const SEGMENT_TABLE: TableId = 3;
+/// The sealed tier: by table, segment and chunk, which of its rows are gone.
+pub const DELETED_TABLE: TableId = 4;
 /// The first identifier for tables of users.
 pub const FIRST_USER_TABLE: TableId = 16384;
 

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
-use super::{Store, WriteBatch};
+use super::{Relocation, Snapshot, Store, WriteBatch};
 use crate::error::{Error, Result, SqlState};
 
 /// Batches that may wait at once. Each has a session waiting for it, so only a host without a
@@ -25,6 +25,10 @@ pub type Validate = Box<dyn FnOnce(u64) -> Result<()> + Send>;
 /// being called when the batch fails.
 pub type OnVisible = Box<dyn FnOnce(u64) -> bool + Send>;
 
+/// Decides where rows are from now on, inside the queue, from the newest state: nothing else is
+/// committed between that state and what it returns. An error gives the relocation up.
+pub type Relocate = Box<dyn FnOnce(&Snapshot) -> Result<Relocation> + Send>;
+
 /// A commit under way. `visible` resolves once other snapshots see it, `durable` once it would
 /// survive a crash; only then may a client be answered.
 ///
@@ -37,6 +41,8 @@ pub struct Pending {
 /// One batch in the queue.
 pub(super) struct Item {
     pub batch: WriteBatch,
+    /// Such an item makes a group of its own, and has an empty batch.
+    pub relocate: Option<Relocate>,
     pub validate: Option<Validate>,
     pub on_visible: Option<OnVisible>,
     pub visible: oneshot::Sender<Result<u64>>,
@@ -61,6 +67,19 @@ pub(super) struct Queue {
     pub closed: bool,
     /// A commit step waits for the next batch.
     pub lingers: bool,
+}
+
+impl Queue {
+    /// The items that are committed next, as one group.
+    pub fn take(&mut self, limit: usize) -> Vec<Item> {
+        let alone = |item: &Item| item.relocate.is_some();
+        let count = match self.items.iter().position(alone) {
+            Some(0) => 1,
+            Some(before) => before,
+            None => self.items.len(),
+        };
+        self.items.drain(..count.min(limit)).collect()
+    }
 }
 
 /// A batch's outcome; with a store to drive, whoever polls it runs the commit step.

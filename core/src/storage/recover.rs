@@ -1,12 +1,15 @@
-//! Recognizes a file whose creation was interrupted.
+//! What an interruption leaves behind: a file that was not yet a database, and redb tables to which
+//! rows were being moved.
 //!
 //! redb creates a file in this order: it extends the file with zeros, writes the first page without
 //! the magic number that names a redb file, syncs, and writes the magic number. If the machine stops
 //! before the last step, redb does not know the file afterwards. Nothing was ever acknowledged by
 //! such a file, so it is emptied and created anew; but only if every byte says so.
 
-use redb::StorageBackend;
+use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
 
+use super::Tiers;
+use super::format::Table;
 use crate::error::{Error, Result, SqlState};
 
 /// Where redb's magic number stands.
@@ -43,6 +46,25 @@ pub(super) fn discard_interrupted_creation(backend: &impl StorageBackend) -> Res
         backend.sync_data().map_err(io)?;
     }
     Ok(())
+}
+
+/// Removes the redb tables of generations that are not the current one of their relation.
+pub(super) fn drop_other_generations(database: &Database, tiers: &Tiers) -> Result<()> {
+    let other: Vec<Table> = database
+        .begin_read()?
+        .list_tables()?
+        .filter_map(|handle| Table::parse(handle.name()))
+        .filter(|(table, generation)| tiers.generation(*table) != *generation)
+        .map(|(table, generation)| Table::of(table, generation))
+        .collect();
+    if other.is_empty() {
+        return Ok(());
+    }
+    let writer = database.begin_write()?;
+    for table in other {
+        writer.delete_table(table.definition())?;
+    }
+    Ok(writer.commit()?)
 }
 
 fn io(error: std::io::Error) -> Error {

@@ -5,12 +5,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use redb::{
-    OwnedAccessGuard, OwnedRange, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableError,
-};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableError};
 
 use super::format::{Bytes, Table};
 use super::modified::Modified;
+use super::range::{RangeIter, Value, ValueBytes};
+use super::tier::{Generation, Sealed, Tiers};
 use super::{TableId, bounds_are_empty};
 use crate::error::Result;
 
@@ -27,41 +27,7 @@ pub struct Snapshot {
     /// redb's own table of tables, which would be most of a point read.
     tables: RwLock<HashMap<TableId, Option<Arc<Rows>>>>,
     transaction: ReadTransaction,
-}
-
-/// A value read from a snapshot; borrows the page it lies in.
-pub struct Value(OwnedAccessGuard<Bytes>);
-
-impl AsRef<[u8]> for Value {
-    fn as_ref(&self) -> &[u8] {
-        self.0.value()
-    }
-}
-
-/// Entries of a key range; from the front and from the back.
-pub struct RangeIter(Option<OwnedRange<Bytes, Bytes>>);
-
-impl RangeIter {
-    fn entry(
-        found: redb::Result<(OwnedAccessGuard<Bytes>, OwnedAccessGuard<Bytes>)>,
-    ) -> Result<(Value, Value)> {
-        let (key, value) = found?;
-        Ok((Value(key), Value(value)))
-    }
-}
-
-impl Iterator for RangeIter {
-    type Item = Result<(Value, Value)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(Self::entry(self.0.as_mut()?.next()?))
-    }
-}
-
-impl DoubleEndedIterator for RangeIter {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        Some(Self::entry(self.0.as_mut()?.next_back()?))
-    }
+    tiers: Arc<Tiers>,
 }
 
 impl Snapshot {
@@ -69,12 +35,14 @@ impl Snapshot {
         sequence: u64,
         modified: Arc<Modified>,
         transaction: ReadTransaction,
+        tiers: Arc<Tiers>,
     ) -> Self {
         Snapshot {
             sequence,
             modified,
             tables: RwLock::new(HashMap::new()),
             transaction,
+            tiers,
         }
     }
 
@@ -89,13 +57,41 @@ impl Snapshot {
         self.modified.last(table, self.sequence)
     }
 
+    /// Where the rows of every table are.
+    pub fn tiers(&self) -> &Arc<Tiers> {
+        &self.tiers
+    }
+
+    /// The sealed rows of a table.
+    pub fn sealed(&self, table: TableId) -> Option<&Arc<dyn Sealed>> {
+        self.tiers.sealed(table)
+    }
+
+    /// Whether a table has been created and not been dropped.
+    pub fn exists(&self, table: TableId) -> Result<bool> {
+        Ok(self.rows(table)?.is_some())
+    }
+
     /// The value of one key.
     ///
     /// # Errors
     /// 58030 when the backend cannot be read, XX001 when it holds something else than was written.
     pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Value>> {
+        if let Some(value) = self.unsealed(table, key)? {
+            return Ok(Some(value));
+        }
+        match self.tiers.sealed(table) {
+            Some(sealed) => Ok(sealed.get(key)?.map(|row| Value(ValueBytes::Sealed(row)))),
+            None => Ok(None),
+        }
+    }
+
+    /// The value of one key if it lies in redb.
+    pub fn unsealed(&self, table: TableId, key: &[u8]) -> Result<Option<Value>> {
         match self.rows(table)? {
-            Some(rows) => Ok(rows.get_owned(key)?.map(Value)),
+            Some(rows) => Ok(rows
+                .get_owned(key)?
+                .map(|value| Value(ValueBytes::Page(value)))),
             None => Ok(None),
         }
     }
@@ -103,16 +99,45 @@ impl Snapshot {
     /// Entries in key order. A table that does not exist has none.
     pub fn range(&self, table: TableId, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<RangeIter> {
         if bounds_are_empty(from, to) {
-            return Ok(RangeIter(None));
+            return Ok(RangeIter::default());
         }
-        match self.rows(table)? {
-            Some(rows) => Ok(RangeIter(Some(rows.range_owned::<&[u8]>((from, to))?))),
-            None => Ok(RangeIter(None)),
+        let sealed = match self.tiers.sealed(table) {
+            Some(sealed) => Some(sealed.range(from, to)?),
+            None => None,
+        };
+        let rows = self.rows(table)?;
+        let pages = match rows {
+            Some(rows) => Some(rows.range_owned::<&[u8]>((from, to))?),
+            None => None,
+        };
+        Ok(RangeIter::new(pages, sealed))
+    }
+
+    /// Those entries of a range that lie in redb, in key order.
+    pub fn unsealed_range(
+        &self,
+        table: TableId,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> Result<RangeIter> {
+        if bounds_are_empty(from, to) {
+            return Ok(RangeIter::default());
         }
+        let pages = match self.rows(table)? {
+            Some(rows) => Some(rows.range_owned::<&[u8]>((from, to))?),
+            None => None,
+        };
+        Ok(RangeIter::new(pages, None))
     }
 
     /// Number of entries.
     pub fn len(&self, table: TableId) -> Result<u64> {
+        let sealed = self.tiers.sealed(table).map_or(0, |sealed| sealed.len());
+        Ok(self.unsealed_len(table)?.saturating_add(sealed))
+    }
+
+    /// Number of entries that lie in redb.
+    pub fn unsealed_len(&self, table: TableId) -> Result<u64> {
         match self.rows(table)? {
             Some(rows) => Ok(rows.len()?),
             None => Ok(0),
@@ -123,15 +148,20 @@ impl Snapshot {
         if let Some(rows) = self.tables.read().get(&table) {
             return Ok(rows.clone());
         }
-        let rows = match self.transaction.open_table(Table::of(table).definition()) {
-            Ok(rows) => Some(Arc::new(rows)),
-            Err(TableError::TableDoesNotExist(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
+        let rows = self.open(table, self.tiers.generation(table))?;
         let mut tables = self.tables.write();
         if tables.len() < MAX_OPEN_TABLES {
             tables.insert(table, rows.clone());
         }
         Ok(rows)
+    }
+
+    fn open(&self, table: TableId, generation: Generation) -> Result<Option<Arc<Rows>>> {
+        let name = Table::of(table, generation);
+        match self.transaction.open_table(name.definition()) {
+            Ok(rows) => Ok(Some(Arc::new(rows))),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }

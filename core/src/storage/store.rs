@@ -12,8 +12,9 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use redb::{Builder, Database, ReadableDatabase, StorageBackend};
 
 use super::modified::Modified;
-use super::queue::{Item, MAX_QUEUED, OnVisible, Outcome, Pending, Queue, Validate};
-use super::{Snapshot, WriteBatch, commit, format, recover};
+use super::queue::{Item, MAX_QUEUED, OnVisible, Outcome, Pending, Queue, Relocate, Validate};
+use super::recorder::{Recorders, Recording};
+use super::{Snapshot, TableId, Tiers, WriteBatch, commit, format, recover};
 use crate::env::{Committer, Env};
 use crate::error::{Error, Result, SqlState};
 
@@ -60,6 +61,7 @@ pub(super) struct Inner {
     arrived: Condvar,
     poison: OnceLock<Error>,
     pub modified: Arc<Modified>,
+    pub recorders: Arc<Recorders>,
     pub counters: Counters,
     /// The newest visible state, shared by everyone who reads now. `None` once closed.
     current: RwLock<Option<Arc<Snapshot>>>,
@@ -76,14 +78,32 @@ impl Store {
     /// 58030 when the backend fails; 55000 when it holds something else than a database, 0A000 when
     /// it holds one of an unknown version; XX001 when it is damaged.
     pub fn open(backend: impl StorageBackend, options: &Options, env: Env) -> Result<Store> {
+        Store::open_with(backend, options, env, |_| Ok(Tiers::default()))
+    }
+
+    /// [`Store::open`] for a database with sealed rows: `load` reads from the first snapshot where
+    /// they are. What an interrupted relocation left behind is removed.
+    pub fn open_with(
+        backend: impl StorageBackend,
+        options: &Options,
+        env: Env,
+        load: impl FnOnce(&Snapshot) -> Result<Tiers>,
+    ) -> Result<Store> {
         let mut builder = Builder::new();
         builder.set_cache_size(options.cache_bytes);
         recover::discard_interrupted_creation(&backend)?;
         let database = builder.create_with_backend(backend)?;
         format::check_or_create(&database)?;
         let modified = Arc::new(Modified::new(FIRST_SEQUENCE));
+        let tiers = load(&Snapshot::new(
+            FIRST_SEQUENCE,
+            modified.clone(),
+            database.begin_read()?,
+            Arc::default(),
+        ))?;
+        recover::drop_other_generations(&database, &tiers)?;
         let reader = database.begin_read()?;
-        let snapshot = Snapshot::new(FIRST_SEQUENCE, modified.clone(), reader);
+        let snapshot = Snapshot::new(FIRST_SEQUENCE, modified.clone(), reader, Arc::new(tiers));
         Ok(Store {
             inner: Arc::new(Inner {
                 committer: env.committer,
@@ -91,6 +111,7 @@ impl Store {
                 arrived: Condvar::new(),
                 poison: OnceLock::new(),
                 modified,
+                recorders: Arc::default(),
                 counters: Counters::default(),
                 current: RwLock::new(Some(Arc::new(snapshot))),
                 database: Mutex::new(Some(database)),
@@ -103,7 +124,7 @@ impl Store {
     /// # Errors
     /// 57P03 once the store is closed.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        self.inner.current.read().clone().ok_or_else(closed)
+        self.inner.snapshot()
     }
 
     /// Fails if the store takes no more writes: 58030 after a storage failure.
@@ -142,6 +163,39 @@ impl Store {
                 durable: ready(Ok(())).boxed(),
             });
         }
+        self.enqueue(batch, None, validate, on_visible)
+    }
+
+    /// Hands a change of where rows are to the commit queue. It fails alone with the error that
+    /// `relocate` returns, and then nothing has changed.
+    ///
+    /// # Errors
+    /// As [`Store::submit`].
+    pub fn submit_relocation(&self, relocate: Relocate) -> Result<Pending> {
+        self.check_writable()?;
+        self.enqueue(WriteBatch::default(), Some(relocate), None, None)
+    }
+
+    /// Records the keys that commits write to `table`, beginning with the first commit that the
+    /// returned snapshot does not show. `None` when someone records that table already.
+    ///
+    /// # Errors
+    /// 57P03 once the store is closed.
+    pub fn record(&self, table: TableId) -> Result<Option<(Recording, Arc<Snapshot>)>> {
+        // No commit is between being applied and being visible while this is held.
+        let _between_commits = self.inner.database.lock();
+        let snapshot = self.snapshot()?;
+        let recording = self.inner.recorders.start(table);
+        Ok(recording.map(|recording| (recording, snapshot)))
+    }
+
+    fn enqueue(
+        &self,
+        batch: WriteBatch,
+        relocate: Option<Relocate>,
+        validate: Option<Validate>,
+        on_visible: Option<OnVisible>,
+    ) -> Result<Pending> {
         let (visible, visible_receiver) = oneshot::channel();
         let (durable, durable_receiver) = oneshot::channel();
         let first = {
@@ -157,6 +211,7 @@ impl Store {
             }
             queue.items.push_back(Item {
                 batch,
+                relocate,
                 validate,
                 on_visible,
                 visible,
@@ -198,10 +253,12 @@ impl Store {
         match &*self.inner.database.lock() {
             Some(database) => commit::step(&self.inner, database),
             None => {
-                for item in self.inner.take_queued(usize::MAX) {
+                let left = self.inner.take_queued(usize::MAX);
+                let worked = !left.is_empty();
+                for item in left {
                     item.fail(&closed());
                 }
-                false
+                worked
             }
         }
     }
@@ -235,6 +292,10 @@ impl Store {
 }
 
 impl Inner {
+    pub fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.current.read().clone().ok_or_else(closed)
+    }
+
     pub fn sequence(&self) -> u64 {
         match &*self.current.read() {
             Some(snapshot) => snapshot.sequence(),
@@ -250,9 +311,7 @@ impl Inner {
     }
 
     pub fn take_queued(&self, limit: usize) -> Vec<Item> {
-        let mut queue = self.queue.lock();
-        let count = queue.items.len().min(limit);
-        queue.items.drain(..count).collect()
+        self.queue.lock().take(limit)
     }
 
     /// Waits a moment for a batch to arrive: no longer than `limit`. Only where others run meanwhile.
