@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`storage`] | the storage backend on a file |
+//! | [`segments`], [`tend`] | the directory of segments; the thread that seals rows |
 //! | [`env`] | clock, randomness, the commit thread |
 //! | [`config`] | settings: defaults < file < environment < flags |
 //! | [`database`] | a database in a directory, opened with all of these |
@@ -19,7 +20,9 @@ pub mod config;
 pub mod database;
 pub mod env;
 pub mod serve;
+pub mod segments;
 pub mod storage;
+pub mod tend;
 pub mod tls;
 pub mod wire;
 

@@ -1,0 +1,4 @@
+//! Tests of segments.
+
+mod tiers;
+mod timeline;
