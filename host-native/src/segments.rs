@@ -1,20 +1,28 @@
 //! The directory of segments.
+//!
+//! The engine waits for it on whatever thread it is on, also on one of the runtime's. So nothing here
+//! may need that thread: ranges are read by the caller itself, and what `object_store` does on
+//! threads for blocking work is exempt from the runtime's budget, which only a thread that is not
+//! waiting renews.
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path as FilePath, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use tokio::task::unconstrained;
 
 /// Where segments are, in the data directory.
 pub const SEGMENT_DIRECTORY: &str = "segments";
@@ -59,11 +67,43 @@ impl SyncedDirectory {
                 }
                 Ok(())
             });
-        synced.map_err(|error| object_store::Error::Generic {
-            store: "directory",
-            source: Box::new(error),
-        })
+        synced.map_err(|error| failed(location, error))
     }
+
+    fn read(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let file = self.files.path_to_filesystem(location)?;
+        let file = File::open(file).map_err(|error| failed(location, error))?;
+        let read = ranges.iter().map(|range| {
+            let length = usize::try_from(range.end.saturating_sub(range.start));
+            let mut bytes = vec![0; length.map_err(io::Error::other)?];
+            file.read_exact_at(&mut bytes, range.start)?;
+            Ok(Bytes::from(bytes))
+        });
+        read.collect::<io::Result<_>>()
+            .map_err(|error| failed(location, error))
+    }
+}
+
+fn failed(location: &Path, error: io::Error) -> object_store::Error {
+    let source = Box::new(error);
+    match source.kind() {
+        ErrorKind::NotFound => object_store::Error::NotFound {
+            path: location.to_string(),
+            source,
+        },
+        _ => object_store::Error::Generic {
+            store: "directory",
+            source,
+        },
+    }
+}
+
+/// A stream whose items were all waited for at once.
+fn gathered<T: Send + 'static>(items: BoxStream<'static, T>) -> BoxStream<'static, T> {
+    unconstrained(items.collect::<Vec<T>>())
+        .map(stream::iter)
+        .flatten_stream()
+        .boxed()
 }
 
 impl fmt::Display for SyncedDirectory {
@@ -80,7 +120,7 @@ impl ObjectStore for SyncedDirectory {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let put = self.files.put_opts(location, payload, options).await?;
+        let put = unconstrained(self.files.put_opts(location, payload, options)).await?;
         self.sync(location)?;
         Ok(put)
     }
@@ -97,30 +137,69 @@ impl ObjectStore for SyncedDirectory {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.files.get_opts(location, options).await
+        unconstrained(self.files.get_opts(location, options)).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.files.get_ranges(location, ranges).await
+        self.read(location, ranges)
     }
 
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.files.delete_stream(locations)
+        gathered(self.files.delete_stream(locations))
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.files.list(prefix)
+        gathered(self.files.list(prefix))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.files.list_with_delimiter(prefix).await
+        unconstrained(self.files.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.files.copy_opts(from, to, options).await?;
+        unconstrained(self.files.copy_opts(from, to, options)).await?;
         self.sync(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    /// More calls than the runtime gives a task before it has to give way.
+    const CALLS: usize = 1000;
+
+    #[test]
+    fn a_worker_may_wait_for_it() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let work = runtime.spawn(async {
+            let dir = TestDir::new();
+            let store = SyncedDirectory::open(&dir.path().join("objects")).unwrap();
+            let path = Path::from("7/1.parquet");
+            pollster::block_on(store.put(&path, "0123456789".into())).unwrap();
+            for _ in 0..CALLS {
+                let read = pollster::block_on(store.get_ranges(&path, &[2..5, 0..10])).unwrap();
+                assert_eq!(read, ["234", "0123456789"]);
+                assert_eq!(pollster::block_on(store.head(&path)).unwrap().size, 10);
+            }
+            let listed = pollster::block_on(store.list(None).count());
+            assert_eq!(listed, 1);
+            let short = pollster::block_on(store.get_ranges(&path, &[5..11]));
+            assert!(matches!(short, Err(object_store::Error::Generic { .. })));
+            pollster::block_on(store.delete(&path)).unwrap();
+            let gone = pollster::block_on(store.get_ranges(&path, &[0..1]));
+            assert!(matches!(gone, Err(object_store::Error::NotFound { .. })));
+        });
+        runtime.block_on(work).unwrap();
     }
 }
