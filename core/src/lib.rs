@@ -14,6 +14,7 @@
 //! | [`types`] | PostgreSQL types ↔ Arrow; text and binary formats; keys; rows |
 //! | [`index`] | the learned index: where a key stands in a sorted, immutable column |
 //! | [`storage`] | redb tables, snapshots, the commit queue |
+//! | [`segment`] | the sealed tier: rows in Parquet objects, found by the learned index |
 //! | [`txn`] | transactions: write set, locks, savepoints, isolation |
 //! | [`catalog`] | schemas, tables, constraints, indexes, sequences, roles |
 //! | [`query`] | DataFusion: provider, scans, functions |
@@ -30,6 +31,7 @@ pub mod error;
 pub mod index;
 pub mod pg_catalog;
 pub mod query;
+pub mod segment;
 pub mod session;
 pub mod sql;
 pub mod storage;
