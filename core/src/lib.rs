@@ -14,7 +14,7 @@
 //! | [`types`] | PostgreSQL types ↔ Arrow; text and binary formats; keys; rows |
 //! | [`index`] | the learned index: where a key stands in a sorted, immutable column |
 //! | [`storage`] | redb tables, snapshots, the commit queue |
-//! | [`segment`] | sealed rows: Parquet objects, their learned indexes, what is gone from them |
+//! | [`segment`] | the sealed tier: rows in Parquet objects, found by the learned index |
 //! | [`txn`] | transactions: write set, locks, savepoints, isolation |
 //! | [`catalog`] | schemas, tables, constraints, indexes, sequences, roles |
 //! | [`query`] | DataFusion: provider, scans, functions |

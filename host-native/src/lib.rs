@@ -6,7 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`storage`] | the storage backend on a file |
-//! | [`segments`], [`tend`] | the directory of segments; the thread that seals rows |
+//! | [`objects`] | the object store on a directory |
 //! | [`env`] | clock, randomness, the commit thread |
 //! | [`config`] | settings: defaults < file < environment < flags |
 //! | [`database`] | a database in a directory, opened with all of these |
@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod database;
 pub mod env;
+pub mod objects;
 pub mod serve;
 pub mod segments;
 pub mod storage;

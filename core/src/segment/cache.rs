@@ -2,6 +2,7 @@
 //! their indexes, blocks of rows, decoded columns. All segments of a database share them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef};
 use bytes::Bytes;
@@ -94,18 +95,20 @@ pub struct Caches {
     keys: Limited<(Name, Part), Resident>,
     blocks: Limited<BlockName, Bytes>,
     columns: Limited<ColumnName, ArrayRef>,
+    blocks_read: AtomicU64,
+    columns_read: AtomicU64,
 }
 
-/// What the caches hold and how they fared.
+/// What the caches hold, and what was read because they did not hold it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CacheStats {
     pub keys_bytes: u64,
     pub blocks_bytes: u64,
-    pub block_hits: u64,
-    pub block_misses: u64,
+    /// Blocks read from the store.
+    pub blocks_read: u64,
     pub columns_bytes: u64,
-    pub column_hits: u64,
-    pub column_misses: u64,
+    /// Columns read and decoded.
+    pub columns_read: u64,
 }
 
 /// A cache of `limit` bytes whose entries have some `entry` bytes. Every shard has its part of the
@@ -151,6 +154,8 @@ impl Caches {
             keys: limited(options.keys_bytes, 1 << 22),
             blocks: limited(options.blocks_bytes, 1 << 14),
             columns: limited(options.columns_bytes, 1 << 20),
+            blocks_read: AtomicU64::new(0),
+            columns_read: AtomicU64::new(0),
         }
     }
 
@@ -158,11 +163,9 @@ impl Caches {
         CacheStats {
             keys_bytes: self.keys.weight(),
             blocks_bytes: self.blocks.weight(),
-            block_hits: self.blocks.hits(),
-            block_misses: self.blocks.misses(),
+            blocks_read: self.blocks_read.load(Ordering::Relaxed),
             columns_bytes: self.columns.weight(),
-            column_hits: self.columns.hits(),
-            column_misses: self.columns.misses(),
+            columns_read: self.columns_read.load(Ordering::Relaxed),
         }
     }
 
@@ -196,7 +199,10 @@ impl Caches {
         name: BlockName,
         read: impl FnOnce() -> Result<Bytes>,
     ) -> Result<Bytes> {
-        self.blocks.get_or_insert_with(&name, read)
+        self.blocks.get_or_insert_with(&name, || {
+            self.blocks_read.fetch_add(1, Ordering::Relaxed);
+            read()
+        })
     }
 
     pub(super) fn column_or(
@@ -204,7 +210,10 @@ impl Caches {
         name: ColumnName,
         read: impl FnOnce() -> Result<ArrayRef>,
     ) -> Result<ArrayRef> {
-        self.columns.get_or_insert_with(&name, read)
+        self.columns.get_or_insert_with(&name, || {
+            self.columns_read.fetch_add(1, Ordering::Relaxed);
+            read()
+        })
     }
 
     /// Whether a column is in memory.

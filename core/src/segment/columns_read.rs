@@ -66,10 +66,13 @@ fn piece(objects: &Objects, path: &str, piece: &Piece, what: &str) -> Result<Byt
 pub(super) fn footer(objects: &Objects, meta: &SegmentMeta) -> Result<Footer> {
     let path = meta.parquet_path();
     let bytes = piece(objects, &path, &meta.footer, "its footer")?;
-    let body = bytes.len().checked_sub(TAIL).and_then(|end| bytes.get(..end));
+    let body = bytes
+        .len()
+        .checked_sub(TAIL)
+        .and_then(|end| bytes.get(..end));
     let body = body.ok_or_else(|| damaged(&path, "no footer"))?;
-    let metadata = ParquetMetaDataReader::decode_metadata(body)
-        .map_err(|error| undecodable(&path, &error))?;
+    let metadata =
+        ParquetMetaDataReader::decode_metadata(body).map_err(|error| undecodable(&path, &error))?;
     if metadata.num_row_groups() != meta.groups.len() {
         return Err(damaged(&path, "another number of row groups"));
     }
@@ -195,7 +198,11 @@ fn compact(array: ArrayRef) -> ArrayRef {
     macro_rules! compact {
         ($views:expr) => {{
             let views = $views;
-            let held: usize = views.data_buffers().iter().map(|buffer| buffer.capacity()).sum();
+            let held: usize = views
+                .data_buffers()
+                .iter()
+                .map(|buffer| buffer.capacity())
+                .sum();
             let used: usize = views
                 .views()
                 .iter()

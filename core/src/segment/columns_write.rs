@@ -153,13 +153,13 @@ impl ColumnsWriter {
             // A table without columns whose rows have keys has a key column.
             return Err(Error::internal("a segment without columns and keys"));
         }
-        let batch = RecordBatch::try_new(schema.clone(), arrays)
-            .map_err(|error| Error::internal(format!("rows that are not of the layout: {error}")))?;
+        let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| {
+            Error::internal(format!("rows that are not of the layout: {error}"))
+        })?;
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => {
-                let properties =
-                    properties(&batch, &self.layout, key_name, &self.key)?;
+                let properties = properties(&batch, &self.layout, key_name, &self.key)?;
                 let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties));
                 none.insert(writer.map_err(failed)?)
             }
@@ -337,7 +337,9 @@ fn is_integer(data_type: &DataType) -> bool {
 /// Whether values seldom repeat.
 fn many_distinct(array: &ArrayRef) -> bool {
     let step = (array.len() / SAMPLE).max(1);
-    let sample = (0..array.len()).step_by(step).filter(|&at| array.is_valid(at));
+    let sample = (0..array.len())
+        .step_by(step)
+        .filter(|&at| array.is_valid(at));
     fn hashes<T: Hash>(sample: impl Iterator<Item = T>) -> (usize, usize) {
         let mut seen = HashSet::new();
         let mut taken = 0;

@@ -107,8 +107,16 @@ impl Iterator for Entries {
             return None;
         }
         let row = self.left.start;
-        if self.front.as_ref().is_none_or(|run| !run.rows.contains(&row)) {
-            if self.back.as_ref().is_some_and(|run| run.rows.contains(&row)) {
+        if self
+            .front
+            .as_ref()
+            .is_none_or(|run| !run.rows.contains(&row))
+        {
+            if self
+                .back
+                .as_ref()
+                .is_some_and(|run| run.rows.contains(&row))
+            {
                 self.front = self.back.take();
             } else {
                 match self.read(row) {
@@ -137,8 +145,16 @@ impl DoubleEndedIterator for Entries {
             return None;
         }
         let row = self.left.end - 1;
-        if self.back.as_ref().is_none_or(|run| !run.rows.contains(&row)) {
-            if self.front.as_ref().is_some_and(|run| run.rows.contains(&row)) {
+        if self
+            .back
+            .as_ref()
+            .is_none_or(|run| !run.rows.contains(&row))
+        {
+            if self
+                .front
+                .as_ref()
+                .is_some_and(|run| run.rows.contains(&row))
+            {
                 self.back = self.front.take();
             } else {
                 match self.read(row) {

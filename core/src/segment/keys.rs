@@ -147,10 +147,9 @@ impl KeyColumnBytes {
         match self.shape {
             Shape::Words { .. } => Index::build(&self.words(), clock),
             Shape::Fixed(width) => Index::build(&ByteKeys::fixed(width, &self.bytes, None), clock),
-            Shape::Variable => Index::build(
-                &ByteKeys::variable(&self.offsets, &self.bytes, None),
-                clock,
-            ),
+            Shape::Variable => {
+                Index::build(&ByteKeys::variable(&self.offsets, &self.bytes, None), clock)
+            }
         }
     }
 
@@ -277,9 +276,10 @@ impl Keys {
                 let words: Vec<u64> = probes.iter().map(|word| word.unwrap_or(0)).collect();
                 self.index
                     .get_batch(&self.column.words(), &words, &mut answers);
-                let found = answers.iter().zip(&probes).map(|(&at, probe)| {
-                    probe.and((at != ABSENT).then_some(at))
-                });
+                let found = answers
+                    .iter()
+                    .zip(&probes)
+                    .map(|(&at, probe)| probe.and((at != ABSENT).then_some(at)));
                 out.extend(found);
             }
             _ => {

@@ -225,7 +225,11 @@ fn map_decimals(array: ArrayRef, map: impl Fn(i128, (i128, i128)) -> i128) -> Re
             let (precision, scale) = (*precision, *scale);
             let limits = decimal_limits(precision);
             let values = array.as_primitive::<Decimal128Type>();
-            if values.values().iter().all(|&value| map(value, limits) == value) {
+            if values
+                .values()
+                .iter()
+                .all(|&value| map(value, limits) == value)
+            {
                 return Ok(array);
             }
             let mapped: Decimal128Array = values.unary(|value| map(value, limits));

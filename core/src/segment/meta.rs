@@ -182,8 +182,7 @@ impl SegmentMeta {
         let has_key = reader.flag()?;
         let (table, segment) = (reader.u64()?, reader.u64()?);
         let rows = reader.u32()?;
-        let (row_bytes, parquet_bytes, side_bytes) =
-            (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (row_bytes, parquet_bytes, side_bytes) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let footer = Piece::decode(&mut reader)?;
         let first_key = reader.bytes()?.to_vec();
         let last_key = reader.bytes()?.to_vec();

@@ -19,35 +19,24 @@ pub mod cache;
 mod codec;
 mod columns_read;
 mod columns_write;
-pub mod deletes;
 pub mod entries;
-mod garbage;
 mod keys;
 pub mod layout;
-mod manifest;
-mod merged;
 pub mod meta;
 pub mod objects;
 mod rebuild;
-pub mod seal;
-#[expect(clippy::module_inception, reason = "the folder is named after what it is about")]
+#[expect(
+    clippy::module_inception,
+    reason = "the folder is named after what it is about"
+)]
 pub mod segment;
-mod segments;
 mod side;
 mod side_write;
 pub mod stats;
-pub mod table;
-pub mod tend;
 #[cfg(test)]
 mod tests;
 pub mod write;
 
-pub use deletes::Deleted;
-pub use garbage::Handle;
-pub use seal::{Moved, Shape, Source};
-pub use segments::{Options, Segments};
-pub use table::{Part, SealedTable};
-pub use tend::Effort;
 pub use cache::{CacheOptions, CacheStats, Caches};
 pub use entries::Entries;
 pub use layout::{Layout, LayoutColumn};

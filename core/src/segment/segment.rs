@@ -56,7 +56,11 @@ pub(super) struct Inner {
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let meta = self.meta();
-        write!(f, "Segment({}/{}, {} rows)", meta.table, meta.segment, meta.rows)
+        write!(
+            f,
+            "Segment({}/{}, {} rows)",
+            meta.table, meta.segment, meta.rows
+        )
     }
 }
 
@@ -234,16 +238,17 @@ impl Segment {
     /// As [`Segment::column`].
     pub fn may_contain(&self, group: usize, position: usize, value: &Datum<'_>) -> Result<bool> {
         let meta = self.meta();
-        let found = meta.groups.get(group).and_then(|group| group.columns.get(position));
-        let bloom = found.and_then(Option::as_ref).and_then(|column| column.bloom);
+        let found = meta
+            .groups
+            .get(group)
+            .and_then(|group| group.columns.get(position));
+        let bloom = found
+            .and_then(Option::as_ref)
+            .and_then(|column| column.bloom);
         match (bloom, meta.layout.columns.get(position)) {
-            (Some(bloom), Some(column)) => columns_read::may_contain(
-                &self.inner.objects,
-                meta,
-                &bloom,
-                value,
-                column.ty,
-            ),
+            (Some(bloom), Some(column)) => {
+                columns_read::may_contain(&self.inner.objects, meta, &bloom, value, column.ty)
+            }
             _ => Ok(true),
         }
     }
@@ -254,7 +259,9 @@ impl Segment {
     /// 58030 when the store fails.
     pub fn delete_objects(&self) -> Result<()> {
         self.forget();
-        self.inner.objects.delete(self.meta().table, self.meta().segment)
+        self.inner
+            .objects
+            .delete(self.meta().table, self.meta().segment)
     }
 
     /// Gives back the memory of what is cached of the segment.
@@ -400,9 +407,7 @@ impl Inner {
         if checksum(&blob) != head.index_checksum {
             return Err(self.side_damaged("wrong checksum of its index"));
         }
-        let index = Index::decode(&blob)
-            .ok()
-            .filter(|index| column.fits(index));
+        let index = Index::decode(&blob).ok().filter(|index| column.fits(index));
         let index = match index {
             Some(index) => index,
             // Whole, but of another version: the keys are what counts.
@@ -516,7 +521,10 @@ impl Inner {
                     let own = head.page_rows(page);
                     let end = own.end.min(rows.end);
                     let keys = self.page(&head, page)?;
-                    keys.copy((next - own.start) as usize..(end - own.start) as usize, &mut run);
+                    keys.copy(
+                        (next - own.start) as usize..(end - own.start) as usize,
+                        &mut run,
+                    );
                     next = end;
                 }
             }

@@ -200,7 +200,12 @@ mod tests {
         assert_eq!(stats(vec![1.0, f64::NAN]).min, None);
         let zeros = stats(vec![0.0]);
         assert!(matches!(zeros.min, Some(Datum::Float8(zero)) if zero.is_sign_negative()));
-        assert!(matches!(stats(vec![-0.0]).max, Some(Datum::Float8(zero)) if zero.is_sign_positive()));
-        assert_eq!(stats(vec![f64::INFINITY, -2.0]).max, Some(Datum::Float8(f64::INFINITY)));
+        assert!(
+            matches!(stats(vec![-0.0]).max, Some(Datum::Float8(zero)) if zero.is_sign_positive())
+        );
+        assert_eq!(
+            stats(vec![f64::INFINITY, -2.0]).max,
+            Some(Datum::Float8(f64::INFINITY))
+        );
     }
 }

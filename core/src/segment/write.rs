@@ -167,7 +167,11 @@ impl Writer {
                 .ok_or_else(|| Error::internal("a key column that does not exist"))?;
             match row {
                 Some(row) if position < row.columns() => {
-                    key::encode(&row.get(position, column.ty)?, column.ty, &mut self.made_key)?;
+                    key::encode(
+                        &row.get(position, column.ty)?,
+                        column.ty,
+                        &mut self.made_key,
+                    )?;
                 }
                 _ => key::encode(&column.missing, column.ty, &mut self.made_key)?,
             }
@@ -217,7 +221,9 @@ impl Writer {
         self.objects.write(&parquet, Bytes::from(columns.object))?;
         self.objects.write(
             &side_path(self.table, self.segment),
-            side.object.into_iter().collect::<object_store::PutPayload>(),
+            side.object
+                .into_iter()
+                .collect::<object_store::PutPayload>(),
         )?;
         Ok(Some(meta))
     }
