@@ -14,7 +14,7 @@ use omendb_core::storage;
 
 use crate::config::Config;
 use crate::env::{self, CommitSignal, CommitThread};
-use crate::segments::{SEGMENT_DIRECTORY, SyncedDirectory};
+use crate::objects::{SEGMENT_DIRECTORY, SyncedDirectory};
 use crate::storage::{DATABASE_FILE, FileBackend};
 use crate::tend::TendThread;
 use crate::wire::Backend;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`storage`] | the storage backend on a file |
 //! | [`objects`] | the object store on a directory |
+//! | [`tend`] | the thread that seals rows |
 //! | [`env`] | clock, randomness, the commit thread |
 //! | [`config`] | settings: defaults < file < environment < flags |
 //! | [`database`] | a database in a directory, opened with all of these |
@@ -21,7 +22,6 @@ pub mod database;
 pub mod env;
 pub mod objects;
 pub mod serve;
-pub mod segments;
 pub mod storage;
 pub mod tend;
 pub mod tls;

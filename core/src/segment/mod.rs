@@ -8,6 +8,9 @@
 //! | [`meta`], [`stats`] | what the manifest keeps of a segment |
 //! | `side`, `block`, `keys` | the sidecar: its head, its blocks of rows, its key column |
 //! | `columns_read` | reading Parquet columns |
+//! | [`table`], [`deletes`], `merged` | the segments of a table as one, without what is gone from them |
+//! | `segments`, `manifest`, `garbage` | the tier of a database: what there is, and what may be deleted |
+//! | [`seal`], [`tend`] | moving rows into new segments, and when |
 //! | `rebuild` | a lost sidecar, from the Parquet object |
 //! | [`cache`] | what stays in memory, within limits |
 //! | [`objects`] | the host's object store |
@@ -19,29 +22,43 @@ pub mod cache;
 mod codec;
 mod columns_read;
 mod columns_write;
+pub mod deletes;
 pub mod entries;
+mod garbage;
 mod keys;
 pub mod layout;
+mod manifest;
+mod merged;
 pub mod meta;
 pub mod objects;
 mod rebuild;
+pub mod seal;
 #[expect(
     clippy::module_inception,
     reason = "the folder is named after what it is about"
 )]
 pub mod segment;
+mod segments;
 mod side;
 mod side_write;
 pub mod stats;
+pub mod table;
+pub mod tend;
 #[cfg(test)]
 mod tests;
 pub mod write;
 
 pub use cache::{CacheOptions, CacheStats, Caches};
+pub use deletes::Deleted;
 pub use entries::Entries;
+pub use garbage::Handle;
 pub use layout::{Layout, LayoutColumn};
 pub use meta::{Group, GroupColumn, SegmentMeta, object_owner};
 pub use objects::Objects;
+pub use seal::{Moved, Shape, Source};
 pub use segment::Segment;
+pub use segments::{Options, Segments};
 pub use stats::ColumnStats;
+pub use table::{Part, SealedTable};
+pub use tend::Effort;
 pub use write::{WriteOptions, Writer};

@@ -7,6 +7,8 @@ mod caches;
 mod damage;
 mod random;
 mod store;
+mod tiers;
+mod timeline;
 mod values;
 
 use std::sync::Arc;
