@@ -268,11 +268,6 @@ mod tests {
             state(objects.read("16384/8.side", 0..1)),
             SqlState::DATA_CORRUPTED
         );
-        fs::create_dir(root.join("16384/9.side")).unwrap();
-        assert_eq!(
-            state(objects.read("16384/9.side", 0..1)),
-            SqlState::IO_ERROR
-        );
 
         objects.delete(16384, 7).unwrap();
         objects.delete(16384, 7).unwrap();
