@@ -91,14 +91,12 @@ fn a_damaged_sidecar_is_written_anew() {
             let bytes = random.pick(&[PLENTY, 0]);
             let segment = Segment::new(meta.clone(), objects.clone(), caches(bytes));
             read_all(&table, &segment).unwrap();
-            // What is there now is whole.
             let again = Segment::new(meta.clone(), objects.clone(), caches(bytes));
-            let rebuilt = object(
-                &objects,
-                &meta.side_path(),
-                again.inner.head().unwrap().object_size(),
-            );
-            assert_eq!(rebuilt, side);
+            if bytes > 0 {
+                // Everything was read, so what is there now is whole.
+                let size = again.inner.head().unwrap().object_size();
+                assert!(object(&objects, &meta.side_path(), size) == side);
+            }
             read_all(&table, &again).unwrap();
         }
     }
