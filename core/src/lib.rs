@@ -10,10 +10,11 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`error`] | one error type; every error has a SQLSTATE |
-//! | [`env`] | what a host lends: storage backend, clock, entropy |
+//! | [`env`] | what a host lends: storage backend, object store, clock, entropy |
 //! | [`types`] | PostgreSQL types ↔ Arrow; text and binary formats; keys; rows |
 //! | [`index`] | the learned index: where a key stands in a sorted, immutable column |
 //! | [`storage`] | redb tables, snapshots, the commit queue |
+//! | [`segment`] | the sealed tier: rows in Parquet objects, found by the learned index |
 //! | [`txn`] | transactions: write set, locks, savepoints, isolation |
 //! | [`catalog`] | schemas, tables, constraints, indexes, sequences, roles |
 //! | [`query`] | DataFusion: provider, scans, functions |
@@ -30,6 +31,7 @@ pub mod error;
 pub mod index;
 pub mod pg_catalog;
 pub mod query;
+pub mod segment;
 pub mod session;
 pub mod sql;
 pub mod storage;

@@ -49,6 +49,9 @@ struct Raw {
     page_cache: Size,
     query_memory: Size,
     column_cache: Size,
+    segment_cache: Size,
+    seal_rows: u64,
+    seal_interval: u64,
     worker_threads: usize,
     shutdown_grace: u64,
     log: String,
@@ -68,7 +71,10 @@ impl Default for Raw {
             tls_key: None,
             page_cache: Size::Text("256MB".into()),
             query_memory: Size::Text("1GB".into()),
-            column_cache: Size::Text("256MB".into()),
+            column_cache: Size::Text("512MB".into()),
+            segment_cache: Size::Text("256MB".into()),
+            seal_rows: 100_000,
+            seal_interval: 10,
             worker_threads: 0,
             shutdown_grace: 10,
             log: "info".into(),
@@ -172,10 +178,22 @@ pub struct Flags {
     #[arg(long, value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_memory: Option<String>,
-    /// Memory for decoded columns [default: 256MB]
+    /// Memory for decoded columns [default: 512MB]
     #[arg(long, value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column_cache: Option<String>,
+    /// Memory for keys and rows of segments [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_cache: Option<String>,
+    /// Rows that a table collects before they are sealed into a segment [default: 100000]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seal_rows: Option<u64>,
+    /// Seconds between looks for rows to seal; 0 leaves it to VACUUM [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seal_interval: Option<u64>,
     /// Threads that run statements [default: one for each core]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,6 +226,10 @@ pub struct Config {
     pub page_cache: usize,
     pub query_memory: usize,
     pub column_cache: usize,
+    pub segment_cache: usize,
+    pub seal_rows: u64,
+    /// Seconds; 0 is never.
+    pub seal_interval: u64,
     pub worker_threads: usize,
     /// Seconds.
     pub shutdown_grace: u64,
@@ -377,6 +399,9 @@ impl Config {
             page_cache: size("page_cache", &raw.page_cache)?,
             query_memory: size("query_memory", &raw.query_memory)?,
             column_cache: size("column_cache", &raw.column_cache)?,
+            segment_cache: size("segment_cache", &raw.segment_cache)?,
+            seal_rows: raw.seal_rows,
+            seal_interval: raw.seal_interval,
             worker_threads: match raw.worker_threads {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 count => count,

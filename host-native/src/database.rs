@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use omendb_core::error::{Error, Result, SqlState};
 use omendb_core::query::QueryOptions;
+use omendb_core::segment::{self, CacheOptions};
 use omendb_core::session::{
     ConnectOptions, DATABASE_NAME, Database, DatabaseOptions, Login, Session, SqlSession, Step,
 };
@@ -12,12 +14,16 @@ use omendb_core::storage;
 
 use crate::config::Config;
 use crate::env::{self, CommitSignal, CommitThread};
+use crate::segments::{SEGMENT_DIRECTORY, SyncedDirectory};
 use crate::storage::{DATABASE_FILE, FileBackend};
+use crate::tend::TendThread;
 use crate::wire::Backend;
 
 /// An open database and the thread that commits to it.
 pub struct OpenDatabase {
     pub database: Database,
+    /// Stopped before the thread that its commits need.
+    _tending: Option<TendThread>,
     _committer: CommitThread,
 }
 
@@ -34,21 +40,43 @@ impl OpenDatabase {
             storage: storage::Options {
                 cache_bytes: config.page_cache,
             },
+            segments: segment::Options {
+                caches: CacheOptions {
+                    keys_bytes: config.segment_cache as u64 / 2,
+                    blocks_bytes: config.segment_cache as u64 / 2,
+                    columns_bytes: config.column_cache as u64 / 2,
+                },
+                seal_rows: config.seal_rows,
+                ..segment::Options::default()
+            },
             query: QueryOptions {
                 memory_bytes: config.query_memory,
-                column_cache_bytes: config.column_cache,
+                column_cache_bytes: config.column_cache / 2,
                 parallelism: config.worker_threads,
             },
             owner: config.superuser.clone(),
         };
+        let objects = SyncedDirectory::open(&directory.join(SEGMENT_DIRECTORY))
+            .map_err(|error| explain_io(directory, &error))?;
         let signal = Arc::new(CommitSignal::default());
-        let database = Database::open(backend, &options, env::system(&signal))
+        let env = env::system(&signal);
+        let database = Database::open(backend, Arc::new(objects), &options, env)
             .await
             .map_err(|error| explain(directory, &error))?;
         let committer = CommitThread::start(database.clone(), signal)
             .map_err(|error| format!("cannot start the commit thread: {error}"))?;
+        let tending = match config.seal_interval {
+            0 => None,
+            seconds => {
+                let pause = Duration::from_secs(seconds);
+                let thread = TendThread::start(database.clone(), pause)
+                    .map_err(|error| format!("cannot start the thread that seals: {error}"))?;
+                Some(thread)
+            }
+        };
         Ok(OpenDatabase {
             database,
+            _tending: tending,
             _committer: committer,
         })
     }

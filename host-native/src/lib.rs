@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`storage`] | the storage backend on a file |
+//! | [`objects`] | the object store on a directory |
 //! | [`env`] | clock, randomness, the commit thread |
 //! | [`config`] | settings: defaults < file < environment < flags |
 //! | [`database`] | a database in a directory, opened with all of these |
@@ -18,8 +19,11 @@ pub mod cli;
 pub mod config;
 pub mod database;
 pub mod env;
+pub mod objects;
 pub mod serve;
+pub mod segments;
 pub mod storage;
+pub mod tend;
 pub mod tls;
 pub mod wire;
 

@@ -366,7 +366,7 @@ fn create_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// Makes the names in `directory` durable.
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(directory)?.sync_all()?;
     }

@@ -1,7 +1,11 @@
 //! A database in memory with one session, driven to the end of each statement.
 
+use std::sync::Arc;
+
 use futures::executor::block_on;
+use object_store::memory::InMemory;
 use omendb_core::query::QueryOptions;
+use omendb_core::segment;
 use omendb_core::session::{
     ConnectOptions, CopyRows, Database, DatabaseOptions, Parameter, RowBlock, Session, SqlSession,
     Step,
@@ -40,6 +44,7 @@ impl Connection {
             storage: Options {
                 cache_bytes: PAGE_CACHE_BYTES,
             },
+            segments: segment::Options::default(),
             query: QueryOptions {
                 memory_bytes: QUERY_BYTES,
                 column_cache_bytes: COLUMN_CACHE_BYTES,
@@ -50,6 +55,7 @@ impl Connection {
         let _entered = runtime.enter();
         let database = block_on(Database::open(
             InMemoryBackend::new(),
+            Arc::new(InMemory::new()),
             &options,
             host::env(),
         ))?;

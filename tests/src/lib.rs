@@ -3,5 +3,6 @@
 
 pub mod record;
 pub mod script;
+pub mod sealer;
 pub mod server;
 pub mod wire;

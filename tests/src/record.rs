@@ -8,7 +8,7 @@ use sqllogictest::{
     ColumnType as _, QueryExpect, Record, RecordOutput, Runner, SortMode, StatementExpect,
 };
 
-use crate::script::{Connection, Protocol, Type, configure, line};
+use crate::script::{Connection, Protocol, Tier, Type, configure, line};
 use crate::server::Target;
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -53,7 +53,7 @@ pub fn record(path: &Path, script: &str, place: &str) -> Result<String, Failure>
     let records: Vec<Record<Type>> = sqllogictest::parser::parse_with_name(script, name)?;
     let target = Target::postgres(place)?;
     let mut runner = Runner::new(|| {
-        let connection = Connection::open(&target, Protocol::Simple);
+        let connection = Connection::open(&target, Protocol::Simple, Tier::Unsealed);
         async move { connection }
     });
     configure(&mut runner, Protocol::Simple);

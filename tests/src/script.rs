@@ -35,6 +35,30 @@ impl Protocol {
     }
 }
 
+/// Where rows are while a script runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// As the server decides: short scripts leave all of them in redb.
+    Unsealed,
+    /// In segments, after every statement.
+    Sealed,
+    /// In both: every third statement seals what is there.
+    Mixed,
+}
+
+impl Tier {
+    fn every(self) -> Option<usize> {
+        match self {
+            Tier::Unsealed => None,
+            Tier::Sealed => Some(1),
+            Tier::Mixed => Some(3),
+        }
+    }
+}
+
+/// Seals the rows of every table. Other sessions, and transactions that are open, notice nothing.
+pub const SEAL: &str = "SELECT omendb_seal(oid) FROM pg_class WHERE relkind = 'r' AND oid >= 16384";
+
 /// A result column's type, as one letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Type(char);
@@ -89,15 +113,34 @@ pub struct Connection {
     client: Client,
     protocol: Protocol,
     engine: &'static str,
+    /// A session beside, with the number of statements between two seals.
+    sealer: Option<(Client, usize)>,
+    statements: usize,
 }
 
 impl Connection {
-    pub fn open(target: &Target, protocol: Protocol) -> Result<Connection, Report> {
+    pub fn open(target: &Target, protocol: Protocol, tier: Tier) -> Result<Connection, Report> {
+        let sealer = match tier.every() {
+            Some(every) => Some((Client::connect(target.address())?, every)),
+            None => None,
+        };
         Ok(Connection {
             client: Client::connect(target.address())?,
             protocol,
             engine: target.engine(),
+            sealer,
+            statements: 0,
         })
+    }
+
+    fn seal(&mut self) -> Result<(), Report> {
+        self.statements += 1;
+        if let Some((sealer, every)) = &mut self.sealer
+            && self.statements.is_multiple_of(*every)
+        {
+            sealer.simple(SEAL)?;
+        }
+        Ok(())
     }
 }
 
@@ -110,11 +153,17 @@ impl DB for Connection {
             Protocol::Simple => self.client.simple(sql)?.pop().unwrap_or_default(),
             Protocol::Extended => self.client.extended(sql, &[])?,
         };
+        if outcome.columns.is_none() {
+            self.seal()?;
+        }
         Ok(output(&outcome))
     }
 
     fn shutdown(&mut self) {
         self.client.terminate();
+        if let Some((mut sealer, _)) = self.sealer.take() {
+            sealer.terminate();
+        }
     }
 
     fn engine_name(&self) -> &str {
@@ -193,11 +242,12 @@ pub struct Verdict {
 pub fn run(
     path: &Path,
     protocol: Protocol,
+    tier: Tier,
 ) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>> {
     let records: Vec<Record<Type>> = sqllogictest::parse_file(path)?;
     let target = Target::fresh()?;
     let mut runner = Runner::new(|| {
-        let connection = Connection::open(&target, protocol);
+        let connection = Connection::open(&target, protocol, tier);
         async move { connection }
     });
     configure(&mut runner, protocol);

@@ -7,6 +7,7 @@
 mod cache;
 pub mod keys;
 mod keywords;
+mod layout;
 mod names;
 mod object;
 mod objects;

@@ -39,7 +39,7 @@ const fn tables() -> [[u32; 256]; STEP] {
 }
 
 /// The checksum of some bytes.
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let (chunks, rest) = bytes.as_chunks::<STEP>();
     let mut crc = u32::MAX;
     for chunk in chunks {

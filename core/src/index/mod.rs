@@ -22,7 +22,7 @@
 mod batch;
 mod blob;
 pub mod bytes;
-mod checksum;
+pub(crate) mod checksum;
 mod choose;
 pub mod column;
 pub mod head;

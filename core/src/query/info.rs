@@ -87,6 +87,11 @@ pub trait SessionAccess: Debug + Send + Sync {
     fn locks(&self) -> Vec<(i32, LockInfo)>;
     /// Resolves after so many microseconds.
     fn sleep(&self, micros: u64) -> BoxFuture<'static, ()>;
+    /// Moves all rows of a table into segments.
+    ///
+    /// # Errors
+    /// 42501 unless the session owns the table, 42809 when it is none, 55006 when it is being sealed.
+    fn seal(&self, table: u32) -> BoxFuture<'_, Result<()>>;
     /// Sends the client a warning.
     fn warn(&self, warning: Error);
     /// `pg_cancel_backend`.

@@ -4,18 +4,20 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 
+use object_store::ObjectStore;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use super::{ConnectOptions, Session};
-use crate::catalog::{self, Cache, Catalog, Privileges, Sequences};
+use crate::catalog::{self, Cache, Catalog, Object, Privileges, Sequences};
 use crate::env::Env;
 use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::PgCatalog;
 use crate::query::{QueryEngine, QueryOptions};
+use crate::segment::{self, Effort, Segments};
 use crate::sql::Engine;
-use crate::storage::{Options, Store};
-use crate::txn::{BeginOptions, Interrupt, Isolation, Transactions};
+use crate::storage::Options;
+use crate::txn::{BeginOptions, Interrupt, Isolation, RelationMode, Transactions, Wait};
 
 /// The name under which clients connect to the one database of a directory.
 pub const DATABASE_NAME: &str = "postgres";
@@ -30,6 +32,7 @@ pub struct Database {
 #[derive(Clone, Debug)]
 pub struct DatabaseOptions {
     pub storage: Options,
+    pub segments: segment::Options,
     pub query: QueryOptions,
     /// Name of the first role of a new database: a superuser without a password.
     pub owner: String,
@@ -45,12 +48,17 @@ pub struct Login {
 
 impl Database {
     /// Opens the database in `backend`, or creates one when the backend is empty.
+    ///
+    /// `objects` holds the sealed rows. It has to make an object durable before it says that it is written.
     pub async fn open(
         backend: impl StorageBackend,
+        objects: Arc<dyn ObjectStore>,
         options: &DatabaseOptions,
         env: Env,
     ) -> Result<Database> {
-        let store = Store::open(backend, &options.storage, env.clone())?;
+        let sealed = &options.segments;
+        let segments = Segments::open(backend, objects, &options.storage, sealed, env.clone())?;
+        let store = segments.store().clone();
         let transactions = Transactions::new(store.clone(), env.clone());
         let engine = Engine {
             started: env.clock.now(),
@@ -58,6 +66,7 @@ impl Database {
             transactions,
             catalog: Cache::default(),
             sequences: Sequences::new(store),
+            segments: Arc::new(segments),
             query: QueryEngine::new(&options.query, Arc::new(PgCatalog))?,
             sessions: Mutex::default(),
         };
@@ -154,6 +163,45 @@ impl Database {
     /// One step of the commit queue; see [`crate::env::Committer`].
     pub fn commit_step(&self) -> bool {
         self.engine.transactions.store().commit_step()
+    }
+
+    /// Seals rows and merges segments wherever that is due, one table after the other. Each poll does a
+    /// bounded part of it; readers and writers go on meanwhile. Returns whether something was done.
+    ///
+    /// # Errors
+    /// 58030 when storage fails; nothing has changed then, and the next call tries again.
+    pub async fn tend(&self) -> Result<bool> {
+        let segments = &self.engine.segments;
+        let mut worked = false;
+        for object in self.catalog()?.objects() {
+            let Object::Table(table) = object else {
+                continue;
+            };
+            if !segments.is_due(table.storage)? {
+                continue;
+            }
+            // DDL has it: its turn comes again.
+            let mut txn = self.begin(true);
+            let mode = RelationMode::ShareUpdateExclusive;
+            if txn
+                .lock_relation(table.oid, mode, Wait::Fail)
+                .await
+                .is_err()
+            {
+                continue;
+            }
+            let moved = segments
+                .tend(table.storage, table.shape()?, Effort::Due)
+                .await;
+            match moved {
+                Ok(_) => worked = true,
+                // Dropped since the catalog was read.
+                Err(error) if error.state() == SqlState::OBJECT_IN_USE => {}
+                Err(error) => return Err(error),
+            }
+        }
+        worked |= segments.sweep().await? > 0;
+        Ok(worked)
     }
 
     /// Verifies that every index has exactly the entries of its table's rows, and that every row

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use crate::catalog::{self, Catalog, Object, Privileges, QualifiedName, SearchPath, Sequence};
 use crate::error::{Error, Notice, Result, SqlState};
 use crate::query::{AdvisoryLock, PreparedInfo, SessionAccess};
-use crate::sql::Engine;
 use crate::sql::settings::Settings;
+use crate::sql::{self, Engine};
 use crate::txn::{Interrupt, LockInfo, LockTarget, RowMode, SessionLocks, Wait};
 
 /// Settings, sequence values and advisory locks of one session.
@@ -430,6 +430,12 @@ impl SessionAccess for Shared {
 
     fn sleep(&self, micros: u64) -> BoxFuture<'static, ()> {
         self.engine.env.clock.sleep(micros)
+    }
+
+    fn seal(&self, table: u32) -> BoxFuture<'_, Result<()>> {
+        let catalog = self.catalog.lock().clone();
+        let rights = catalog.rights(&self.settings().typed.user);
+        Box::pin(sql::seal(&self.engine, catalog, rights, table))
     }
 
     fn warn(&self, warning: Error) {

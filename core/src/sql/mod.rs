@@ -18,7 +18,7 @@ mod statement;
 mod trim_form;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
-pub use engine::{Engine, RunningSession};
+pub use engine::{Engine, RunningSession, seal};
 pub use parse::parse;
 pub use statement::{
     Body, Direction, ExplainOptions, IsolationLevel, LockWait, Locking, Modes, SetValue, Statement,

@@ -17,7 +17,7 @@ mod recover;
 mod snapshot;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tier;
 
 use std::ops::Bound;

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
+use omendb_tests::sealer::Sealer;
 use omendb_tests::server::{ORACLE, Process};
 use omendb_tests::wire::Client;
 
@@ -21,15 +22,16 @@ pub fn trials() -> Vec<Trial> {
         return Vec::new();
     }
     vec![
-        Trial::test("crash::kill_under_load", kill_under_load),
+        Trial::test("crash::kill_under_load", || kill_under_load(false)),
+        Trial::test("crash::kill_while_sealing", || kill_under_load(true)),
         Trial::test("crash::kill_while_loading", kill_while_loading),
         Trial::test("crash::kill_right_after_ddl", kill_after_ddl),
     ]
 }
 
 /// Like pgbench: three balances and a ledger change together; each session counts what was
-/// acknowledged to it.
-fn kill_under_load() -> Result<(), Failed> {
+/// acknowledged to it. `sealing` moves rows into segments meanwhile.
+fn kill_under_load(sealing: bool) -> Result<(), Failed> {
     let mut server = Process::start(&[])?;
     let mut own = Client::connect(&server.address)?;
     own.simple("CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL)")?;
@@ -46,6 +48,7 @@ fn kill_under_load() -> Result<(), Failed> {
     for round in 0..ROUNDS {
         let stop = AtomicBool::new(false);
         let address = server.address.clone();
+        let sealer = sealing.then(|| Sealer::start(&address));
         thread::scope(|scope| {
             for (session, (acknowledged, next)) in
                 acknowledged.iter().zip(next.iter_mut()).enumerate()
@@ -76,6 +79,9 @@ fn kill_under_load() -> Result<(), Failed> {
             server.kill();
             stop.store(true, Ordering::Relaxed);
         });
+        if sealer.is_some_and(|sealer| sealer.stop() == 0) {
+            return Err(format!("round {round}: nothing was sealed before the kill").into());
+        }
         let start = Instant::now();
         server.restart()?;
         let took = start.elapsed();

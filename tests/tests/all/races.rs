@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
-use omendb_tests::server::Target;
+use omendb_tests::sealer::Sealer;
+use omendb_tests::server::{ORACLE, Target};
 use omendb_tests::wire::{Client, Report};
 
 const SESSIONS: usize = 8;
@@ -43,7 +44,24 @@ pub fn trials() -> Vec<Trial> {
             test(&target)
         })
     };
-    TESTS.iter().map(trial).collect()
+    // The same while rows move into segments under the sessions' feet.
+    let sealing = |&(name, test): &Test| {
+        Trial::test(format!("races::sealing::{name}"), move || {
+            let target = Target::fresh()?;
+            let sealer = Sealer::start(target.address());
+            test(&target)?;
+            match sealer.stop() {
+                0 => Err("nothing was sealed".into()),
+                _ => Ok(()),
+            }
+        })
+    };
+    let plain = TESTS.iter().map(trial);
+    // PostgreSQL has nothing to seal.
+    match std::env::var_os(ORACLE) {
+        Some(_) => plain.collect(),
+        None => plain.chain(TESTS.iter().map(sealing)).collect(),
+    }
 }
 
 /// Runs `work` in every session at once; the first failure fails the test.

@@ -1,10 +1,11 @@
-//! Every script below `tests/slt`, through both protocols.
+//! Every script below `tests/slt`, through both protocols, and with rows in either tier.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
-use omendb_tests::script::{Protocol, run};
+use omendb_tests::script::{Protocol, Tier, run};
+use omendb_tests::server::ORACLE;
 
 pub fn trials() -> Vec<Trial> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
@@ -17,13 +18,24 @@ pub fn trials() -> Vec<Trial> {
         root.display()
     );
     let mut trials = Vec::new();
-    for protocol in [Protocol::Simple, Protocol::Extended] {
+    let mut runs = vec![
+        ("simple", Protocol::Simple, Tier::Unsealed),
+        ("extended", Protocol::Extended, Tier::Unsealed),
+    ];
+    // PostgreSQL has nothing to seal.
+    if std::env::var_os(ORACLE).is_none() {
+        runs.push(("sealed", Protocol::Extended, Tier::Sealed));
+        runs.push(("mixed", Protocol::Simple, Tier::Mixed));
+    }
+    for (label, protocol, tier) in runs {
         for file in &files {
             let path = file.clone();
             let short = file.strip_prefix(&root).unwrap_or(file).with_extension("");
-            let name = format!("slt::{}::{}", protocol.label(), short.display());
+            let name = format!("slt::{label}::{}", short.display());
             let known = known(&root, &short.display().to_string(), protocol);
-            trials.push(Trial::test(name, move || script(&path, protocol, &known)));
+            trials.push(Trial::test(name, move || {
+                script(&path, protocol, tier, &known)
+            }));
         }
     }
     trials
@@ -42,8 +54,8 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 /// Runs a script. Records that `known-failures.txt` lists are expected to fail, and only they.
-fn script(path: &Path, protocol: Protocol, known: &[String]) -> Result<(), Failed> {
-    let verdict = run(path, protocol)?;
+fn script(path: &Path, protocol: Protocol, tier: Tier, known: &[String]) -> Result<(), Failed> {
+    let verdict = run(path, protocol, tier)?;
     let keys: Vec<&str> = verdict
         .failures
         .iter()

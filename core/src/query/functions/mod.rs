@@ -21,6 +21,7 @@ mod quantify;
 mod registry;
 mod regression;
 mod row;
+mod sealing;
 mod session;
 mod single;
 mod spread;

@@ -7,7 +7,9 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::row::{RowFn, RowFunction};
 use super::waiting::WaitFn;
-use super::{advisory, arrays, dates, formatting, json, math, session, strings, waiting};
+use super::{
+    advisory, arrays, dates, formatting, json, math, sealing, session, strings, waiting,
+};
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
 use crate::types::names::{array_of, element_of, from_name, physical};
@@ -158,6 +160,7 @@ impl Functions {
         arrays::define(&mut all);
         session::define(&mut all);
         waiting::define(&mut all);
+        sealing::define(&mut all);
         advisory::define(&mut all);
         let mut by_name: HashMap<&'static str, Vec<Function>> = HashMap::new();
         for function in all.0 {

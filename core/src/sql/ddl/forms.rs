@@ -71,7 +71,7 @@ impl Form {
             Form::Owned(it) => it.tag(),
             Form::Alter(alter) => alter.tag(),
             Form::Reindex(_) => "REINDEX",
-            Form::Maintain(Maintenance::Vacuum(_)) => "VACUUM",
+            Form::Maintain(Maintenance::Vacuum { .. }) => "VACUUM",
             Form::CommentOnConstraint { .. } => "COMMENT",
             Form::CreateTableAs { .. } => "CREATE TABLE AS",
             Form::DropConcurrently(_) => "DROP INDEX",
@@ -98,9 +98,10 @@ pub fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Form>> {
     } else if cursor.keyword("CHECKPOINT") {
         Some(Form::Maintain(Maintenance::Checkpoint))
     } else if cursor.keyword("VACUUM") {
-        Some(Form::Maintain(Maintenance::Vacuum(targets(cursor)?)))
+        let (full, targets) = targets(cursor)?;
+        Some(Form::Maintain(Maintenance::Vacuum { full, targets }))
     } else if cursor.keyword("ANALYZE") || cursor.keyword("ANALYSE") {
-        Some(Form::Maintain(Maintenance::Analyze(targets(cursor)?)))
+        Some(Form::Maintain(Maintenance::Analyze(targets(cursor)?.1)))
     } else if cursor.keyword("CLUSTER") {
         cursor.keyword("VERBOSE");
         let name = if cursor.is_end() {
@@ -456,16 +457,22 @@ fn reindex(cursor: &mut Cursor<'_>) -> Result<Reindex> {
     })
 }
 
-/// Options and tables of VACUUM and ANALYZE.
-fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<Target>> {
-    options_in_parentheses(cursor)?;
-    while ["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"]
-        .iter()
-        .any(|word| cursor.keyword(word))
-    {}
+/// Options and tables of VACUUM and ANALYZE: whether FULL is among the former, and the latter.
+fn targets(cursor: &mut Cursor<'_>) -> Result<(bool, Vec<Target>)> {
+    let mut full = options_in_parentheses(cursor)?;
+    loop {
+        if cursor.keyword("FULL") {
+            full = true;
+        } else if !["FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"]
+            .iter()
+            .any(|word| cursor.keyword(word))
+        {
+            break;
+        }
+    }
     let mut targets = Vec::new();
     if cursor.is_end() {
-        return Ok(targets);
+        return Ok((full, targets));
     }
     loop {
         let name = qualified(cursor)?;
@@ -481,13 +488,14 @@ fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<Target>> {
         }
         targets.push(Target { name, columns });
         if !cursor.token(&Token::Comma) {
-            return Ok(targets);
+            return Ok((full, targets));
         }
     }
 }
 
-/// `(VERBOSE, PARALLEL 2, …)`: they say how to do what needs no doing.
-fn options_in_parentheses(cursor: &mut Cursor<'_>) -> Result<()> {
+/// `(VERBOSE, PARALLEL 2, …)`: all but FULL say how to do what needs no doing. Returns whether that is
+/// asked for.
+fn options_in_parentheses(cursor: &mut Cursor<'_>) -> Result<bool> {
     const KNOWN: [&str; 16] = [
         "full",
         "freeze",
@@ -506,8 +514,9 @@ fn options_in_parentheses(cursor: &mut Cursor<'_>) -> Result<()> {
         "skip_database_stats",
         "only_database_stats",
     ];
+    let mut full = false;
     if !cursor.token(&Token::LParen) {
-        return Ok(());
+        return Ok(full);
     }
     loop {
         let option = cursor.identifier()?;
@@ -517,16 +526,24 @@ fn options_in_parentheses(cursor: &mut Cursor<'_>) -> Result<()> {
                 format!("unrecognized option \"{option}\""),
             ));
         }
-        if cursor.number().is_none()
-            && cursor.string().is_none()
-            && matches!(cursor.peek(), Some(Token::Word(_)))
-        {
-            cursor.identifier()?;
+        let mut on = true;
+        if let Some(number) = cursor.number() {
+            on = number != "0";
+        } else if let Some(text) = cursor.string() {
+            on = is_on(&text);
+        } else if matches!(cursor.peek(), Some(Token::Word(_))) {
+            on = is_on(&cursor.identifier()?);
         }
+        full |= option == "full" && on;
         if !cursor.token(&Token::Comma) {
-            return cursor.expect(&Token::RParen);
+            cursor.expect(&Token::RParen)?;
+            return Ok(full);
         }
     }
+}
+
+fn is_on(value: &str) -> bool {
+    !["off", "false", "0", "no"].contains(&value.to_lowercase().as_str())
 }
 
 /// A name without a schema.

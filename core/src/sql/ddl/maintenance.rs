@@ -1,7 +1,8 @@
 //! VACUUM, ANALYZE, CLUSTER, CHECKPOINT and LOCK TABLE.
 //!
-//! The storage needs none of the first four: it reclaims its pages itself, counts its rows exactly,
-//! and keeps them in key order. They succeed, after checking what they name, so that scripts run.
+//! VACUUM moves rows into segments, and merges segments: where that pays, or, with FULL, until no row
+//! is left unsealed. The storage needs none of the other three: it counts its rows exactly, and keeps
+//! them in key order. They succeed, after checking what they name, so that scripts run.
 
 use datafusion::sql::sqlparser::ast::{Lock, LockTableMode};
 
@@ -9,12 +10,16 @@ use super::super::{Context, Outcome};
 use super::scope::not_a;
 use crate::catalog::{Object, Privileges, QualifiedName, denied};
 use crate::error::{Error, Result, SqlState};
+use crate::segment::Effort;
 use crate::txn::{RelationMode, Wait};
 
 /// A statement that tends the storage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Maintenance {
-    Vacuum(Vec<Target>),
+    Vacuum {
+        full: bool,
+        targets: Vec<Target>,
+    },
     Analyze(Vec<Target>),
     /// CLUSTER, with its table.
     Cluster(Option<QualifiedName>),
@@ -29,8 +34,9 @@ pub struct Target {
 }
 
 pub(super) async fn run(context: &mut Context<'_>, statement: &Maintenance) -> Result<Outcome> {
+    let mut named = Vec::new();
     let (tag, targets): (_, &[Target]) = match statement {
-        Maintenance::Vacuum(targets) => {
+        Maintenance::Vacuum { targets, .. } => {
             if context.in_block {
                 return Err(Error::new(
                     SqlState::ACTIVE_SQL_TRANSACTION,
@@ -85,6 +91,7 @@ pub(super) async fn run(context: &mut Context<'_>, statement: &Maintenance) -> R
                         ));
                     }
                 }
+                named.push(table.oid);
             }
             Some(other) => {
                 let verb = if tag == "VACUUM" { "vacuum" } else { "analyze" };
@@ -97,7 +104,41 @@ pub(super) async fn run(context: &mut Context<'_>, statement: &Maintenance) -> R
             None => return Err(context.missing_relation(name)),
         }
     }
+    if let Maintenance::Vacuum { full, targets } = statement {
+        let effort = if *full { Effort::All } else { Effort::Due };
+        if targets.is_empty() {
+            named = own_tables(context);
+        }
+        for oid in named {
+            vacuum(context, oid, effort).await?;
+        }
+    }
     Ok(Outcome::Command(tag.to_owned()))
+}
+
+/// The tables that the role may vacuum.
+fn own_tables(context: &Context<'_>) -> Vec<u32> {
+    context
+        .catalog
+        .objects()
+        .filter(|object| matches!(object, Object::Table(_)))
+        .filter(|object| context.check_owner(object).is_ok())
+        .map(Object::oid)
+        .collect()
+}
+
+/// Tends one table's segments. Readers and writers go on meanwhile; DDL and another VACUUM wait.
+async fn vacuum(context: &mut Context<'_>, oid: u32, effort: Effort) -> Result<()> {
+    let (mode, wait) = (RelationMode::ShareUpdateExclusive, context.wait());
+    context.txn.lock_relation(oid, mode, wait).await?;
+    context.refresh()?;
+    // Dropped while the lock was awaited: nothing is left to do.
+    let Some(table) = context.catalog.table(oid).cloned() else {
+        return Ok(());
+    };
+    let segments = context.engine.segments.clone();
+    segments.tend(table.storage, table.shape()?, effort).await?;
+    Ok(())
 }
 
 pub(super) async fn lock(context: &mut Context<'_>, statement: &Lock) -> Result<Outcome> {

@@ -4,4 +4,4 @@ mod commit;
 mod crash;
 mod io_failure;
 mod open;
-mod support;
+pub(crate) mod support;

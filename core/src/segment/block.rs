@@ -1,0 +1,119 @@
+//! A block of rows: the end of each row as a `u32`, then the rows, compressed together.
+//!
+//! Uncompressed blocks stay in a cache, and a row is a slice of one.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::codec::{checksum, small};
+use super::side::BlockPlace;
+use crate::error::{Error, Result};
+
+/// Rows are put into one block up to so many bytes. A longer row has a block of its own.
+pub(super) const BLOCK_BYTES: usize = 16 << 10;
+/// Level of zstd: the fastest. Higher ones take longer than they gain, see the README.
+const LEVEL: i32 = 1;
+
+/// Bytes of a row's end.
+const END: usize = 4;
+
+fn damaged(what: &str) -> Error {
+    Error::corrupted(format!("block of rows: {what}"))
+}
+
+/// Rows on their way into a block.
+#[derive(Debug, Default)]
+pub(super) struct BlockBuilder {
+    rows: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl BlockBuilder {
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Whether a row of so many bytes belongs into the next block.
+    pub fn is_full_for(&self, row: usize) -> bool {
+        !self.is_empty() && self.rows.len() + row + END * (self.ends.len() + 1) > BLOCK_BYTES
+    }
+
+    /// # Errors
+    /// 54000 for a row beyond 4 GiB.
+    pub fn push(&mut self, row: &[u8]) -> Result<()> {
+        self.rows.extend_from_slice(row);
+        self.ends.push(small(self.rows.len(), "bytes in one row")?);
+        Ok(())
+    }
+
+    /// Compresses the block behind what `out` holds; the builder is empty then.
+    pub fn finish(&mut self, offset: u64, out: &mut Vec<u8>) -> Result<BlockPlace> {
+        let mut raw = Vec::with_capacity(END * self.ends.len() + self.rows.len());
+        for end in &self.ends {
+            raw.extend_from_slice(&end.to_le_bytes());
+        }
+        raw.extend_from_slice(&self.rows);
+        self.rows.clear();
+        self.ends.clear();
+        let stored = zstd::bulk::compress(&raw, LEVEL)
+            .map_err(|error| Error::internal(format!("compressing rows: {error}")))?;
+        out.extend_from_slice(&stored);
+        Ok(BlockPlace {
+            offset,
+            stored: small(stored.len(), "bytes in one row")?,
+            raw: small(raw.len(), "bytes in one row")?,
+            checksum: checksum(&stored),
+        })
+    }
+}
+
+/// Checks and uncompresses a block of `rows` rows.
+///
+/// # Errors
+/// XX001 when it is not what was written.
+pub(super) fn open(stored: &[u8], place: &BlockPlace, rows: usize) -> Result<Bytes> {
+    if checksum(stored) != place.checksum {
+        return Err(damaged("wrong checksum"));
+    }
+    let raw = zstd::bulk::decompress(stored, place.raw as usize)
+        .map_err(|error| damaged(&error.to_string()))?;
+    let ends = raw
+        .get(..END * rows)
+        .ok_or_else(|| damaged("it ends early"))?
+        .as_chunks::<END>()
+        .0;
+    let ends = ends.iter().map(|end| u32::from_le_bytes(*end) as usize);
+    let body = raw.len() - END * rows;
+    if raw.len() != place.raw as usize
+        || !ends.clone().is_sorted()
+        || ends.last().unwrap_or(0) != body
+    {
+        return Err(damaged("rows that do not fill it"));
+    }
+    Ok(raw.into())
+}
+
+/// The row at a position of an opened block of `rows` rows, sharing the block's memory.
+#[inline]
+pub(super) fn row(block: &Bytes, rows: usize, at: usize) -> Option<Bytes> {
+    let range = place(block, rows, at)?;
+    Some(block.slice(range))
+}
+
+#[inline]
+fn place(block: &[u8], rows: usize, at: usize) -> Option<Range<usize>> {
+    if at >= rows {
+        return None;
+    }
+    let end = |at: usize| {
+        let bytes = block.get(END * at..)?.first_chunk::<END>()?;
+        Some(u32::from_le_bytes(*bytes) as usize)
+    };
+    let start = match at.checked_sub(1) {
+        Some(before) => end(before)?,
+        None => 0,
+    };
+    let range = END * rows + start..END * rows + end(at)?;
+    block.get(range.clone()).map(|_| range)
+}

@@ -1,0 +1,261 @@
+//! Reads columns of the Parquet object, one row group at a time. Every piece is checked against the
+//! manifest's checksum before the decoder sees it.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::concat;
+use arrow::datatypes::DataType;
+use bytes::{Buf, Bytes};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::bloom_filter::Sbbf;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::codec::checksum;
+use super::layout::{restore, stored_type};
+use super::meta::{Piece, SegmentMeta};
+use super::objects::Objects;
+use crate::error::{Error, Result};
+use crate::types::kinds::Kind;
+use crate::types::{Datum, PgType};
+
+/// Bytes of the footer's length and the magic number behind it.
+const TAIL: usize = 8;
+/// A column keeps the pages that its strings lie in, unless they are so many times what is used.
+const SLACK: usize = 2;
+/// Longer strings lie in pages, shorter ones in the view itself.
+const INLINE: u32 = 12;
+
+/// The parsed footer of a Parquet object.
+pub(super) struct Footer {
+    metadata: ArrowReaderMetadata,
+}
+
+impl Footer {
+    /// Bytes of memory.
+    pub fn size(&self) -> u64 {
+        self.metadata.metadata().memory_size() as u64
+    }
+}
+
+/// Says which object is damaged.
+fn damaged(path: &str, what: &str) -> Error {
+    Error::corrupted(format!("object {path} is damaged: {what}"))
+}
+
+fn undecodable(path: &str, error: &dyn std::fmt::Display) -> Error {
+    damaged(path, &error.to_string())
+}
+
+/// A checked piece of the Parquet object.
+fn piece(objects: &Objects, path: &str, piece: &Piece, what: &str) -> Result<Bytes> {
+    let end = piece.offset.saturating_add(piece.length);
+    let bytes = objects.read(path, piece.offset..end)?;
+    if checksum(&bytes) != piece.checksum {
+        return Err(damaged(path, &format!("wrong checksum of {what}")));
+    }
+    Ok(bytes)
+}
+
+/// Reads the footer.
+pub(super) fn footer(objects: &Objects, meta: &SegmentMeta) -> Result<Footer> {
+    let path = meta.parquet_path();
+    let bytes = piece(objects, &path, &meta.footer, "its footer")?;
+    let body = bytes
+        .len()
+        .checked_sub(TAIL)
+        .and_then(|end| bytes.get(..end));
+    let body = body.ok_or_else(|| damaged(&path, "no footer"))?;
+    let metadata =
+        ParquetMetaDataReader::decode_metadata(body).map_err(|error| undecodable(&path, &error))?;
+    if metadata.num_row_groups() != meta.groups.len() {
+        return Err(damaged(&path, "another number of row groups"));
+    }
+    let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
+        .map_err(|error| undecodable(&path, &error))?;
+    Ok(Footer { metadata })
+}
+
+/// One piece of a file, at its place.
+struct Window {
+    offset: u64,
+    bytes: Bytes,
+    file: u64,
+}
+
+impl Length for Window {
+    fn len(&self) -> u64 {
+        self.file
+    }
+}
+
+impl Window {
+    fn at(&self, start: u64) -> Result<Bytes, ParquetError> {
+        start
+            .checked_sub(self.offset)
+            .and_then(|start| usize::try_from(start).ok())
+            .filter(|&start| start <= self.bytes.len())
+            .map(|start| self.bytes.slice(start..))
+            .ok_or_else(|| ParquetError::EOF("outside of the column".to_owned()))
+    }
+}
+
+impl ChunkReader for Window {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(self.at(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let bytes = self.at(start)?;
+        if length > bytes.len() {
+            return Err(ParquetError::EOF("outside of the column".to_owned()));
+        }
+        Ok(bytes.slice(..length))
+    }
+}
+
+/// Which column of a row group.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted {
+    Position(usize),
+    Key,
+}
+
+/// Reads and decodes a column of a row group, as Parquet holds it ([`stored_type`]).
+///
+/// # Errors
+/// XX001 naming the object when it is damaged, 58030 when it cannot be read.
+pub(super) fn stored_column(
+    objects: &Objects,
+    meta: &SegmentMeta,
+    footer: &Footer,
+    group: usize,
+    wanted: Wanted,
+) -> Result<ArrayRef> {
+    let path = meta.parquet_path();
+    let absent = || Error::internal(format!("no such column in row group {group} of {path}"));
+    let found = meta.groups.get(group).ok_or_else(absent)?;
+    let (leaf, place, name) = match wanted {
+        Wanted::Position(position) => {
+            let column = found.columns.get(position).and_then(Option::as_ref);
+            let leaf = meta.layout.leaf(position).ok_or_else(absent)?;
+            let name = meta.layout.columns.get(position).map(|column| &column.name);
+            (leaf, column.ok_or_else(absent)?.piece, name)
+        }
+        Wanted::Key => (
+            meta.layout.stored().count(),
+            found.key.ok_or_else(absent)?,
+            None,
+        ),
+    };
+    let what = format!(
+        "column \"{}\" in row group {group}",
+        name.map_or("__key", String::as_str)
+    );
+    let window = Window {
+        bytes: piece(objects, &path, &place, &what)?,
+        offset: place.offset,
+        file: meta.parquet_bytes,
+    };
+    let fail = |error: &dyn std::fmt::Display| damaged(&path, &format!("{what}: {error}"));
+    let rows = found.rows as usize;
+    let builder =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(window, footer.metadata.clone());
+    let mask = ProjectionMask::roots(builder.parquet_schema(), [leaf]);
+    let batches = builder
+        .with_row_groups(vec![group])
+        .with_projection(mask)
+        .with_batch_size(rows)
+        .build()
+        .map_err(|error| fail(&error))?;
+    let mut parts = Vec::new();
+    for batch in batches {
+        let batch = batch.map_err(|error| fail(&error))?;
+        parts.push(batch.columns().first().cloned().ok_or_else(absent)?);
+    }
+    let array = match parts.as_slice() {
+        [part] => Arc::clone(part),
+        parts => {
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            concat(&parts).map_err(|error| fail(&error))?
+        }
+    };
+    if array.len() != rows {
+        return Err(fail(&"another number of rows"));
+    }
+    Ok(compact(array))
+}
+
+/// Lets go of pages that hardly any string lies in: those of short strings, which views hold.
+fn compact(array: ArrayRef) -> ArrayRef {
+    macro_rules! compact {
+        ($views:expr) => {{
+            let views = $views;
+            let held: usize = views
+                .data_buffers()
+                .iter()
+                .map(|buffer| buffer.capacity())
+                .sum();
+            let used: usize = views
+                .views()
+                .iter()
+                .map(|view| *view as u32)
+                .filter(|&length| length > INLINE)
+                .map(|length| length as usize)
+                .sum();
+            if held > used.saturating_mul(SLACK) {
+                return Arc::new(views.gc());
+            }
+        }};
+    }
+    match array.data_type() {
+        DataType::Utf8View => compact!(array.as_string_view()),
+        DataType::BinaryView => compact!(array.as_binary_view()),
+        _ => {}
+    }
+    array
+}
+
+/// As [`stored_column`], in the Arrow type of the column's type.
+pub(super) fn column(
+    objects: &Objects,
+    meta: &SegmentMeta,
+    footer: &Footer,
+    group: usize,
+    position: usize,
+    ty: PgType,
+) -> Result<ArrayRef> {
+    let array = stored_column(objects, meta, footer, group, Wanted::Position(position))?;
+    restore(array, ty)
+}
+
+/// Whether a row group can have a value, by the column's bloom filter. `true` where there is none.
+///
+/// # Errors
+/// As [`stored_column`].
+pub(super) fn may_contain(
+    objects: &Objects,
+    meta: &SegmentMeta,
+    place: &Piece,
+    value: &Datum<'_>,
+    ty: PgType,
+) -> Result<bool> {
+    let path = meta.parquet_path();
+    let bytes = piece(objects, &path, place, "a bloom filter")?;
+    let filter = Sbbf::from_bytes(&bytes).map_err(|error| undecodable(&path, &error))?;
+    Ok(match (Kind::of(stored_type(ty)), value) {
+        (Kind::Int4, Datum::Int4(value)) => filter.check(value),
+        (Kind::Int8, Datum::Int8(value)) => filter.check(value),
+        (Kind::Text, Datum::Text(value)) => filter.check(value.as_ref()),
+        (Kind::Bytea, Datum::Bytea(value)) => filter.check(value.as_ref()),
+        (Kind::Uuid, Datum::Uuid(value)) => filter.check(value.as_slice()),
+        _ => true,
+    })
+}

@@ -1,0 +1,182 @@
+//! The sealed tier of one database: opens it, and deletes what it no longer needs.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use object_store::ObjectStore;
+use redb::StorageBackend;
+
+use super::garbage::{Garbage, Handle, Waste};
+use super::manifest;
+use super::table::SealedTable;
+use super::{CacheOptions, Caches, Objects, Segment, SegmentMeta, WriteOptions};
+use crate::env::Env;
+use crate::error::Result;
+use crate::storage::{self, Generation, Relocation, Snapshot, Store, TableId};
+
+/// Settings of the sealed tier.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub caches: CacheOptions,
+    pub write: WriteOptions,
+    /// Rows of a table that stay unsealed before sealing them pays.
+    pub seal_rows: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            caches: CacheOptions::default(),
+            write: WriteOptions::default(),
+            seal_rows: 100_000,
+        }
+    }
+}
+
+/// The sealed tier of one database.
+pub struct Segments {
+    pub(super) store: Store,
+    pub(super) env: Env,
+    pub(super) objects: Objects,
+    pub(super) caches: Arc<Caches>,
+    pub(super) write: WriteOptions,
+    pub(super) seal_rows: u64,
+    pub(super) garbage: Arc<Garbage>,
+    /// Held while rows are moved: one table at a time, which bounds the memory and the work.
+    pub(super) turn: futures::lock::Mutex<()>,
+    /// Numbers that nothing in this database has been named after.
+    next_segment: AtomicU64,
+    next_generation: AtomicU32,
+}
+
+impl Segments {
+    /// Opens a database with its sealed tier, and removes objects that an interruption left behind.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; 58030 when the object store fails, XX001 when the manifest is damaged.
+    pub fn open(
+        backend: impl StorageBackend,
+        objects: Arc<dyn ObjectStore>,
+        storage: &storage::Options,
+        options: &Options,
+        env: Env,
+    ) -> Result<Segments> {
+        let objects = Objects::new(objects);
+        let caches = Arc::new(Caches::new(&options.caches));
+        let garbage = Arc::<Garbage>::default();
+        let open = |meta| {
+            let segment = Segment::new(meta, objects.clone(), caches.clone());
+            Arc::new(Handle::new(segment, garbage.clone()))
+        };
+        let store = Store::open_with(backend, storage, env.clone(), |snapshot| {
+            manifest::load(snapshot, open)
+        })?;
+        let known = known_segments(&*store.snapshot()?);
+        let mut highest = 0;
+        for owner in objects.list()? {
+            highest = highest.max(owner.1);
+            if !known.contains(&owner) {
+                let (table, segment) = owner;
+                tracing::info!(table, segment, "removing what an interruption left behind");
+                objects.delete(table, segment)?;
+            }
+        }
+        let generations = store.snapshot()?.tiers().clone();
+        let generation = generations.0.values().map(|tier| tier.generation).max();
+        let highest = known
+            .iter()
+            .map(|(_, segment)| *segment)
+            .fold(highest, u64::max);
+        Ok(Segments {
+            store,
+            env,
+            objects,
+            caches,
+            write: options.write.clone(),
+            seal_rows: options.seal_rows,
+            garbage,
+            turn: futures::lock::Mutex::default(),
+            next_segment: AtomicU64::new(highest.saturating_add(1)),
+            next_generation: AtomicU32::new(generation.unwrap_or(0).saturating_add(1)),
+        })
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn new_segment(&self) -> u64 {
+        self.next_segment.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn new_generation(&self) -> Generation {
+        self.next_generation.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn handle(&self, meta: SegmentMeta) -> Arc<Handle> {
+        let segment = Segment::new(meta, self.objects.clone(), self.caches.clone());
+        Arc::new(Handle::new(segment, self.garbage.clone()))
+    }
+
+    /// Deletes what nobody reads any more. Returns the number of segments deleted.
+    ///
+    /// # Errors
+    /// 58030 when storage fails; what is left is tried again by the next call.
+    pub async fn sweep(&self) -> Result<usize> {
+        let waste = self.garbage.take();
+        if waste.is_empty() {
+            return Ok(0);
+        }
+        let generations = waste.generations.clone();
+        // Once this is durable, every commit that could have made use of something, or waste of it, is.
+        let pending = self.store.submit_relocation(Box::new(move |now| {
+            let unused = |(table, generation): &(TableId, Generation)| {
+                now.tiers().generation(*table) != *generation
+            };
+            Ok(Relocation {
+                drop: generations.into_iter().filter(unused).collect(),
+                ..Relocation::default()
+            })
+        }));
+        let durable = match pending {
+            Ok(pending) => pending.durable.await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = durable {
+            self.garbage.add(waste);
+            return Err(error);
+        }
+        let used = known_segments(&*self.store.snapshot()?);
+        let mut deleted = 0;
+        let mut segments = waste
+            .segments
+            .into_iter()
+            .filter(|meta| !used.contains(&(meta.table, meta.segment)));
+        while let Some(meta) = segments.next() {
+            self.caches.forget((meta.table, meta.segment));
+            if let Err(error) = self.objects.delete(meta.table, meta.segment) {
+                let left = std::iter::once(meta).chain(segments).collect();
+                self.garbage.add(Waste {
+                    segments: left,
+                    generations: Vec::new(),
+                });
+                return Err(error);
+            }
+            deleted += 1;
+        }
+        Ok(deleted)
+    }
+}
+
+fn known_segments(snapshot: &Snapshot) -> HashSet<(TableId, u64)> {
+    let mut known = HashSet::new();
+    for (table, tier) in &snapshot.tiers().0 {
+        let sealed = tier.sealed.as_ref().map(|sealed| sealed.as_any());
+        let sealed = sealed.and_then(|sealed| sealed.downcast_ref::<SealedTable>());
+        for part in sealed.iter().flat_map(|sealed| sealed.parts()) {
+            known.insert((*table, part.segment.meta().segment));
+        }
+    }
+    known
+}
