@@ -78,6 +78,9 @@ fn node(
             let _ = write!(line, "  (actual time={millis:.3} rows={rows})");
         }
         lines.push(line);
+        for detail in scan.map(|scan| scan.details(analyze)).unwrap_or_default() {
+            lines.push(format!("{}{detail}", " ".repeat(depth * 6 + 2)));
+        }
         depth + 1
     };
     for child in plan.children() {

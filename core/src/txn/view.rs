@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::own_rows::OwnRows;
 use super::read_set::ReadSet;
-use super::write_set::{Row, Stamp, TableState, Tables};
+use super::write_set::{Row, Stamp, Tables};
 use crate::error::Result;
-use crate::storage::{CATALOG_TABLE, RangeIter, Snapshot, TableId, Value};
+use crate::storage::{CATALOG_TABLE, RangeIter, Sealed, Snapshot, TableId, Value};
 
 /// A fixed state to read from. Cheap to clone, and safe to read from several threads. A
 /// SERIALIZABLE transaction's view remembers which ranges were read through it; reading its
@@ -126,6 +126,70 @@ impl View {
         Ok(len)
     }
 
+    /// The sealed rows of a table, those too that [`View::own_keys`] replaces. Reading them is not
+    /// remembered: see [`View::remember`].
+    pub fn sealed(&self, table: TableId) -> Option<&Arc<dyn Sealed>> {
+        match self.tables.get(&table) {
+            Some(own) if own.dropped => None,
+            _ => self.snapshot.sealed(table),
+        }
+    }
+
+    /// Entries of a range that are not sealed, in key order: those in redb and own ones. Reads
+    /// lazily. Reading them is not remembered: see [`View::remember`].
+    pub fn unsealed_range(
+        &self,
+        table: TableId,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> Result<ViewIter> {
+        let own = self.tables.get(&table);
+        if own.is_some_and(|own| own.dropped) {
+            return Ok(ViewIter::default());
+        }
+        let own = own.filter(|own| !own.rows.read().map.is_empty());
+        Ok(ViewIter {
+            stored: Ends::new(Some(self.snapshot.unsealed_range(table, from, to)?)),
+            own: Ends::new(own.map(|own| OwnRows::new(own.rows.clone(), self.stamp, from, to))),
+        })
+    }
+
+    /// The most entries of a table that are not sealed; none means that there are none.
+    pub fn unsealed_at_most(&self, table: TableId) -> Result<u64> {
+        let own = match self.tables.get(&table) {
+            Some(own) if own.dropped => return Ok(0),
+            Some(own) => own.rows.read().map.len() as u64,
+            None => 0,
+        };
+        Ok(self.snapshot.unsealed_len(table)?.saturating_add(own))
+    }
+
+    /// Whether the transaction has written to a table.
+    pub fn has_own(&self, table: TableId) -> bool {
+        let own = self.tables.get(&table);
+        own.is_some_and(|own| own.dropped || !own.rows.read().map.is_empty())
+    }
+
+    /// The keys of a range that the transaction has written or deleted, in order: what is stored
+    /// under them does not count.
+    pub fn own_keys(
+        &self,
+        table: TableId,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> impl Iterator<Item = Vec<u8>> + use<> {
+        let own = self.tables.get(&table);
+        let rows = own.map(|own| OwnRows::new(own.rows.clone(), self.stamp, from, to));
+        rows.into_iter().flatten().map(|(key, _)| key)
+    }
+
+    /// Counts a range as read where it is read otherwise than through [`View::range`].
+    pub fn remember(&self, table: TableId, from: Bound<&[u8]>, to: Bound<&[u8]>) {
+        if let Some(reads) = self.remembered(table) {
+            reads.add_range(table, from, to);
+        }
+    }
+
     /// A number that is the same for two views only if both see the same rows of `table`; `None`
     /// when own writes make it unique to this transaction.
     ///
@@ -135,8 +199,7 @@ impl View {
         if let Some(reads) = self.remembered(table) {
             reads.add_range(table, Bound::Unbounded, Bound::Unbounded);
         }
-        let written = |own: &TableState| own.dropped || !own.rows.read().map.is_empty();
-        if self.tables.get(&table).is_some_and(written) {
+        if self.has_own(table) {
             return None;
         }
         Some(self.snapshot.last_modified(table))

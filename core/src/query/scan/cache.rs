@@ -1,7 +1,8 @@
 //! Decoded columns, kept between queries: a table that did not change is read as columns.
 //!
 //! A column is the pieces that one full scan of one key range of a table decoded it into. The view's
-//! version of the table is part of its name, so a changed table finds nothing here.
+//! version of the table is part of its name, so a changed table finds nothing here; and so is the
+//! generation, for a seal moves rows away without changing them.
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -10,13 +11,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef};
 use parking_lot::Mutex;
 
-use crate::storage::TableId;
+use crate::storage::{Generation, TableId};
 
 /// Which column, of which rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ColumnKey {
     pub table: TableId,
     pub version: u64,
+    /// Of the rows that are not sealed. Only those are kept here.
+    pub generation: Generation,
     /// The range of row keys, as encoded bounds.
     pub range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
     /// Position in the table.
@@ -81,7 +84,10 @@ impl ColumnCache {
         let stale: Vec<ColumnKey> = inner
             .columns
             .keys()
-            .filter(|known| known.table == key.table && known.version < key.version)
+            .filter(|known| {
+                let age = (known.version, known.generation);
+                known.table == key.table && age < (key.version, key.generation)
+            })
             .cloned()
             .collect();
         for old in stale {

@@ -5,14 +5,30 @@
 //! | `source` | a table's description: schema, and which filters help |
 //! | `ranges` | from filters to the cheapest way in |
 //! | `plan` | the physical scan |
+//! | `order` | in which order rows come |
+//! | `walk` | row by row: keys, key ranges, indexes |
 //! | `rows` | stored rows to Arrow batches |
-//! | `cache` | decoded columns kept between queries |
+//! | `cache` | decoded columns of unsealed rows, kept between queries |
+//! | `sealed` | sealed rows: which pieces are read, and by whom |
+//! | `columns` | the columns of a row group as batches |
+//! | `prune` | row groups that no filter can match |
+//! | `statistics` | what is known of the columns before they are read |
+//! | `metrics` | what is counted for EXPLAIN ANALYZE |
 
 mod cache;
+mod columns;
+mod metrics;
+mod order;
 mod plan;
+mod prune;
 mod ranges;
 mod rows;
+mod sealed;
 mod source;
+mod statistics;
+#[cfg(test)]
+mod tests;
+mod walk;
 
 pub(super) use cache::ColumnCache;
 pub(super) use plan::ScanPlan;

@@ -1,57 +1,61 @@
 //! The physical scan of a table.
 
 use std::fmt;
-use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::SortOptions;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{
-    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr,
-};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
-    StatisticsArgs,
+    SortOrderPushdownResult, StatisticsArgs,
 };
 use futures::stream;
 
-use super::cache::{ColumnCache, ColumnKey, Pieces};
-use super::ranges::{Access, KeyRange};
-use super::rows::{BATCH_ROWS, Layout, SharedLayout};
+use super::cache::ColumnCache;
+use super::columns::ColumnRun;
+use super::metrics::Counters;
+use super::order::{by_bounds, ordering, split};
+use super::prune::Pruning;
+use super::ranges::{Access, EVERYTHING, KeyRange};
+use super::rows::Layout;
+use super::sealed::{
+    Handout, ROWS_ONE_BY_ONE, SealedScan, Work, parts_of, ranges_of, rows_between, weigh,
+};
 use super::source::TableSource;
-use crate::catalog::{Index, Table, keys};
+use super::statistics;
+use super::walk::{Reading, RowBatches};
 use crate::error::{Error, Result};
 use crate::query::context::ReadContext;
-use crate::storage::TableId;
-use crate::txn::ViewIter;
-use crate::types::{Datum, PgType, key, oid};
 
 /// Tables with fewer rows are read in one piece.
-const MIN_PARTITION_ROWS: u64 = 50_000;
+const MIN_PARTITION_ROWS: u64 = if cfg!(test) { 100 } else { 50_000 };
 
 /// Reads a table of one execution's view.
 pub(in crate::query) struct ScanPlan {
-    table: Arc<Table>,
+    reading: Arc<Reading>,
     access: Access,
-    /// Ranges of a full scan, one for each partition.
+    /// Ranges of a full scan that goes row by row, one for each partition.
     partitions: Vec<KeyRange>,
-    layout: SharedLayout,
-    /// The table's column of each of the scan's columns; `None` is the row key.
-    positions: Vec<Option<usize>>,
+    /// Sealed rows that are read as columns; without it, all rows are read one by one.
+    columns: Option<Arc<SealedScan>>,
+    handout: Handout,
+    pruning: Arc<Pruning>,
     limit: Option<usize>,
-    read: Arc<ReadContext>,
-    cache: Option<Arc<ColumnCache>>,
-    rows: Option<u64>,
+    rows: Precision<usize>,
+    column_statistics: OnceLock<Vec<ColumnStatistics>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -79,46 +83,99 @@ impl ScanPlan {
             positions.push(source.positions.get(at).copied());
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let layout = Arc::new(Layout::new(&source.table, &positions, schema.clone())?);
-        let storage = source.table.storage;
-        let rows = match &access {
-            Access::Full => Some(read.view.len(storage)?),
-            Access::Nothing => Some(0),
-            _ => None,
-        };
-        let partitions = match (&access, rows) {
-            (Access::Full, Some(rows))
-                if limit.is_none() && parallelism > 1 && rows >= MIN_PARTITION_ROWS =>
-            {
-                split(&source.table, &read, parallelism)?
-            }
-            _ => vec![(Bound::Unbounded, Bound::Unbounded)],
-        };
-        let equivalence = ordering(&source.table, &access, &positions, &schema);
-        let properties = Arc::new(PlanProperties::new(
-            equivalence,
-            Partitioning::UnknownPartitioning(partitions.len()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        ));
-        Ok(ScanPlan {
+        let layout = Arc::new(Layout::new(&source.table, &positions, schema)?);
+        let access = weigh(&source.table, access, &read)?;
+        let reading = Arc::new(Reading {
             table: source.table.clone(),
-            access,
-            partitions,
             layout,
             positions,
-            limit,
             read,
             cache,
+        });
+        let parallelism = match limit {
+            Some(_) => 1,
+            None => parallelism,
+        };
+        let columns = columns(&reading, &access, limit, parallelism)?;
+        let view = &reading.read.view;
+        let rows = match (&access, &columns) {
+            (Access::Full, _) => Precision::Exact(view.len(source.table.storage)? as usize),
+            (Access::Nothing, _) => Precision::Exact(0),
+            (_, Some(scan)) => Precision::Inexact(scan.sealed_rows() as usize),
+            (Access::Keys(keys), None) => Precision::Inexact(keys.len()),
+            (Access::Ranges(ranges) | Access::Index(_, ranges), None) => {
+                Precision::Inexact(ranges.len().saturating_mul(100))
+            }
+        };
+        let partitions = match (&access, &columns, rows) {
+            (Access::Full, None, Precision::Exact(rows))
+                if parallelism > 1 && rows as u64 >= MIN_PARTITION_ROWS =>
+            {
+                split(&source.table, &reading.read, parallelism)?
+            }
+            _ => vec![EVERYTHING],
+        };
+        let count = match &columns {
+            Some(scan) => {
+                let worth = scan.sealed_rows().max(view.unsealed_at_most(source.table.storage)?);
+                let worth = usize::try_from(worth / MIN_PARTITION_ROWS).unwrap_or(usize::MAX);
+                parallelism.min(worth).min(scan.work.len()).max(1)
+            }
+            None => partitions.len(),
+        };
+        let mut plan = ScanPlan {
+            properties: properties(&reading, &access, columns.is_none(), count),
+            reading,
+            access,
+            partitions,
+            columns,
+            handout: Handout::default(),
+            pruning: Arc::default(),
+            limit,
             rows,
-            properties,
+            column_statistics: OnceLock::new(),
             metrics: ExecutionPlanMetricsSet::new(),
-        })
+        };
+        plan.rows = plan.limited(plan.rows);
+        Ok(plan)
+    }
+
+    /// The same scan, to be changed before it runs.
+    fn again(&self) -> ScanPlan {
+        ScanPlan {
+            reading: self.reading.clone(),
+            access: self.access.clone(),
+            partitions: self.partitions.clone(),
+            columns: self.columns.clone(),
+            handout: Handout::default(),
+            pruning: self.pruning.clone(),
+            limit: self.limit,
+            rows: self.rows,
+            column_statistics: OnceLock::new(),
+            properties: self.properties.clone(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    fn limited(&self, rows: Precision<usize>) -> Precision<usize> {
+        match (self.limit, rows) {
+            (Some(limit), Precision::Exact(rows)) => Precision::Exact(rows.min(limit)),
+            (_, rows) => rows,
+        }
+    }
+
+    /// The scan in key order: as columns where they come in that order by themselves, else row by row.
+    fn in_key_order(&self) -> ScanPlan {
+        let mut plan = self.again();
+        plan.partitions = vec![EVERYTHING];
+        plan.columns = plan.columns.filter(|scan| scan.in_key_order());
+        plan.properties = properties(&self.reading, &self.access, true, 1);
+        plan
     }
 
     /// The way taken, in the words of PostgreSQL's EXPLAIN.
     pub fn describe(&self) -> String {
-        let name = &self.table.name;
+        let name = &self.reading.table.name;
         match &self.access {
             Access::Full => format!("Seq Scan on {name}"),
             Access::Ranges(_) | Access::Keys(_) => format!("Key Scan on {name}"),
@@ -127,318 +184,117 @@ impl ScanPlan {
         }
     }
 
-    fn cached(&self, range: &KeyRange) -> Option<CacheUse> {
-        let cache = self.cache.as_ref()?;
-        if cache.limit() == 0 || !matches!(self.access, Access::Full) || self.limit.is_some() {
-            return None;
+    /// What is worth knowing of the sealed rows that are read as columns, one line each.
+    pub fn details(&self, analyze: bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        let view = &self.reading.read.view;
+        if parts_of(view, self.reading.table.storage).is_none() {
+            return lines;
         }
-        let version = self.read.view.version(self.table.storage)?;
-        let columns: Option<Vec<usize>> = self.positions.iter().copied().collect();
-        let columns = columns.filter(|columns| !columns.is_empty())?;
-        let keys: Vec<ColumnKey> = columns
-            .into_iter()
-            .map(|column| ColumnKey {
-                table: self.table.storage,
-                version,
-                range: range.clone(),
-                column,
-            })
-            .collect();
-        Some(CacheUse {
-            cache: cache.clone(),
-            keys,
-        })
-    }
-
-    fn walk(&self, partition: usize) -> Result<Walk> {
-        let full = || (Bound::Unbounded, Bound::Unbounded);
-        let (index, ranges) = match &self.access {
-            Access::Full => (
-                None,
-                vec![self.partitions.get(partition).cloned().unwrap_or_else(full)],
-            ),
-            Access::Ranges(ranges) => (None, ranges.clone()),
-            Access::Index(index, ranges) => (Some(index.clone()), ranges.clone()),
-            Access::Nothing => (None, Vec::new()),
-            Access::Keys(keys) => {
-                return Ok(Walk::Keys {
-                    keys: keys.clone(),
-                    at: 0,
-                });
-            }
-        };
-        Ok(Walk::Ranges {
-            index,
-            ranges,
-            next: 0,
-            iter: None,
-        })
-    }
-}
-
-/// How a full scan uses the cache.
-struct CacheUse {
-    cache: Arc<ColumnCache>,
-    keys: Vec<ColumnKey>,
-}
-
-impl CacheUse {
-    fn all(&self) -> Option<Vec<Pieces>> {
-        let pieces: Option<Vec<Pieces>> = self.keys.iter().map(|key| self.cache.get(key)).collect();
-        let pieces = pieces?;
-        let length = pieces.first()?.len();
-        pieces
-            .iter()
-            .all(|column| column.len() == length)
-            .then_some(pieces)
-    }
-}
-
-/// Where a scan stands.
-enum Walk {
-    Keys {
-        keys: Vec<Vec<u8>>,
-        at: usize,
-    },
-    Ranges {
-        index: Option<Arc<Index>>,
-        ranges: Vec<KeyRange>,
-        next: usize,
-        iter: Option<ViewIter>,
-    },
-}
-
-/// A running scan.
-struct Run {
-    table: Arc<Table>,
-    storage: TableId,
-    layout: SharedLayout,
-    read: Arc<ReadContext>,
-    walk: Walk,
-    left: usize,
-    fill: Option<(CacheUse, Vec<Vec<ArrayRef>>, usize)>,
-}
-
-impl Run {
-    fn batch(&mut self) -> Result<Option<RecordBatch>> {
-        self.read.interrupt.check()?;
-        let layout = self.layout.clone();
-        let wanted = BATCH_ROWS.min(self.left);
-        if wanted == 0 {
-            return Ok(None);
-        }
-        let mut builders = layout.builders(wanted.min(1024));
-        while builders.rows < wanted {
-            match &mut self.walk {
-                Walk::Keys { keys, at } => {
-                    let Some(key) = keys.get(*at) else { break };
-                    *at += 1;
-                    if let Some(row) = self.read.view.get(self.storage, key)? {
-                        builders.append(key, row.as_ref())?;
-                    }
-                }
-                Walk::Ranges {
-                    index,
-                    ranges,
-                    next,
-                    iter,
-                } => {
-                    let Some(entries) = iter else {
-                        let Some((from, to)) = ranges.get(*next) else {
-                            break;
-                        };
-                        *next += 1;
-                        let table = match index {
-                            Some(index) => index
-                                .storage
-                                .ok_or_else(|| Error::internal("an index without entries"))?,
-                            None => self.storage,
-                        };
-                        *iter = Some(self.read.view.range(table, as_slice(from), as_slice(to))?);
-                        continue;
-                    };
-                    match entries.next() {
-                        None => *iter = None,
-                        Some(entry) => {
-                            let (key, value) = entry?;
-                            match index {
-                                None => builders.append(key.as_ref(), value.as_ref())?,
-                                Some(index) => {
-                                    let row_key =
-                                        keys::row_key_of(index, &self.table, key.as_ref())?;
-                                    let row =
-                                        self.read.view.get(self.storage, row_key)?.ok_or_else(
-                                            || {
-                                                Error::corrupted(format!(
-                                                    "index \"{}\" has an entry without a row",
-                                                    index.name
-                                                ))
-                                            },
-                                        )?;
-                                    builders.append(row_key, row.as_ref())?;
-                                }
-                            }
+        if let Some(scan) = &self.columns {
+            let kept = self.pruning.kept(&self.reading, scan);
+            let of = |wanted: bool| {
+                let pieces = scan.work.iter().zip(kept.iter());
+                let mut groups: Vec<(usize, usize)> = pieces
+                    .filter_map(|(work, kept)| match work {
+                        Work::Sealed(morsel) if *kept || !wanted => {
+                            Some((morsel.part, morsel.group))
                         }
-                    }
-                }
+                        _ => None,
+                    })
+                    .collect();
+                groups.dedup();
+                groups
+            };
+            let (all, left) = (of(false), of(true));
+            let mut parts: Vec<usize> = left.iter().map(|(part, _)| *part).collect();
+            parts.sort_unstable();
+            parts.dedup();
+            lines.push(format!("Segments: {} of {}", parts.len(), scan.parts.len()));
+            lines.push(format!("Row Groups: {} of {}", left.len(), all.len()));
+        }
+        if let (true, Some(found)) = (analyze, self.metrics()) {
+            let count = |name| found.sum_by_name(name).map_or(0, |sum| sum.as_usize());
+            if self.columns.is_some() {
+                lines.push(format!(
+                    "Row Groups Read: {}  Pruned: {}",
+                    count(super::metrics::GROUPS_READ),
+                    count(super::metrics::GROUPS_PRUNED)
+                ));
+                lines.push(format!("Unsealed Rows: {}", count(super::metrics::UNSEALED)));
+            }
+            match count(super::metrics::LOOKUPS) {
+                0 => {}
+                lookups => lines.push(format!("Look-ups: {lookups}")),
             }
         }
-        if builders.rows == 0 {
-            self.keep();
-            return Ok(None);
-        }
-        self.left -= builders.rows;
-        let batch = builders.finish()?;
-        self.remember(&batch);
-        Ok(Some(batch))
-    }
-
-    fn remember(&mut self, batch: &RecordBatch) {
-        let Some((use_, columns, bytes)) = &mut self.fill else {
-            return;
-        };
-        *bytes += batch.get_array_memory_size();
-        if *bytes > use_.cache.limit() {
-            self.fill = None;
-            return;
-        }
-        for (column, array) in columns.iter_mut().zip(batch.columns()) {
-            column.push(array.clone());
-        }
-    }
-
-    /// The scan came to its end: its columns are whole.
-    fn keep(&mut self) {
-        if let Some((use_, columns, _)) = self.fill.take() {
-            for (key, pieces) in use_.keys.into_iter().zip(columns) {
-                use_.cache.put(key, pieces);
-            }
-        }
+        lines
     }
 }
 
-fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-    match bound {
-        Bound::Included(bytes) => Bound::Included(bytes),
-        Bound::Excluded(bytes) => Bound::Excluded(bytes),
-        Bound::Unbounded => Bound::Unbounded,
-    }
-}
-
-/// Rows come in the order of their key, as far as the scan has its columns.
-fn ordering(
-    table: &Table,
+/// What to read as columns, if anything is sealed and enough of it is asked for.
+fn columns(
+    reading: &Reading,
     access: &Access,
-    positions: &[Option<usize>],
-    schema: &SchemaRef,
-) -> EquivalenceProperties {
-    let mut properties = EquivalenceProperties::new(schema.clone());
-    let columns: &[usize] = match access {
-        Access::Full | Access::Ranges(_) | Access::Keys(_) | Access::Nothing => &table.primary_key,
-        Access::Index(..) => &[],
+    limit: Option<usize>,
+    parallelism: usize,
+) -> Result<Option<Arc<SealedScan>>> {
+    let (view, table) = (&reading.read.view, &reading.table);
+    let (Some(parts), Some(ranges)) = (parts_of(view, table.storage), ranges_of(access)) else {
+        return Ok(None);
     };
-    let mut sort: Vec<PhysicalSortExpr> = Vec::new();
-    for at in columns {
-        let ordered = table
-            .columns
-            .get(*at)
-            .is_some_and(|column| same_order(column.ty));
-        let Some(place) = positions
-            .iter()
-            .position(|known| *known == Some(*at))
-            .filter(|_| ordered)
-        else {
-            break;
-        };
-        let Some(field) = schema.fields().get(place) else {
-            break;
-        };
-        let expr: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
-        // PostgreSQL's default order; a key has no NULLs, so both places of them are right.
-        sort.push(PhysicalSortExpr::new(
-            expr,
-            SortOptions {
-                descending: false,
-                nulls_first: false,
-            },
-        ));
+    if limit.is_some_and(|limit| limit as u64 <= ROWS_ONE_BY_ONE) {
+        return Ok(None);
     }
-    if !sort.is_empty() {
-        properties.add_ordering(sort);
+    let full = matches!(access, Access::Full);
+    if !full && rows_between(parts, &ranges)? <= ROWS_ONE_BY_ONE {
+        return Ok(None);
     }
-    properties
+    let unsealed = match view.unsealed_at_most(table.storage)? {
+        0 => Vec::new(),
+        _ if !full => vec![Work::UnsealedRanges(ranges.clone())],
+        rows if rows < MIN_PARTITION_ROWS => vec![Work::Unsealed(EVERYTHING)],
+        _ => split(table, &reading.read, parallelism)?
+            .into_iter()
+            .map(Work::Unsealed)
+            .collect(),
+    };
+    let scan = SealedScan::new(parts, ranges, unsealed, parallelism)?;
+    Ok(Some(Arc::new(scan)))
 }
 
-/// Whether Arrow orders values of a type as their keys do.
-fn same_order(ty: PgType) -> bool {
-    matches!(
-        ty.oid,
-        oid::BOOL
-            | oid::INT2
-            | oid::INT4
-            | oid::INT8
-            | oid::TEXT
-            | oid::VARCHAR
-            | oid::NAME
-            | oid::DATE
-            | oid::TIME
-            | oid::TIMESTAMP
-            | oid::TIMESTAMPTZ
-            | oid::NUMERIC
-            | oid::UUID
-            | oid::BYTEA
-            | oid::OID
-    )
+fn properties(
+    reading: &Reading,
+    access: &Access,
+    ordered: bool,
+    partitions: usize,
+) -> Arc<PlanProperties> {
+    let schema = &reading.layout.schema;
+    let order = match ordered {
+        true => ordering(&reading.table, access, &reading.positions, schema),
+        false => EquivalenceProperties::new(schema.clone()),
+    };
+    Arc::new(PlanProperties::new(
+        order,
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
 }
 
-/// Key ranges of about equal size, where the first key column (or the row id) is an integer.
-fn split(table: &Table, read: &ReadContext, count: usize) -> Result<Vec<KeyRange>> {
-    let whole = || vec![(Bound::Unbounded, Bound::Unbounded)];
-    let ty = match table.primary_key.first() {
-        None => PgType::INT8,
-        Some(at) => match table.columns.get(*at).map(|column| column.ty) {
-            Some(ty) if matches!(ty.oid, oid::INT2 | oid::INT4 | oid::INT8) => ty,
-            _ => return Ok(whole()),
-        },
-    };
-    let mut entries = read
-        .view
-        .range(table.storage, Bound::Unbounded, Bound::Unbounded)?;
-    let (Some(first), Some(last)) = (entries.next(), entries.next_back()) else {
-        return Ok(whole());
-    };
-    let number = |bytes: &[u8]| -> Result<Option<i64>> {
-        let mut rest = bytes;
-        Ok(match key::decode(&mut rest, ty)? {
-            Datum::Int2(value) => Some(i64::from(value)),
-            Datum::Int4(value) => Some(i64::from(value)),
-            Datum::Int8(value) => Some(value),
-            _ => None,
-        })
-    };
-    let (Some(low), Some(high)) = (number(first?.0.as_ref())?, number(last?.0.as_ref())?) else {
-        return Ok(whole());
-    };
-    let width = i128::from(high) - i128::from(low);
-    if width < count as i128 {
-        return Ok(whole());
+/// A running partition.
+enum Batches {
+    Rows(RowBatches),
+    Columns(ColumnRun),
+}
+
+impl Batches {
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        match self {
+            Batches::Rows(rows) => rows.next(),
+            Batches::Columns(columns) => columns.batch(),
+        }
     }
-    let mut ranges = Vec::with_capacity(count);
-    let mut from: Bound<Vec<u8>> = Bound::Unbounded;
-    for part in 1..count {
-        let at = i128::from(low) + width * part as i128 / count as i128;
-        let datum = match ty.oid {
-            oid::INT2 => Datum::Int2(at as i16),
-            oid::INT4 => Datum::Int4(at as i32),
-            _ => Datum::Int8(at as i64),
-        };
-        let mut bytes = Vec::new();
-        key::encode(&datum, ty, &mut bytes)?;
-        ranges.push((from, Bound::Excluded(bytes.clone())));
-        from = Bound::Included(bytes);
-    }
-    ranges.push((from, Bound::Unbounded));
-    Ok(ranges)
 }
 
 impl fmt::Debug for ScanPlan {
@@ -486,45 +342,32 @@ impl ExecutionPlan for ScanPlan {
         _context: Arc<TaskContext>,
     ) -> DfResult<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let schema = self.layout.schema.clone();
-        let range = self
-            .partitions
-            .get(partition)
-            .cloned()
-            .unwrap_or((Bound::Unbounded, Bound::Unbounded));
-        let caching = self.cached(&range);
-        if let Some(pieces) = caching.as_ref().and_then(CacheUse::all) {
-            let layout = self.layout.clone();
-            let read = self.read.clone();
-            let count = pieces.first().map_or(0, |column| column.len());
-            let batches = (0..count).map(move |at| {
-                read.interrupt.check()?;
-                let columns: Vec<ArrayRef> = pieces
-                    .iter()
-                    .filter_map(|column| column.get(at).cloned())
-                    .collect();
-                let rows = columns.first().map_or(0, |column| column.len());
-                metrics.record_output(rows);
-                Ok(layout.batch(columns, rows)?)
-            });
-            return Ok(Box::pin(RecordBatchStreamAdapter::new(
-                schema,
-                stream::iter(batches),
-            )));
-        }
-        let width = self.positions.len();
-        let mut run = Run {
-            table: self.table.clone(),
-            storage: self.table.storage,
-            layout: self.layout.clone(),
-            read: self.read.clone(),
-            walk: self.walk(partition)?,
-            left: self.limit.unwrap_or(usize::MAX),
-            fill: caching.map(|use_| (use_, vec![Vec::new(); width], 0)),
+        let storage = self.reading.table.storage;
+        let view = &self.reading.read.view;
+        let counters = Counters::new(&self.metrics, partition, view.sealed(storage).is_some());
+        let mut batches = match &self.columns {
+            Some(scan) => {
+                scan.remember(view, storage);
+                Batches::Columns(ColumnRun::new(
+                    &self.reading,
+                    scan,
+                    self.handout.join(partition),
+                    self.pruning.clone(),
+                    self.limit,
+                    counters,
+                ))
+            }
+            None => Batches::Rows(RowBatches::of(
+                &self.reading,
+                &self.access,
+                self.partitions.get(partition).cloned().unwrap_or(EVERYTHING),
+                self.limit,
+                &counters,
+            )),
         };
         let batches = std::iter::from_fn(move || {
             let timer = metrics.elapsed_compute().timer();
-            let batch = run.batch().map_err(DataFusionError::from).transpose();
+            let batch = batches.next().map_err(DataFusionError::from).transpose();
             drop(timer);
             if let Some(Ok(batch)) = &batch {
                 metrics.record_output(batch.num_rows());
@@ -532,7 +375,7 @@ impl ExecutionPlan for ScanPlan {
             batch
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(
-            schema,
+            self.reading.layout.schema.clone(),
             stream::iter(batches),
         )))
     }
@@ -546,36 +389,102 @@ impl ExecutionPlan for ScanPlan {
         _inputs: &[Arc<Statistics>],
         args: &StatisticsArgs,
     ) -> DfResult<Arc<Statistics>> {
-        let rows = match (self.rows, args.partition()) {
-            (Some(rows), None) => Precision::Exact(rows as usize),
-            (Some(rows), Some(_)) => {
-                Precision::Inexact(rows as usize / self.partitions.len().max(1))
-            }
-            (None, _) => Precision::Inexact(match &self.access {
-                Access::Keys(keys) => keys.len(),
-                Access::Ranges(ranges) | Access::Index(_, ranges) => {
-                    ranges.len().saturating_mul(100)
-                }
-                _ => 0,
-            }),
+        let count = self.properties.partitioning.partition_count().max(1);
+        let rows = match args.partition() {
+            None => self.rows,
+            Some(_) => self.rows.map(|rows| rows / count).to_inexact(),
         };
-        let rows = match self.limit {
-            Some(limit) => match rows {
-                Precision::Exact(rows) => Precision::Exact(rows.min(limit)),
-                other => other,
-            },
-            None => rows,
-        };
+        let known = self.column_statistics.get_or_init(|| match &self.columns {
+            Some(scan) => statistics::columns(&self.reading, scan),
+            None => vec![ColumnStatistics::new_unknown(); self.reading.positions.len()],
+        });
+        let part = args.partition().is_some() || self.limit.is_some();
+        let columns = known.iter().cloned().map(|column| match part {
+            true => column.to_inexact(),
+            false => column,
+        });
         Ok(Arc::new(Statistics {
             num_rows: rows,
             total_byte_size: Precision::Absent,
-            column_statistics: self
-                .layout
-                .schema
-                .fields()
-                .iter()
-                .map(|_| ColumnStatistics::new_unknown())
-                .collect(),
+            column_statistics: columns.collect(),
         }))
+    }
+
+    /// Takes every filter to leave out row groups by, and applies none of them.
+    fn handle_child_pushdown_result(
+        &self,
+        _phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> DfResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let filters: Vec<Arc<dyn PhysicalExpr>> = result
+            .parent_filters
+            .into_iter()
+            .map(|filter| filter.filter)
+            .collect();
+        let none = vec![PushedDown::No; filters.len()];
+        let propagation = FilterPushdownPropagation::with_parent_pushdown_result(none);
+        if self.columns.is_none() || filters.is_empty() {
+            return Ok(propagation);
+        }
+        let mut plan = self.again();
+        plan.pruning = Arc::new(self.pruning.with(filters));
+        Ok(propagation.with_updated_node(Arc::new(plan)))
+    }
+
+    /// Key order where it is asked for; for another order, row groups first that have what comes first.
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+    ) -> DfResult<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+        let Some(scan) = &self.columns else {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        };
+        if self.pruning.is_empty() && self.limit.is_none() {
+            let plan = self.in_key_order();
+            let known = &plan.properties.eq_properties;
+            if known.ordering_satisfy(order.iter().cloned())? {
+                let inner: Arc<dyn ExecutionPlan> = Arc::new(plan);
+                return Ok(SortOrderPushdownResult::Exact { inner });
+            }
+        }
+        let Some(work) = order.first().and_then(|first| by_bounds(&self.reading, scan, first))
+        else {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        };
+        let mut plan = self.again();
+        plan.columns = Some(Arc::new(scan.reordered(work)));
+        plan.pruning = Arc::new(self.pruning.anew());
+        let inner: Arc<dyn ExecutionPlan> = Arc::new(plan);
+        Ok(SortOrderPushdownResult::Inexact { inner })
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// Only where rows come in an order: else the limit came with the scan, if it is of use.
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let ordered = self.properties.output_ordering().is_some();
+        if !ordered || self.partitions.len() != 1 || self.reading.read.view.sealed(self.reading.table.storage).is_none() {
+            return None;
+        }
+        let mut plan = self.again();
+        plan.limit = match (self.limit, limit) {
+            (Some(known), Some(limit)) => Some(known.min(limit)),
+            (known, limit) => known.or(limit),
+        };
+        if plan.limit.is_some_and(|limit| limit as u64 <= ROWS_ONE_BY_ONE) {
+            plan.columns = None;
+        }
+        plan.rows = plan.limited(plan.rows);
+        Some(Arc::new(plan))
+    }
+
+    /// Ready to run again, as recursive queries do. What joins and sorts told the last run is over.
+    fn reset_state(self: Arc<Self>) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let mut plan = self.again();
+        plan.pruning = Arc::new(self.pruning.without_dynamic());
+        Ok(Arc::new(plan))
     }
 }

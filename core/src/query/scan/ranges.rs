@@ -20,6 +20,16 @@ const MAX_RANGES: usize = 4096;
 /// A range of keys.
 pub(in crate::query) type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
+/// All keys.
+pub(super) const EVERYTHING: KeyRange = (Bound::Unbounded, Bound::Unbounded);
+
+pub(super) fn as_slices((from, to): &KeyRange) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    (
+        from.as_ref().map(Vec::as_slice),
+        to.as_ref().map(Vec::as_slice),
+    )
+}
+
 /// How a scan finds its rows.
 #[derive(Clone, Debug)]
 pub(in crate::query) enum Access {

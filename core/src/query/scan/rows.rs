@@ -14,11 +14,11 @@ use crate::types::text::{self, TextStyle};
 use crate::types::{Datum, PgType};
 
 /// Rows in a batch.
-pub(in crate::query) const BATCH_ROWS: usize = 8192;
+pub(in crate::query) const BATCH_ROWS: usize = if cfg!(test) { 64 } else { 8192 };
 
 /// What a column of a scan is made from.
 #[derive(Clone, Debug)]
-enum Source {
+pub(super) enum Source {
     /// The row's column at this position; rows written before it existed have the datum.
     Stored(usize, PgType, Datum<'static>),
     Key,
@@ -50,6 +50,10 @@ impl Layout {
             );
         }
         Ok(Layout { sources, schema })
+    }
+
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
     }
 
     pub fn builders(&self, capacity: usize) -> Builders<'_> {

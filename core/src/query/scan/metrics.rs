@@ -1,0 +1,37 @@
+//! What a scan of a table with sealed rows counts, for EXPLAIN ANALYZE.
+
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
+
+/// Row groups that were read.
+pub(super) const GROUPS_READ: &str = "row_groups_read";
+/// Row groups that were not read, because no row of them could match.
+pub(super) const GROUPS_PRUNED: &str = "row_groups_pruned";
+/// Rows that were not sealed.
+pub(super) const UNSEALED: &str = "rows_unsealed";
+/// Rows that were looked up by their keys.
+pub(super) const LOOKUPS: &str = "lookups";
+
+/// The counts of one partition.
+#[derive(Clone, Debug)]
+pub(super) struct Counters {
+    pub read: Count,
+    pub pruned: Count,
+    pub unsealed: Count,
+    pub lookups: Count,
+}
+
+impl Counters {
+    /// Counts that are shown, if there is anything to tell apart.
+    pub fn new(metrics: &ExecutionPlanMetricsSet, partition: usize, shown: bool) -> Counters {
+        let count = |name: &'static str| match shown {
+            true => MetricBuilder::new(metrics).counter(name, partition),
+            false => Count::new(),
+        };
+        Counters {
+            read: count(GROUPS_READ),
+            pruned: count(GROUPS_PRUNED),
+            unsealed: count(UNSEALED),
+            lookups: count(LOOKUPS),
+        }
+    }
+}

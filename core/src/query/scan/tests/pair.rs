@@ -1,0 +1,139 @@
+//! A database with a sealed table `s` and an unsealed table `u`.
+
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+use redb::backends::InMemoryBackend;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::env::Committer;
+use crate::error::Result;
+use crate::query::QueryOptions;
+use crate::segment;
+use crate::session::{
+    ConnectOptions, Database, DatabaseOptions, RowBlock, Session, SqlSession, Step,
+};
+use crate::storage::Options;
+use crate::storage::tests::support::env;
+
+pub type Row = Vec<Option<String>>;
+
+pub const GROUP_ROWS: usize = 150;
+
+fn cells(block: &RowBlock) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for row in 0..block.rows.len() {
+        let mut cells = Vec::new();
+        for column in 0..block.columns.len() {
+            let mut bytes = Vec::new();
+            let present = block.write_cell(row, column, &mut bytes)?;
+            cells.push(present.then(|| String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        rows.push(cells);
+    }
+    Ok(rows)
+}
+
+async fn run(session: &mut Session, sql: &str) -> Result<Vec<Row>> {
+    session.simple(sql).await?;
+    let mut all = Vec::new();
+    while let Some(step) = session.next_simple().await? {
+        if let Step::Rows(block) = step {
+            all.extend(cells(&block)?);
+        }
+    }
+    Ok(all)
+}
+
+pub struct Pair {
+    runtime: Runtime,
+    pub database: Database,
+    session: Session,
+}
+
+impl Pair {
+    /// Both tables with these columns, and no rows.
+    pub fn new(columns: &str) -> Pair {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let mut segments = segment::Options::default();
+        segments.write.rows = 700;
+        segments.write.group_rows = GROUP_ROWS;
+        let options = DatabaseOptions {
+            storage: Options {
+                cache_bytes: 8 << 20,
+            },
+            segments,
+            query: QueryOptions {
+                memory_bytes: 256 << 20,
+                column_cache_bytes: 8 << 20,
+                parallelism: 3,
+            },
+            owner: "postgres".into(),
+        };
+        let opened = Database::open(
+            InMemoryBackend::new(),
+            Arc::new(InMemory::new()),
+            &options,
+            env(Committer::Inline),
+        );
+        let database = runtime.block_on(opened).unwrap();
+        let session = database
+            .connect(ConnectOptions {
+                user: "postgres".into(),
+                database: "postgres".into(),
+                parameters: Vec::new(),
+                process_id: 1,
+            })
+            .unwrap();
+        let mut pair = Pair {
+            runtime,
+            database,
+            session,
+        };
+        pair.both(&format!("CREATE TABLE {{t}} ({columns})"));
+        pair
+    }
+
+    pub fn sql(&mut self, sql: &str) -> Vec<Row> {
+        match self.runtime.block_on(run(&mut self.session, sql)) {
+            Ok(rows) => rows,
+            Err(error) => panic!("{sql}\n{error}"),
+        }
+    }
+
+    /// Runs a statement on both tables: `{t}` is the table. Both have to give the same rows, in the
+    /// same order when one is asked for.
+    #[track_caller]
+    pub fn both(&mut self, sql: &str) -> Vec<Row> {
+        let mut sealed = self.sql(&sql.replace("{t}", "s"));
+        let mut plain = self.sql(&sql.replace("{t}", "u"));
+        if !sql.contains("ORDER BY") {
+            sealed.sort();
+            plain.sort();
+        }
+        if sealed != plain {
+            let missing = plain.iter().filter(|row| !sealed.contains(row)).take(3);
+            let added = sealed.iter().filter(|row| !plain.contains(row)).take(3);
+            panic!(
+                "{sql}\nsealed: {} rows, plain: {} rows\nmissing {:?}\nadded {:?}\n{}",
+                sealed.len(),
+                plain.len(),
+                missing.collect::<Vec<_>>(),
+                added.collect::<Vec<_>>(),
+                self.plan(sql),
+            );
+        }
+        sealed
+    }
+
+    /// The plan for the sealed table.
+    pub fn plan(&mut self, sql: &str) -> String {
+        let rows = self.sql(&format!("EXPLAIN ANALYZE {}", sql.replace("{t}", "s")));
+        let lines = rows.into_iter().flatten().flatten();
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    pub fn seal(&mut self) {
+        self.sql("SELECT omendb_seal('s')");
+    }
+}

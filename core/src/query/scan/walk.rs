@@ -1,0 +1,310 @@
+//! Reading a table row by row: through its keys, a range of them, or an index.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+
+use super::cache::{ColumnCache, ColumnKey, Pieces};
+use super::metrics::Counters;
+use super::ranges::{Access, KeyRange, as_slices};
+use super::rows::{BATCH_ROWS, SharedLayout};
+use crate::catalog::{Index, Table, keys};
+use crate::error::{Error, Result};
+use crate::query::context::ReadContext;
+use crate::txn::ViewIter;
+
+/// What every way of reading a table needs.
+pub(super) struct Reading {
+    pub table: Arc<Table>,
+    pub layout: SharedLayout,
+    /// The table's column of each of the scan's columns; `None` is the row key.
+    pub positions: Vec<Option<usize>>,
+    pub read: Arc<ReadContext>,
+    pub cache: Option<Arc<ColumnCache>>,
+}
+
+/// Where a scan stands.
+enum Walk {
+    Keys {
+        keys: Vec<Vec<u8>>,
+        at: usize,
+    },
+    Ranges {
+        index: Option<Arc<Index>>,
+        ranges: Vec<KeyRange>,
+        /// Whether the table's sealed rows are left out.
+        unsealed: bool,
+        next: usize,
+        iter: Option<ViewIter>,
+    },
+}
+
+impl Walk {
+    fn ranges(index: Option<Arc<Index>>, ranges: Vec<KeyRange>, unsealed: bool) -> Walk {
+        Walk::Ranges {
+            index,
+            ranges,
+            unsealed,
+            next: 0,
+            iter: None,
+        }
+    }
+}
+
+/// How a full scan uses the cache.
+struct CacheUse {
+    cache: Arc<ColumnCache>,
+    keys: Vec<ColumnKey>,
+}
+
+impl CacheUse {
+    fn of(reading: &Reading, range: &KeyRange) -> Option<CacheUse> {
+        let cache = reading.cache.as_ref().filter(|cache| cache.limit() > 0)?;
+        let columns: Option<Vec<usize>> = reading.positions.iter().copied().collect();
+        let columns = columns.filter(|columns| !columns.is_empty())?;
+        let table = reading.table.storage;
+        let version = reading.read.view.version(table)?;
+        let generation = reading.read.view.snapshot().tiers().generation(table);
+        let keys = columns.into_iter().map(|column| ColumnKey {
+            table,
+            version,
+            generation,
+            range: range.clone(),
+            column,
+        });
+        Some(CacheUse {
+            cache: cache.clone(),
+            keys: keys.collect(),
+        })
+    }
+
+    fn all(&self) -> Option<Vec<Pieces>> {
+        let pieces: Option<Vec<Pieces>> = self.keys.iter().map(|key| self.cache.get(key)).collect();
+        let pieces = pieces?;
+        let length = pieces.first()?.len();
+        pieces
+            .iter()
+            .all(|column| column.len() == length)
+            .then_some(pieces)
+    }
+}
+
+/// Rows of a table, row by row or as they were kept.
+pub(super) enum RowBatches {
+    Kept {
+        reading: Arc<Reading>,
+        pieces: Vec<Pieces>,
+        at: usize,
+    },
+    Read(Box<Run>),
+}
+
+impl RowBatches {
+    /// The rows of one key range that are not sealed. Kept for the next scan of the same.
+    pub fn unsealed(reading: &Arc<Reading>, range: KeyRange, counters: &Counters) -> RowBatches {
+        let caching = CacheUse::of(reading, &range);
+        if let Some(pieces) = caching.as_ref().and_then(CacheUse::all) {
+            return RowBatches::Kept {
+                reading: reading.clone(),
+                pieces,
+                at: 0,
+            };
+        }
+        let mut run = Run::new(reading, Walk::ranges(None, vec![range], true), counters);
+        let width = reading.positions.len();
+        run.fill = caching.map(|use_| (use_, vec![Vec::new(); width], 0));
+        RowBatches::Read(Box::new(run))
+    }
+
+    /// The rows of some key ranges that are not sealed.
+    pub fn unsealed_ranges(
+        reading: &Arc<Reading>,
+        ranges: Vec<KeyRange>,
+        counters: &Counters,
+    ) -> RowBatches {
+        let walk = Walk::ranges(None, ranges, true);
+        RowBatches::Read(Box::new(Run::new(reading, walk, counters)))
+    }
+
+    /// Rows wherever they lie; of a full scan those of one key range.
+    pub fn of(
+        reading: &Arc<Reading>,
+        access: &Access,
+        range: KeyRange,
+        limit: Option<usize>,
+        counters: &Counters,
+    ) -> RowBatches {
+        let walk = match access {
+            Access::Full => {
+                let storage = reading.table.storage;
+                if limit.is_none() && reading.read.view.sealed(storage).is_none() {
+                    return RowBatches::unsealed(reading, range, counters);
+                }
+                Walk::ranges(None, vec![range], false)
+            }
+            Access::Ranges(ranges) => Walk::ranges(None, ranges.clone(), false),
+            Access::Index(index, ranges) => {
+                Walk::ranges(Some(index.clone()), ranges.clone(), false)
+            }
+            Access::Nothing => Walk::ranges(None, Vec::new(), false),
+            Access::Keys(keys) => Walk::Keys {
+                keys: keys.clone(),
+                at: 0,
+            },
+        };
+        let mut run = Run::new(reading, walk, counters);
+        run.left = limit.unwrap_or(usize::MAX);
+        RowBatches::Read(Box::new(run))
+    }
+
+    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
+        match self {
+            RowBatches::Read(run) => run.batch(),
+            RowBatches::Kept {
+                reading,
+                pieces,
+                at,
+            } => {
+                reading.read.interrupt.check()?;
+                if pieces.first().is_none_or(|column| *at >= column.len()) {
+                    return Ok(None);
+                }
+                let columns: Vec<ArrayRef> = pieces
+                    .iter()
+                    .filter_map(|column| column.get(*at).cloned())
+                    .collect();
+                *at += 1;
+                let rows = columns.first().map_or(0, |column| column.len());
+                reading.layout.batch(columns, rows).map(Some)
+            }
+        }
+    }
+}
+
+/// A running scan.
+pub(super) struct Run {
+    reading: Arc<Reading>,
+    walk: Walk,
+    left: usize,
+    fill: Option<(CacheUse, Vec<Vec<ArrayRef>>, usize)>,
+    counters: Counters,
+}
+
+impl Run {
+    fn new(reading: &Arc<Reading>, walk: Walk, counters: &Counters) -> Run {
+        Run {
+            reading: reading.clone(),
+            walk,
+            left: usize::MAX,
+            fill: None,
+            counters: counters.clone(),
+        }
+    }
+
+    fn batch(&mut self) -> Result<Option<RecordBatch>> {
+        let reading = self.reading.clone();
+        let (view, storage) = (&reading.read.view, reading.table.storage);
+        reading.read.interrupt.check()?;
+        let wanted = BATCH_ROWS.min(self.left);
+        if wanted == 0 {
+            return Ok(None);
+        }
+        let mut builders = reading.layout.builders(wanted.min(1024));
+        let mut lookups = 0;
+        while builders.rows < wanted {
+            match &mut self.walk {
+                Walk::Keys { keys, at } => {
+                    let Some(key) = keys.get(*at) else { break };
+                    *at += 1;
+                    lookups += 1;
+                    if let Some(row) = view.get(storage, key)? {
+                        builders.append(key, row.as_ref())?;
+                    }
+                }
+                Walk::Ranges {
+                    index,
+                    ranges,
+                    unsealed,
+                    next,
+                    iter,
+                } => {
+                    let Some(entries) = iter else {
+                        let Some(range) = ranges.get(*next) else {
+                            break;
+                        };
+                        *next += 1;
+                        let (from, to) = as_slices(range);
+                        *iter = Some(match index {
+                            Some(index) => {
+                                let entries = index
+                                    .storage
+                                    .ok_or_else(|| Error::internal("an index without entries"))?;
+                                view.range(entries, from, to)?
+                            }
+                            None if *unsealed => {
+                                view.remember(storage, from, to);
+                                view.unsealed_range(storage, from, to)?
+                            }
+                            None => view.range(storage, from, to)?,
+                        });
+                        continue;
+                    };
+                    match entries.next() {
+                        None => *iter = None,
+                        Some(entry) => {
+                            let (key, value) = entry?;
+                            match index {
+                                None => builders.append(key.as_ref(), value.as_ref())?,
+                                Some(index) => {
+                                    let row_key =
+                                        keys::row_key_of(index, &reading.table, key.as_ref())?;
+                                    lookups += 1;
+                                    let row = view.get(storage, row_key)?.ok_or_else(|| {
+                                        Error::corrupted(format!(
+                                            "index \"{}\" has an entry without a row",
+                                            index.name
+                                        ))
+                                    })?;
+                                    builders.append(row_key, row.as_ref())?;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        self.counters.lookups.add(lookups);
+        if builders.rows == 0 {
+            self.keep();
+            return Ok(None);
+        }
+        self.left -= builders.rows;
+        let batch = builders.finish()?;
+        self.remember(&batch);
+        Ok(Some(batch))
+    }
+
+    fn remember(&mut self, batch: &RecordBatch) {
+        let Some((use_, columns, bytes)) = &mut self.fill else {
+            return;
+        };
+        *bytes += batch.get_array_memory_size();
+        if *bytes > use_.cache.limit() {
+            self.fill = None;
+            return;
+        }
+        for (column, array) in columns.iter_mut().zip(batch.columns()) {
+            column.push(array.clone());
+        }
+    }
+
+    /// The scan came to its end: its columns are whole.
+    fn keep(&mut self) {
+        if let Some((use_, columns, _)) = self.fill.take() {
+            for (key, pieces) in use_.keys.into_iter().zip(columns) {
+                use_.cache.put(key, pieces);
+            }
+        }
+    }
+}
