@@ -1,9 +1,9 @@
 //! A session that seals every table over and over while a test runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::script::SEAL;
 use crate::wire::{Address, Client};
@@ -11,45 +11,62 @@ use crate::wire::{Address, Client};
 /// Between one seal and the next: long enough for others to write in between.
 const PAUSE: Duration = Duration::from_millis(3);
 
+/// How long a busy machine may take to seal the tables of a test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Seals until it is stopped, or until the server is gone.
 pub struct Sealer {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<u64>>,
+    sealed: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Sealer {
     pub fn start(address: &Address) -> Sealer {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, address) = (stop.clone(), address.clone());
+        let sealed = Arc::new(AtomicU64::new(0));
+        let (stopped, count, address) = (stop.clone(), sealed.clone(), address.clone());
         let work = move || {
-            let mut sealed = 0;
             let Ok(mut client) = Client::connect(&address) else {
-                return sealed;
+                return;
             };
             while !stopped.load(Ordering::Relaxed) {
                 // A table may be dropped meanwhile: the next round finds the others.
-                sealed += u64::from(client.simple(SEAL).is_ok());
+                let done = client.simple(SEAL).is_ok();
+                count.fetch_add(u64::from(done), Ordering::Relaxed);
                 std::thread::sleep(PAUSE);
             }
-            sealed
         };
         Sealer {
             stop,
+            sealed,
             thread: Some(std::thread::spawn(work)),
         }
     }
 
-    /// How many times all tables were sealed.
-    pub fn stop(mut self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .take()
-            .map_or(0, |thread| thread.join().unwrap_or(0))
+    /// How many times all tables were sealed so far.
+    pub fn sealed(&self) -> u64 {
+        self.sealed.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all tables were sealed once more.
+    pub fn wait(&self) -> bool {
+        let (before, start) = (self.sealed(), Instant::now());
+        while self.sealed() == before {
+            if start.elapsed() > PATIENCE {
+                return false;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        true
     }
 }
 
 impl Drop for Sealer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }

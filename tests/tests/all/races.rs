@@ -50,9 +50,9 @@ pub fn trials() -> Vec<Trial> {
             let target = Target::fresh()?;
             let sealer = Sealer::start(target.address());
             test(&target)?;
-            match sealer.stop() {
-                0 => Err("nothing was sealed".into()),
-                _ => Ok(()),
+            match sealer.wait() {
+                true => Ok(()),
+                false => Err("nothing was sealed".into()),
             }
         })
     };
