@@ -116,7 +116,13 @@ impl Session {
                 format!("a session may keep at most {MAX_PORTALS} portals"),
             ));
         }
-        let planned = self.planned(&prepared).await?;
+        let planned = match self.kept_plan(&prepared)? {
+            Some(kept) => kept,
+            None => {
+                self.begin_statement();
+                self.planned(&prepared).await?
+            }
+        };
         if values.len() != planned.parameters.len() {
             return Err(Error::new(
                 SqlState::PROTOCOL_VIOLATION,

@@ -176,9 +176,10 @@ impl Session {
         let limits = self.limits();
         let work = self.with_context(parameters, &planned.parameters, async |context| {
             match (&planned.way, &prepared.statement.body) {
+                // Boxed as in `planned`.
                 (Way::Query(plan), _) => {
                     let execution = context.execution()?;
-                    let rows = context.engine.query.run(plan, execution).await?;
+                    let rows = Box::pin(context.engine.query.run(plan, execution)).await?;
                     Ok(Outcome::Rows {
                         columns: plan.columns.clone(),
                         rows,
@@ -186,9 +187,13 @@ impl Session {
                     })
                 }
                 (Way::Dml(plan), _) => dml::execute(context, plan).await,
-                (Way::Copy, Body::Sql(statement, _)) => dml::copy(context, statement).await,
-                (Way::Ddl, Body::Sql(statement, _)) => ddl::execute(context, statement).await,
-                (Way::Ddl, Body::Ddl(form)) => ddl::execute_form(context, form).await,
+                (Way::Copy, Body::Sql(statement, _)) => {
+                    Box::pin(dml::copy(context, statement)).await
+                }
+                (Way::Ddl, Body::Sql(statement, _)) => {
+                    Box::pin(ddl::execute(context, statement)).await
+                }
+                (Way::Ddl, Body::Ddl(form)) => Box::pin(ddl::execute_form(context, form)).await,
                 _ => Err(Error::internal("a statement was planned for another way")),
             }
         });
@@ -230,8 +235,9 @@ impl Session {
         let result = work(&mut context).await;
         if !Arc::ptr_eq(&before, &catalog) {
             open.own_catalog = None;
+            self.catalog_at = None;
+            self.shared.set_catalog(catalog);
         }
-        self.shared.set_catalog(catalog);
         result
     }
 

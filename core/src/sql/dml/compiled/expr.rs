@@ -8,7 +8,7 @@ use crate::query::SessionInfo;
 use crate::types::cast::{self, Context};
 use crate::types::ops::{self, BinaryOp};
 use crate::types::row::RowRef;
-use crate::types::{Datum, PgType};
+use crate::types::{Datum, PgType, oid};
 
 /// A typed expression.
 #[derive(Clone, Debug)]
@@ -215,6 +215,30 @@ impl Expr {
         }
     }
 
+    /// Whether its value depends on nothing of the session but how values are written.
+    pub fn is_plain(&self) -> bool {
+        match &self.node {
+            Node::Constant(_) | Node::Column(_) | Node::Parameter(_) => true,
+            Node::Binary(_, left, right)
+            | Node::And(left, right)
+            | Node::Or(left, right)
+            | Node::Distinct(_, left, right) => left.is_plain() && right.is_plain(),
+            Node::Not(inner) | Node::IsNull(inner) => inner.is_plain(),
+            Node::Cast(inner, _) => {
+                inner.is_plain() && is_timeless(inner.ty) && is_timeless(self.ty)
+            }
+            Node::Coalesce(items) => items.iter().all(Expr::is_plain),
+            Node::TransactionStart
+            | Node::StatementStart
+            | Node::Clock
+            | Node::NextValue(_)
+            | Node::NextIdentity(_)
+            | Node::RandomUuid
+            | Node::CurrentUser
+            | Node::SessionUser => false,
+        }
+    }
+
     /// Whether evaluating it twice may give two results, or does something.
     pub fn is_volatile(&self) -> bool {
         match &self.node {
@@ -228,6 +252,24 @@ impl Expr {
             _ => false,
         }
     }
+}
+
+/// Whether casts from and to the type do not look at the clock or the time zone.
+fn is_timeless(ty: PgType) -> bool {
+    matches!(
+        ty.oid,
+        oid::BOOL
+            | oid::INT2
+            | oid::INT4
+            | oid::INT8
+            | oid::FLOAT4
+            | oid::FLOAT8
+            | oid::NUMERIC
+            | oid::TEXT
+            | oid::VARCHAR
+            | oid::BPCHAR
+            | oid::UUID
+    )
 }
 
 /// A version 4 UUID (RFC 9562) of random bytes.
