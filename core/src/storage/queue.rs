@@ -101,6 +101,15 @@ impl<T: Send> Future for Outcome<T> {
     }
 }
 
+impl<T> Drop for Outcome<T> {
+    fn drop(&mut self) {
+        // What nobody waits for is committed nevertheless.
+        if let Some(store) = self.drive.take() {
+            store.hand_over();
+        }
+    }
+}
+
 /// The queue was dropped with the batch in it, or a commit step panicked.
 fn lost() -> Error {
     Error::new(

@@ -1,7 +1,7 @@
 //! The store: a redb database over the host's backend, and the queue through which all commits go.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub(super) struct Inner {
     /// Tells a commit step that lingers that a batch has arrived.
     arrived: Condvar,
     poison: OnceLock<Error>,
+    /// Steps for which commits are expected to let others go on.
+    pub contended: AtomicU32,
     pub modified: Arc<Modified>,
     pub counters: Counters,
     /// The newest visible state, shared by everyone who reads now. `None` once closed.
@@ -90,6 +92,7 @@ impl Store {
                 queue: Mutex::new(Queue::default()),
                 arrived: Condvar::new(),
                 poison: OnceLock::new(),
+                contended: AtomicU32::new(0),
                 modified,
                 counters: Counters::default(),
                 current: RwLock::new(Some(Arc::new(snapshot))),
@@ -142,6 +145,7 @@ impl Store {
                 durable: ready(Ok(())).boxed(),
             });
         }
+        let small = batch.is_small();
         let (visible, visible_receiver) = oneshot::channel();
         let (durable, durable_receiver) = oneshot::channel();
         let first = {
@@ -169,7 +173,8 @@ impl Store {
         };
         let drive = match &self.inner.committer {
             Committer::Inline => Some(self.clone()),
-            Committer::Wake(wake) => {
+            Committer::Either { alone, .. } if first && small && alone() => Some(self.clone()),
+            Committer::Wake(wake) | Committer::Either { wake, .. } => {
                 // Whoever made the queue non-empty has woken the host; its step takes us along.
                 if first {
                     wake();
@@ -189,6 +194,15 @@ impl Store {
             }
             .boxed(),
         })
+    }
+
+    /// Someone who was to run the step no longer does.
+    pub(super) fn hand_over(&self) {
+        if let Committer::Either { wake, .. } = &self.inner.committer
+            && !self.inner.queue.lock().items.is_empty()
+        {
+            wake();
+        }
     }
 
     /// Commits what is queued. Blocks on the backend. Returns whether there was work: a host calls

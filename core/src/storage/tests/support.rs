@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::env::{Clock, Committer, Entropy, Env};
+use crate::env::{Clock, Committer, Entropy, Env, Workers};
 use crate::error::Result;
 use crate::storage::fault::{Disk, Random, block_on};
 use crate::storage::{Options, Store, TableId, TableWrites, WriteBatch};
@@ -36,6 +36,7 @@ pub fn env(committer: Committer) -> Env {
         clock: Arc::new(Still),
         entropy: Arc::new(Still),
         committer,
+        workers: Workers::Inline,
     }
 }
 
@@ -199,7 +200,7 @@ impl Workload {
                     {
                         pending2.lock().push(commit.durable);
                     }
-                    true
+                    chained
                 };
                 let Ok(commit) = store.submit_with(batch, None, Some(Box::new(hook))) else {
                     return acknowledged;
