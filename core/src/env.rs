@@ -1,6 +1,10 @@
 //! What a host lends to the engine: storage, time and randomness. The engine has none of its own.
 
+mod workers;
+
 use std::sync::Arc;
+
+pub use workers::{Threads, Workers};
 
 use futures::future::BoxFuture;
 
@@ -29,6 +33,13 @@ pub enum Committer {
     Inline,
     /// Called whenever there is something to commit; must lead to a call of `commit_step` soon.
     Wake(Arc<dyn Fn() + Send + Sync>),
+    /// As `Wake`; but a caller for whom `alone` holds, because nobody else needs its thread just
+    /// now, runs the step of a small batch itself. To hand it to another thread and to be woken
+    /// again takes as long as the commit.
+    Either {
+        wake: Arc<dyn Fn() + Send + Sync>,
+        alone: Arc<dyn Fn() -> bool + Send + Sync>,
+    },
 }
 
 /// Everything a host lends, apart from the storage backend itself.
@@ -37,4 +48,5 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub committer: Committer,
+    pub workers: Workers,
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::lanes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use omendb_core::env::{Clock, Committer, Entropy, Env};
+use omendb_core::env::{Clock, Committer, Entropy, Env, Threads, Workers};
 use omendb_core::session::Database;
 use parking_lot::{Condvar, Mutex};
 use tokio_rustls::rustls::crypto::{SecureRandom, ring};
@@ -97,13 +98,34 @@ impl CommitSignal {
     }
 }
 
-/// An environment whose commits wake `signal`; see [`CommitThread::start`].
+/// The runtime's threads: its pool for what may not give way, its workers for the rest.
+struct RuntimeThreads(tokio::runtime::Handle);
+
+impl Threads for RuntimeThreads {
+    fn run(&self, work: BoxFuture<'static, ()>) {
+        let runtime = self.0.clone();
+        drop(self.0.spawn_blocking(move || runtime.block_on(work)));
+    }
+
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        drop(self.0.spawn(work));
+    }
+}
+
+/// An environment whose commits wake `signal` (see [`CommitThread::start`]), and whose queries run
+/// on the runtime that this is called in.
 pub fn system(signal: &Arc<CommitSignal>) -> Env {
+    let threads = RuntimeThreads(tokio::runtime::Handle::current());
     let signal = signal.clone();
+    let wake = Arc::new(move || signal.wake());
     Env {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
-        committer: Committer::Wake(Arc::new(move || signal.wake())),
+        committer: Committer::Either {
+            wake,
+            alone: Arc::new(lanes::alone),
+        },
+        workers: Workers::Threads(Arc::new(threads)),
     }
 }
 

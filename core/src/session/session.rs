@@ -11,15 +11,19 @@ use super::shared::Shared;
 use super::simple::Simple;
 use super::transaction::Open;
 use super::{
-    ConnectOptions, Format, Notice, Parameter, ResultColumn, SqlSession, StatementDescription,
-    Step, TransactionStatus,
+    Ahead, ConnectOptions, Format, Notice, Parameter, ResultColumn, SqlSession,
+    StatementDescription, Step, TransactionStatus,
 };
+use crate::catalog::Catalog;
 use crate::error::{Error, Result, SqlState};
 use crate::query::SessionInfo;
 use crate::sql::settings::{Settings, severity};
 use crate::sql::{Body, CopySink, Engine, RunningSession, Statement, Verb, parse};
 use crate::txn::Interrupt;
 use crate::types::text::TextStyle;
+
+/// Bytes of a text that is parsed in moments.
+const BRIEF_TEXT: usize = 8192;
 
 /// A session of the engine. See [`SqlSession`].
 pub struct Session {
@@ -45,7 +49,10 @@ pub struct Session {
     reported: BTreeMap<&'static str, String>,
     reported_at: Option<Arc<Settings>>,
     /// The facts of the last statement, and the settings they come from.
-    facts: Option<(Arc<Settings>, Arc<SessionInfo>)>,
+    pub(super) facts: Option<(Arc<Settings>, Arc<SessionInfo>)>,
+    /// The committed catalog that was looked at last, and its version. While it is here, it is also
+    /// the one in `shared`.
+    pub(super) catalog_at: Option<(u64, Arc<Catalog>)>,
 }
 
 /// A COPY that takes data.
@@ -90,6 +97,7 @@ impl Session {
             reported: BTreeMap::new(),
             reported_at: None,
             facts: None,
+            catalog_at: None,
         })
     }
 
@@ -155,7 +163,7 @@ impl Session {
 
 impl SqlSession for Session {
     async fn parse(&mut self, name: &str, sql: &str, types: &[u32]) -> Result<()> {
-        let result = self.do_parse(name, sql, types).await;
+        let result = Box::pin(self.do_parse(name, sql, types)).await;
         self.settle(result)
     }
 
@@ -178,13 +186,14 @@ impl SqlSession for Session {
     async fn describe_statement(&mut self, name: &str) -> Result<StatementDescription> {
         let result = async {
             let prepared = self.statement(name)?;
+            self.begin_statement();
             let planned = self.planned(&prepared).await?;
             Ok(StatementDescription {
                 parameters: planned.parameters.iter().map(|ty| ty.oid).collect(),
                 columns: planned.columns.clone(),
             })
-        }
-        .await;
+        };
+        let result = Box::pin(result).await;
         self.settle(result)
     }
 
@@ -199,7 +208,10 @@ impl SqlSession for Session {
     }
 
     async fn execute(&mut self, portal: &str, max_rows: usize) -> Result<Step> {
-        let result = self.do_execute(portal, max_rows).await;
+        let result = match self.execute_now(portal) {
+            Some(result) => result,
+            None => Box::pin(self.do_execute(portal, max_rows)).await,
+        };
         self.settle(result)
     }
 
@@ -239,6 +251,30 @@ impl SqlSession for Session {
         Ok(())
     }
 
+    async fn plan_simple(&mut self) -> Result<()> {
+        let result = self.do_plan_simple().await;
+        if result.is_err() {
+            self.simple = None;
+            self.many_statements = false;
+        }
+        self.settle(result)
+    }
+
+    fn is_brief(&self, ahead: Ahead<'_>) -> bool {
+        match ahead {
+            Ahead::Text(sql) => sql.len() <= BRIEF_TEXT,
+            Ahead::Portal(name) => {
+                let portal = self.portals.get(name);
+                portal.is_none_or(|portal| self.is_brief_portal(portal))
+            }
+            Ahead::Simple => {
+                let running = self.simple.as_ref().and_then(|it| it.running.as_ref());
+                running.is_none_or(|portal| self.is_brief_portal(portal))
+            }
+            Ahead::Sync => !self.holds_cursors(),
+        }
+    }
+
     async fn next_simple(&mut self) -> Result<Option<Step>> {
         let result = self.do_next_simple().await;
         if result.is_err() {
@@ -251,7 +287,7 @@ impl SqlSession for Session {
     }
 
     async fn copy_data(&mut self, data: &[u8]) -> Result<()> {
-        let result = self.feed_copy(data).await;
+        let result = Box::pin(self.feed_copy(data)).await;
         if result.is_err() {
             self.simple = None;
         }
@@ -259,10 +295,11 @@ impl SqlSession for Session {
     }
 
     async fn copy_done(&mut self) -> Result<Step> {
-        let result = match self.finish_copy().await {
-            Ok(tag) => self.end_copy(tag).await,
-            Err(error) => Err(error),
+        let result = async {
+            let tag = self.finish_copy().await?;
+            self.end_copy(tag).await
         };
+        let result = Box::pin(result).await;
         if result.is_err() {
             self.simple = None;
         }
@@ -281,11 +318,16 @@ impl SqlSession for Session {
     async fn sync(&mut self) -> Result<()> {
         match &self.open {
             Some(open) if !open.block => {
-                let result = self.commit().await;
+                let result = Box::pin(self.commit()).await;
                 self.settle(result)
             }
-            _ => {
+            Some(_) => {
                 self.end_statement();
+                Ok(())
+            }
+            // Portals of look-ups that needed no transaction end here as well.
+            None => {
+                self.close_transaction_portals();
                 Ok(())
             }
         }

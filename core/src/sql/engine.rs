@@ -1,6 +1,7 @@
 //! What all sessions of a database share.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -17,7 +18,7 @@ pub struct Engine {
     pub transactions: Transactions,
     pub catalog: Cache,
     pub sequences: Sequences,
-    pub query: QueryEngine,
+    pub query: Arc<QueryEngine>,
     /// Running sessions by process number.
     pub sessions: Mutex<HashMap<i32, RunningSession>>,
 }
