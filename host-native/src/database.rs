@@ -11,14 +11,14 @@ use omendb_core::session::{
 use omendb_core::storage;
 
 use crate::config::Config;
-use crate::env::{self, CommitSignal, CommitThread};
+use crate::env::{self, CommitSignal, CommitThreads};
 use crate::storage::{DATABASE_FILE, FileBackend};
 use crate::wire::Backend;
 
-/// An open database and the thread that commits to it.
+/// An open database and the threads that commit to it.
 pub struct OpenDatabase {
     pub database: Database,
-    _committer: CommitThread,
+    _committer: CommitThreads,
 }
 
 impl OpenDatabase {
@@ -42,11 +42,12 @@ impl OpenDatabase {
             owner: config.superuser.clone(),
         };
         let signal = Arc::new(CommitSignal::default());
-        let database = Database::open(backend, &options, env::system(&signal))
+        let env = env::system(&signal, backend.late_sync());
+        let database = Database::open(backend, &options, env)
             .await
             .map_err(|error| explain(directory, &error))?;
-        let committer = CommitThread::start(database.clone(), signal)
-            .map_err(|error| format!("cannot start the commit thread: {error}"))?;
+        let committer = CommitThreads::start(&database, signal)
+            .map_err(|error| format!("cannot start the commit threads: {error}"))?;
         Ok(OpenDatabase {
             database,
             _committer: committer,

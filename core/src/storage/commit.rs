@@ -1,92 +1,164 @@
-//! The commit step: applies what is queued in groups, makes each visible, and makes all durable.
+//! The commit step: applies what is queued as a group, makes it visible, and makes it durable.
 //!
-//! Where transactions wait for each other's locks, groups become visible first and share a sync;
-//! where none does, a group is written once, durable from the start, for half of the work.
+//! With a [`LateSync`] a durable commit returns before its sync is done, and the next step may run
+//! during the sync. If transactions wait for each other's locks, it makes what is queued visible,
+//! for a later commit to make durable; if not, it leaves that to whoever syncs, who then takes all of
+//! it in one commit.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use futures::channel::oneshot;
-use redb::{CursorError, Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{
+    CursorError, Database, Durability, ReadableDatabase, ReadableTable, StorageError,
+    WriteTransaction,
+};
 
 use super::format::{Bytes, Table};
 use super::queue::Item;
 use super::store::Inner;
 use super::{Snapshot, TableId, TableWrites, WriteBatch};
+use crate::env::LateSync;
 use crate::error::{Error, Result};
 
 /// Batches applied together in one redb transaction.
 const MAX_GROUP: usize = 1024;
-/// Groups made visible before one sync makes them all durable. Bounds how long the first waits.
-const MAX_ROUNDS: usize = 32;
-/// How long a step waits before it syncs, for a transaction that its commits let go on (it waited
-/// for a lock). On a row that everyone updates, many commits then share a sync, which takes longer.
-const LINGER: Duration = Duration::from_micros(100);
-/// Steps for which groups go on being made visible first, after one whose commits let someone go on.
-/// Few in tests, so that short workloads meet both orders and the change between them.
+/// Steps for which others are expected to wait for locks, after one whose commits let someone go on.
+/// Few in tests, so that short workloads meet both ways and the change between them.
 const CONTENDED_STEPS: u32 = if cfg!(test) { 2 } else { 64 };
 /// From this many changes of one table on, looking for a run to append pays.
 const MIN_BULK: usize = 16;
 
-type Answers = Vec<oneshot::Sender<Result<()>>>;
+pub(super) type Answers = Vec<oneshot::Sender<Result<()>>>;
 
-/// Runs one step over `database`. Returns whether there was work.
-pub(super) fn step(inner: &Inner, database: &Database) -> bool {
-    let mut poison = PoisonOnPanic { inner, armed: true };
-    let mut answers = Answers::new();
-    let mut worked = false;
+/// The database, as commit steps use it one at a time.
+pub(super) struct Writer {
+    pub database: Database,
+    /// Of commits that are visible and wait for a durable one.
+    waiting: Answers,
+    /// The sync of a durable commit is under way.
+    pub syncing: bool,
+}
+
+impl Writer {
+    pub fn new(database: Database) -> Self {
+        Writer {
+            database,
+            waiting: Answers::new(),
+            syncing: false,
+        }
+    }
+
+    /// Whether someone waits for a durable commit that nobody makes at the moment.
+    pub fn has_waiting(&self) -> bool {
+        !self.syncing && !self.waiting.is_empty()
+    }
+}
+
+/// What a step came to.
+pub(super) enum Step {
+    /// There was nothing to do, or whoever syncs will do it.
+    Nothing,
+    Worked,
+    /// The caller has to sync, and then to give these answers.
+    Sync(Answers),
+}
+
+/// Runs one step.
+pub(super) fn step(inner: &Inner, writer: &mut Writer) -> Step {
     let contended = inner.contended.load(Relaxed);
-    let (order, rounds) = match contended {
-        0 => (Order::AtOnce, 1),
-        _ => (Order::VisibleFirst, MAX_ROUNDS),
-    };
-    let mut let_go = false;
-    for _ in 0..rounds {
-        let group = inner.take_queued(MAX_GROUP);
-        if group.is_empty() {
-            break;
-        }
-        worked = true;
-        if let Some(error) = inner.poisoned() {
+    if writer.syncing && contended == 0 {
+        return Step::Nothing;
+    }
+    let mut poison = PoisonOnPanic { inner, armed: true };
+    let group = inner.take_queued(MAX_GROUP);
+    let idle = group.is_empty() && (writer.syncing || writer.waiting.is_empty());
+    let step = match (idle, inner.poisoned()) {
+        (true, _) => Step::Nothing,
+        (false, Some(error)) => {
             fail(group, &error);
-            continue;
+            give_up(writer, &error);
+            Step::Worked
         }
-        match commit_group(inner, database, group, order, &mut answers) {
-            Ok(true) => {
-                let_go = true;
-                if order == Order::VisibleFirst {
-                    inner.linger(LINGER);
-                }
+        (false, None) => match commit(inner, writer, group) {
+            Ok((let_go, step)) => {
+                let contended = match let_go {
+                    true => CONTENDED_STEPS,
+                    false => contended.saturating_sub(1),
+                };
+                inner.contended.store(contended, Relaxed);
+                step
             }
-            Ok(false) => {}
             Err(error) => {
-                inner.poison(&error);
+                let error = inner.poison(&error);
+                give_up(writer, &error);
+                Step::Worked
             }
-        }
-    }
-    if worked {
-        let contended = match let_go {
-            true => CONTENDED_STEPS,
-            false => contended.saturating_sub(1),
-        };
-        inner.contended.store(contended, Relaxed);
-    }
-    if !answers.is_empty() {
-        let outcome = match inner.poisoned() {
-            Some(error) => Err(error),
-            None => make_durable(inner, database).map_err(|error| inner.poison(&error)),
-        };
-        for answer in answers {
-            // A session that is gone does not need the answer.
-            let _ = answer.send(outcome.clone());
-        }
-    }
+        },
+    };
     poison.armed = false;
-    worked
+    step
+}
+
+/// Commits a group: durably, unless a sync is under way. Returns whether someone waited for it.
+fn commit(inner: &Inner, writer: &mut Writer, group: Vec<Item>) -> Result<(bool, Step)> {
+    if writer.syncing {
+        let applied = commit_group(inner, writer, group, Durability::None)?;
+        return Ok((applied.let_go, Step::Worked));
+    }
+    let late_sync = inner.late_sync();
+    if let Some(late_sync) = late_sync {
+        late_sync.defer();
+    }
+    let applied = commit_group(inner, writer, group, Durability::Immediate)?;
+    if !applied.committed {
+        if writer.waiting.is_empty() {
+            // There was no sync, so there is none to finish: this takes `defer` back.
+            if let Some(late_sync) = late_sync {
+                late_sync.finish().map_err(StorageError::from)?;
+            }
+            return Ok((false, Step::Worked));
+        }
+        // One durable commit takes everything visible with it.
+        writer.database.begin_write()?.commit()?;
+    }
+    let answers = std::mem::take(&mut writer.waiting);
+    if late_sync.is_some() {
+        writer.syncing = true;
+        return Ok((applied.let_go, Step::Sync(answers)));
+    }
+    inner.counters.syncs.fetch_add(1, Relaxed);
+    answer(answers, &Ok(()));
+    Ok((applied.let_go, Step::Worked))
+}
+
+/// Does the sync that a step left to do, and gives the answers.
+pub(super) fn sync(inner: &Inner, late_sync: &dyn LateSync, answers: Answers) {
+    let mut poison = PoisonOnPanic { inner, armed: true };
+    let outcome = match late_sync.finish() {
+        Ok(()) => {
+            inner.counters.syncs.fetch_add(1, Relaxed);
+            Ok(())
+        }
+        Err(error) => Err(inner.poison(&Error::from(StorageError::from(error)))),
+    };
+    answer(answers, &outcome);
+    poison.armed = false;
+}
+
+fn answer(answers: Answers, outcome: &Result<()>) {
+    for answer in answers {
+        // A session that is gone does not need the answer.
+        let _ = answer.send(outcome.clone());
+    }
+}
+
+/// Nothing more becomes durable.
+fn give_up(writer: &mut Writer, error: &Error) {
+    answer(std::mem::take(&mut writer.waiting), &Err(error.clone()));
 }
 
 /// A panic inside redb leaves an unknown state behind: nothing may be written on top of it.
@@ -110,28 +182,28 @@ fn fail(group: Vec<Item>, error: &Error) {
     }
 }
 
-/// When a group becomes durable.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    /// After it is visible, with a later commit, whose caller then gives the answers.
-    VisibleFirst,
-    /// When it becomes visible.
-    AtOnce,
+/// What [`commit_group`] did.
+struct Applied {
+    /// Whether there was a redb commit at all.
+    committed: bool,
+    /// Whether someone waited for a transaction of the group.
+    let_go: bool,
 }
 
 /// Applies a group in one redb transaction and makes it visible. A batch that does not pass its
-/// validation fails alone; an `Err` means that storage failed, and then the whole group has. Returns
-/// whether someone waited for it.
+/// validation fails alone; an `Err` means that storage failed, and then the whole group has.
 fn commit_group(
     inner: &Inner,
-    database: &Database,
+    writer: &mut Writer,
     group: Vec<Item>,
-    order: Order,
-    answers: &mut Answers,
-) -> Result<bool> {
+    durability: Durability,
+) -> Result<Applied> {
     let mut accepted = Vec::with_capacity(group.len());
-    match apply_group(inner, database, group, order, &mut accepted) {
-        Ok(None) => Ok(false),
+    match apply_group(inner, &writer.database, group, durability, &mut accepted) {
+        Ok(None) => Ok(Applied {
+            committed: false,
+            let_go: false,
+        }),
         Ok(Some(snapshot)) => {
             inner.publish(snapshot);
             inner.counters.groups.fetch_add(1, Relaxed);
@@ -144,17 +216,13 @@ fn commit_group(
                 if let Some(hook) = item.on_visible.take() {
                     let_go |= hook(sequence);
                 }
-                // A session that is gone does not need the answer, here and above.
                 let _ = item.visible.send(Ok(sequence));
-                answers.push(item.durable);
+                writer.waiting.push(item.durable);
             }
-            if order == Order::AtOnce {
-                inner.counters.syncs.fetch_add(1, Relaxed);
-                for answer in answers.drain(..) {
-                    let _ = answer.send(Ok(()));
-                }
-            }
-            Ok(let_go)
+            Ok(Applied {
+                committed: true,
+                let_go,
+            })
         }
         Err(error) => {
             let error = inner.poison(&error);
@@ -169,7 +237,7 @@ fn apply_group(
     inner: &Inner,
     database: &Database,
     group: Vec<Item>,
-    order: Order,
+    durability: Durability,
     accepted: &mut Vec<(Item, u64)>,
 ) -> Result<Option<Arc<Snapshot>>> {
     let base = inner.sequence();
@@ -195,10 +263,7 @@ fn apply_group(
         return Ok(None);
     }
     let mut writer = database.begin_write()?;
-    writer.set_durability(match order {
-        Order::VisibleFirst => Durability::None,
-        Order::AtOnce => Durability::Immediate,
-    })?;
+    writer.set_durability(durability)?;
     {
         let mut tables = OpenTables::new(&writer);
         for (item, _) in accepted.iter() {
@@ -214,14 +279,6 @@ fn apply_group(
         inner.modified.clone(),
         reader,
     ))))
-}
-
-/// One durable commit, which takes everything visible with it.
-fn make_durable(inner: &Inner, database: &Database) -> Result<()> {
-    let writer = database.begin_write()?;
-    writer.commit()?;
-    inner.counters.syncs.fetch_add(1, Relaxed);
-    Ok(())
 }
 
 /// The tables that one redb transaction writes to; each is opened once for the whole group.

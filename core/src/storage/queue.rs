@@ -59,8 +59,6 @@ impl Item {
 pub(super) struct Queue {
     pub items: VecDeque<Item>,
     pub closed: bool,
-    /// A commit step waits for the next batch.
-    pub lingers: bool,
 }
 
 /// A batch's outcome; with a store to drive, whoever polls it runs the commit step.
