@@ -20,6 +20,7 @@ mod run;
 mod session;
 mod shared;
 mod simple;
+mod template;
 mod transaction;
 mod verbs;
 

@@ -9,6 +9,7 @@ use super::portal::{Portal, Running, State};
 use super::prepared::Prepared;
 use super::shared::Shared;
 use super::simple::Simple;
+use super::template::Templates;
 use super::transaction::Open;
 use super::{
     Ahead, ConnectOptions, Format, Notice, Parameter, ResultColumn, SqlSession,
@@ -44,6 +45,7 @@ pub struct Session {
     /// When `statement_timeout` ends the running statement, µs since 1970 UTC.
     pub(super) deadline: Option<i64>,
     pub(super) parsed: Parsed,
+    pub(super) templates: Templates,
     pub(super) simple: Option<Simple>,
     /// What the client was told of settings, and the settings that were looked at last.
     reported: BTreeMap<&'static str, String>,
@@ -93,6 +95,7 @@ impl Session {
             statement_start: 0,
             deadline: None,
             parsed: Parsed::default(),
+            templates: Templates::default(),
             simple: None,
             reported: BTreeMap::new(),
             reported_at: None,
@@ -227,6 +230,15 @@ impl SqlSession for Session {
     async fn simple(&mut self, sql: &str) -> Result<()> {
         self.statements.remove("");
         self.portals.remove("");
+        let (bound, shape) = self.bind_template(sql);
+        if let Some(bound) = bound {
+            self.many_statements = false;
+            self.simple = Some(Simple {
+                bound: Some(bound),
+                ..Simple::default()
+            });
+            return Ok(());
+        }
         let settings = self.shared.settings();
         let statements: VecDeque<_> = match self.parsed.find(sql, &[], &settings) {
             Some(known) => [known].into(),
@@ -241,12 +253,11 @@ impl SqlSession for Session {
             }
         };
         self.many_statements = statements.len() > 1;
-        let empty = statements.is_empty();
         self.simple = Some(Simple {
+            empty: statements.is_empty(),
             statements,
-            running: None,
-            described: false,
-            empty,
+            shape,
+            ..Simple::default()
         });
         Ok(())
     }

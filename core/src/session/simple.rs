@@ -7,11 +7,17 @@ use super::point::is_point;
 use super::portal::{Hold, Portal, State, formats};
 use super::prepared::Prepared;
 use super::session::{ends_transaction, placed};
+use super::template::{Bound, Shape};
 use super::{Session, Step};
 use crate::error::{Error, Result, SqlState};
 
 /// A simple query under way.
+#[derive(Default)]
 pub(super) struct Simple {
+    /// Its one statement, if it was found by its template.
+    pub bound: Option<Bound>,
+    /// What the first statement's template would be.
+    pub shape: Option<Shape>,
     pub statements: VecDeque<Arc<Prepared>>,
     pub running: Option<Box<Portal>>,
     pub described: bool,
@@ -22,13 +28,51 @@ pub(super) struct Simple {
 impl Session {
     /// Makes the next statement's portal, unless one is under way or none is left.
     pub(super) async fn do_plan_simple(&mut self) -> Result<()> {
-        let next = match &mut self.simple {
-            Some(simple) if simple.running.is_none() => simple.statements.pop_front(),
-            _ => None,
-        };
-        let Some(prepared) = next else {
+        let Some(simple) = &mut self.simple else {
             return Ok(());
         };
+        if simple.running.is_some() {
+            return Ok(());
+        }
+        let bound = match simple.bound.take() {
+            Some(bound) => {
+                self.begin_statement();
+                self.refuse_if_failed()?;
+                bound
+            }
+            None => {
+                let (next, shape) = (simple.statements.pop_front(), simple.shape.take());
+                let Some(prepared) = next else {
+                    return Ok(());
+                };
+                self.plan_whole(prepared, shape).await?
+            }
+        };
+        let Bound {
+            prepared,
+            planned,
+            values,
+        } = bound;
+        let columns = planned.columns.clone();
+        let count = columns.as_ref().map_or(0, |columns| columns.len());
+        let portal = Portal {
+            statement: prepared,
+            planned,
+            parameters: values,
+            columns,
+            formats: formats(&[], count)?,
+            state: State::Ready,
+            hold: Hold::No,
+        };
+        if let Some(simple) = &mut self.simple {
+            simple.running = Some(Box::new(portal));
+            simple.described = false;
+        }
+        Ok(())
+    }
+
+    /// Plans a statement that was read whole, and so has its values in it.
+    async fn plan_whole(&mut self, prepared: Arc<Prepared>, shape: Option<Shape>) -> Result<Bound> {
         self.begin_statement();
         if !ends_transaction(&prepared.statement) {
             self.refuse_if_failed()?;
@@ -49,22 +93,14 @@ impl Session {
                 format!("there is no parameter ${}", missing + 1),
             ));
         }
-        let columns = planned.columns.clone();
-        let count = columns.as_ref().map_or(0, |columns| columns.len());
-        let portal = Portal {
-            statement: prepared,
-            planned,
-            parameters: Arc::from([]),
-            columns,
-            formats: formats(&[], count)?,
-            state: State::Ready,
-            hold: Hold::No,
-        };
-        if let Some(simple) = &mut self.simple {
-            simple.running = Some(Box::new(portal));
-            simple.described = false;
+        if let Some(shape) = shape {
+            Box::pin(self.learn_template(shape, &planned)).await;
         }
-        Ok(())
+        Ok(Bound {
+            prepared,
+            planned,
+            values: Arc::from([]),
+        })
     }
 
     pub(super) async fn do_next_simple(&mut self) -> Result<Option<Step>> {
