@@ -172,14 +172,22 @@ impl Session {
         planned: &Planned,
         parameters: &[Datum<'static>],
     ) -> Result<Outcome> {
-        let compiled = matches!(&planned.way, Way::Dml(plan) if plan.is_compiled());
+        // Compiled statements look at the interrupt themselves wherever they wait.
         let limits = self.limits();
+        if let Way::Dml(plan) = &planned.way
+            && plan.is_compiled()
+            && limits.deadline.is_none()
+        {
+            let work = async |context: &mut Context<'_>| dml::execute(context, plan).await;
+            let types = &planned.parameters;
+            return self.with_context(parameters, types, work).await;
+        }
+        // Boxed as in `planned`.
         let work = self.with_context(parameters, &planned.parameters, async |context| {
             match (&planned.way, &prepared.statement.body) {
-                // Boxed as in `planned`.
                 (Way::Query(plan), _) => {
                     let execution = context.execution()?;
-                    let rows = Box::pin(context.engine.query.run(plan, execution)).await?;
+                    let rows = context.engine.query.run(plan, execution).await?;
                     Ok(Outcome::Rows {
                         columns: plan.columns.clone(),
                         rows,
@@ -187,21 +195,13 @@ impl Session {
                     })
                 }
                 (Way::Dml(plan), _) => dml::execute(context, plan).await,
-                (Way::Copy, Body::Sql(statement, _)) => {
-                    Box::pin(dml::copy(context, statement)).await
-                }
-                (Way::Ddl, Body::Sql(statement, _)) => {
-                    Box::pin(ddl::execute(context, statement)).await
-                }
-                (Way::Ddl, Body::Ddl(form)) => Box::pin(ddl::execute_form(context, form)).await,
+                (Way::Copy, Body::Sql(statement, _)) => dml::copy(context, statement).await,
+                (Way::Ddl, Body::Sql(statement, _)) => ddl::execute(context, statement).await,
+                (Way::Ddl, Body::Ddl(form)) => ddl::execute_form(context, form).await,
                 _ => Err(Error::internal("a statement was planned for another way")),
             }
         });
-        // Compiled statements look at the interrupt themselves wherever they wait.
-        if compiled && limits.deadline.is_none() {
-            return work.await;
-        }
-        limits.guard(work).await
+        limits.guard(Box::pin(work)).await
     }
 
     /// Gives `work` the surroundings of a statement.

@@ -212,7 +212,7 @@ pub async fn execute(context: &mut Context<'_>, prepared: &Prepared) -> Result<O
         Kind::Insert(insert) => insert.execute(context).await,
         Kind::Update(update) => update.execute(context).await,
         Kind::Delete(delete) => delete.execute(context).await,
-        Kind::LockRows(lock) => lock.execute(context).await,
+        Kind::LockRows(lock) => Box::pin(lock.execute(context)).await,
     }
 }
 
