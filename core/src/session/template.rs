@@ -126,7 +126,7 @@ impl Session {
             self.templates.known.remove(&shape.text);
             return (None, Some(shape));
         };
-        let style = &settings.typed.style;
+        let style = &self.value_style(&settings, &planned.parameters);
         let values = values.into_iter().zip(&planned.parameters);
         let values: Option<Arc<[Datum<'static>]>> =
             values.map(|(value, ty)| value.datum(*ty, style)).collect();

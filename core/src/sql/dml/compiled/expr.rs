@@ -8,7 +8,7 @@ use crate::query::SessionInfo;
 use crate::types::cast::{self, Context};
 use crate::types::ops::{self, BinaryOp};
 use crate::types::row::RowRef;
-use crate::types::{Datum, PgType, oid};
+use crate::types::{Datum, PgType};
 
 /// A typed expression.
 #[derive(Clone, Debug)]
@@ -225,7 +225,7 @@ impl Expr {
             | Node::Distinct(_, left, right) => left.is_plain() && right.is_plain(),
             Node::Not(inner) | Node::IsNull(inner) => inner.is_plain(),
             Node::Cast(inner, _) => {
-                inner.is_plain() && is_timeless(inner.ty) && is_timeless(self.ty)
+                inner.is_plain() && inner.ty.is_timeless() && self.ty.is_timeless()
             }
             Node::Coalesce(items) => items.iter().all(Expr::is_plain),
             Node::TransactionStart
@@ -252,24 +252,6 @@ impl Expr {
             _ => false,
         }
     }
-}
-
-/// Whether casts from and to the type do not look at the clock or the time zone.
-fn is_timeless(ty: PgType) -> bool {
-    matches!(
-        ty.oid,
-        oid::BOOL
-            | oid::INT2
-            | oid::INT4
-            | oid::INT8
-            | oid::FLOAT4
-            | oid::FLOAT8
-            | oid::NUMERIC
-            | oid::TEXT
-            | oid::VARCHAR
-            | oid::BPCHAR
-            | oid::UUID
-    )
 }
 
 /// A version 4 UUID (RFC 9562) of random bytes.
