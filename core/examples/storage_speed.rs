@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use omendb_core::Result;
-use omendb_core::env::{Clock, Committer, Entropy, Env};
+use omendb_core::env::{Clock, Committer, Entropy, Env, Workers};
 use omendb_core::storage::{Options, Store};
 use omendb_core::txn::{
     BeginOptions, Interrupt, Isolation, LockTarget, RowMode, Transaction, Transactions, Wait,
@@ -73,6 +73,7 @@ async fn main() -> Result<()> {
         committer: Committer::Wake(Arc::new(move || {
             let _ = sender.try_send(());
         })),
+        workers: Workers::Inline,
     };
     let options = Options {
         cache_bytes: 512 << 20,

@@ -13,18 +13,18 @@ use omendb_core::session::{
 use omendb_core::storage;
 
 use crate::config::Config;
-use crate::env::{self, CommitSignal, CommitThread};
+use crate::env::{self, CommitSignal, CommitThreads};
 use crate::objects::{SEGMENT_DIRECTORY, SyncedDirectory};
 use crate::storage::{DATABASE_FILE, FileBackend};
 use crate::tend::TendThread;
 use crate::wire::Backend;
 
-/// An open database and the thread that commits to it.
+/// An open database and the threads that commit to it.
 pub struct OpenDatabase {
     pub database: Database,
     /// Stopped before the thread that its commits need.
     _tending: Option<TendThread>,
-    _committer: CommitThread,
+    _committer: CommitThreads,
 }
 
 impl OpenDatabase {
@@ -59,12 +59,12 @@ impl OpenDatabase {
         let objects = SyncedDirectory::open(&directory.join(SEGMENT_DIRECTORY))
             .map_err(|error| explain_io(directory, &error))?;
         let signal = Arc::new(CommitSignal::default());
-        let env = env::system(&signal);
+        let env = env::system(&signal, backend.late_sync());
         let database = Database::open(backend, Arc::new(objects), &options, env)
             .await
             .map_err(|error| explain(directory, &error))?;
-        let committer = CommitThread::start(database.clone(), signal)
-            .map_err(|error| format!("cannot start the commit thread: {error}"))?;
+        let committer = CommitThreads::start(&database, signal)
+            .map_err(|error| format!("cannot start the commit threads: {error}"))?;
         let tending = match config.seal_interval {
             0 => None,
             seconds => {

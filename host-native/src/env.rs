@@ -1,16 +1,17 @@
-//! What this machine lends to the engine: time, randomness, and a thread that commits.
+//! What this machine lends to the engine: time, randomness, and threads that commit.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::lanes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use omendb_core::env::{Clock, Committer, Entropy, Env};
+use omendb_core::env::{Clock, Committer, Entropy, Env, LateSync, Threads, Workers};
 use omendb_core::session::Database;
 use parking_lot::{Condvar, Mutex};
 use tokio_rustls::rustls::crypto::{SecureRandom, ring};
 
-/// Stack of the committing thread.
+/// Stack of a committing thread.
 const COMMITTER_STACK: usize = 8 << 20;
 
 /// The system's clock, and tokio's timers.
@@ -55,7 +56,7 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// Wakes the committing thread. Many wakes before it looks are one.
+/// Wakes a committing thread. Many wakes before one looks are one.
 #[derive(Default)]
 pub struct CommitSignal {
     state: Mutex<Signal>,
@@ -81,7 +82,7 @@ impl CommitSignal {
 
     fn stop(&self) {
         *self.state.lock() = Signal::Stop;
-        self.changed.notify_one();
+        self.changed.notify_all();
     }
 
     fn wait(&self) -> Signal {
@@ -97,50 +98,79 @@ impl CommitSignal {
     }
 }
 
-/// An environment whose commits wake `signal`; see [`CommitThread::start`].
-pub fn system(signal: &Arc<CommitSignal>) -> Env {
+/// The runtime's threads: its pool for what may not give way, its workers for the rest.
+struct RuntimeThreads(tokio::runtime::Handle);
+
+impl Threads for RuntimeThreads {
+    fn run(&self, work: BoxFuture<'static, ()>) {
+        let runtime = self.0.clone();
+        drop(self.0.spawn_blocking(move || runtime.block_on(work)));
+    }
+
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        drop(self.0.spawn(work));
+    }
+}
+
+/// An environment whose commits wake `signal` (see [`CommitThreads::start`]), and whose queries run
+/// on the runtime that this is called in.
+pub fn system(signal: &Arc<CommitSignal>, late_sync: Arc<dyn LateSync>) -> Env {
+    let threads = RuntimeThreads(tokio::runtime::Handle::current());
     let signal = signal.clone();
+    let wake = Arc::new(move || signal.wake());
     Env {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
-        committer: Committer::Wake(Arc::new(move || signal.wake())),
+        committer: Committer::Threads {
+            wake,
+            alone: Arc::new(lanes::alone),
+            late_sync,
+        },
+        workers: Workers::Threads(Arc::new(threads)),
     }
 }
 
-/// The thread that commits. Ends when dropped.
-pub struct CommitThread {
+/// Threads that commit: while one syncs, the other makes commits visible.
+const COMMIT_THREADS: usize = 2;
+
+/// The threads that commit. They end when dropped.
+pub struct CommitThreads {
     signal: Arc<CommitSignal>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
-impl CommitThread {
-    pub fn start(database: Database, signal: Arc<CommitSignal>) -> std::io::Result<CommitThread> {
-        let waited = signal.clone();
-        let work = move || {
-            while waited.wait() == Signal::Work {
-                let step = std::panic::AssertUnwindSafe(|| while database.commit_step() {});
-                if std::panic::catch_unwind(step).is_err() {
-                    // Half a commit cannot be undone in memory. Recovery, on the next start, can.
-                    tracing::error!("the commit thread panicked; ending the process");
-                    std::process::abort();
-                }
-            }
-        };
-        let thread = std::thread::Builder::new()
-            .name("commit".into())
-            .stack_size(COMMITTER_STACK)
-            .spawn(work)?;
-        Ok(CommitThread {
+impl CommitThreads {
+    pub fn start(database: &Database, signal: Arc<CommitSignal>) -> std::io::Result<CommitThreads> {
+        let mut started = CommitThreads {
             signal,
-            thread: Some(thread),
-        })
+            threads: Vec::new(),
+        };
+        for number in 0..COMMIT_THREADS {
+            let (database, signal) = (database.clone(), started.signal.clone());
+            let work = move || {
+                while signal.wait() == Signal::Work {
+                    let step = std::panic::AssertUnwindSafe(|| while database.commit_step() {});
+                    if std::panic::catch_unwind(step).is_err() {
+                        // Half a commit cannot be undone in memory. Recovery, on the next start, can.
+                        tracing::error!("a commit thread panicked; ending the process");
+                        std::process::abort();
+                    }
+                }
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("commit-{number}"))
+                .stack_size(COMMITTER_STACK)
+                .spawn(work)?;
+            started.threads.push(thread);
+        }
+        Ok(started)
     }
 }
 
-impl Drop for CommitThread {
+impl Drop for CommitThreads {
     fn drop(&mut self) {
         self.signal.stop();
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }

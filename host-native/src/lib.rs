@@ -13,6 +13,7 @@
 //! | [`database`] | a database in a directory, opened with all of these |
 //! | [`wire`] | the PostgreSQL protocol over any byte stream |
 //! | [`tls`] | encryption |
+//! | [`lanes`] | the threads that connections live on |
 //! | [`serve`] | the server: listens, accepts, stops |
 //! | [`cli`] | `omendb sql` and `omendb check` |
 
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod database;
 pub mod env;
+pub mod lanes;
 pub mod objects;
 pub mod serve;
 pub mod storage;

@@ -8,9 +8,6 @@ use clap::{Args, Parser, Subcommand};
 use omendb::config::{Config, Flags, LogFormat};
 use omendb::{cli, serve};
 
-/// Stack of the threads that run statements: planning deep queries needs it.
-const THREAD_STACK: usize = 64 << 20;
-
 /// A PostgreSQL-compatible database for transactions and analytics.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
@@ -91,9 +88,11 @@ fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Serve(args) => {
             let config = load(args.source.config, &args.flags)?;
             start_log(&config)?;
-            runtime(&config)?
-                .block_on(serve::serve(config))
-                .map(|()| ExitCode::SUCCESS)
+            let runtime = runtime(&config)?;
+            let served = runtime.block_on(serve::serve(config));
+            // A query that does not end does not keep the server from ending.
+            runtime.shutdown_background();
+            served.map(|()| ExitCode::SUCCESS)
         }
         Command::Sql(args) => {
             let mut config = load(args.config, &args.flags)?;
@@ -131,7 +130,7 @@ fn load(file: Option<PathBuf>, flags: &Flags) -> Result<Config, String> {
 fn runtime(config: &Config) -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
-        .thread_stack_size(THREAD_STACK)
+        .thread_stack_size(serve::THREAD_STACK)
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))

@@ -7,15 +7,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use omendb_core::error::SqlState;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Trust};
 use crate::database::OpenDatabase;
 use crate::env::SystemEntropy;
+use crate::lanes::Lanes;
 use crate::tls;
 use crate::wire::{Backend, Peer, Server};
 
+/// Stack of the threads that run statements: planning deep queries needs it.
+pub const THREAD_STACK: usize = 64 << 20;
 /// Sockets beyond `max_connections` that may be open at once: they are told that there are too
 /// many clients, or ask to cancel. Any more are closed at once.
 const SPARE_SOCKETS: usize = 64;
@@ -44,13 +48,24 @@ pub async fn serve(config: Config) -> Result<(), String> {
         config.max_connections,
         acceptor,
         Arc::new(SystemEntropy::new()),
+        tokio::runtime::Handle::current(),
     ));
     let sockets = Arc::new(AtomicUsize::new(0));
+    let lanes = Lanes::start(config.worker_threads, THREAD_STACK)
+        .map_err(|error| format!("cannot start the threads of connections: {error}"))?;
+    let lanes = Arc::new(Mutex::new(lanes));
     let mut accepting = JoinSet::new();
     let limit = config.max_connections + SPARE_SOCKETS;
     for listener in listeners {
         let (server, sockets, trust) = (server.clone(), sockets.clone(), config.trust);
-        accepting.spawn(accept(listener, server, trust, sockets, limit));
+        accepting.spawn(accept(
+            listener,
+            server,
+            trust,
+            sockets,
+            limit,
+            lanes.clone(),
+        ));
     }
     announce(&config);
 
@@ -173,6 +188,7 @@ async fn accept<B: Backend>(
     trust: Trust,
     sockets: Arc<AtomicUsize>,
     limit: usize,
+    lanes: Arc<Mutex<Lanes>>,
 ) {
     loop {
         match listener.accept().await {
@@ -183,9 +199,20 @@ async fn accept<B: Backend>(
                     continue;
                 }
                 let (server, peer) = (server.clone(), peer_of(peer, trust));
-                tokio::spawn(async move {
+                // The socket leaves this event loop for the one of its lane.
+                let socket = match socket.into_std() {
+                    Ok(socket) => socket,
+                    Err(error) => {
+                        tracing::warn!(%error, "a socket was lost");
+                        continue;
+                    }
+                };
+                lanes.lock().spawn(move || async move {
                     let _counted = counted;
-                    connection(&server, socket, peer).await;
+                    match TcpStream::from_std(socket) {
+                        Ok(socket) => connection(&server, socket, peer).await,
+                        Err(error) => tracing::warn!(%error, "a socket was lost"),
+                    }
                 });
             }
             Err(error) => {

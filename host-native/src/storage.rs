@@ -4,14 +4,19 @@
 //! `sync_data`, where neighbours go out in one large write before the file is synced. Reads see
 //! what is kept. An unsynced write may be lost in a crash, as the storage trait allows; a failed
 //! write or sync makes every later write and sync fail, because nobody knows what the disk holds.
+//!
+//! A sync may be late ([`LateSync`]): its first half only puts aside what is to be written, and
+//! whatever is written afterwards stays in memory until the second half is done.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, Error, ErrorKind};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use omendb_core::env::LateSync;
 use parking_lot::{Mutex, RwLock};
 use redb::StorageBackend;
 
@@ -22,13 +27,21 @@ const MAX_BUFFERED: usize = 64 << 20;
 /// The largest single write.
 const MAX_WRITE: usize = 1 << 20;
 
-/// A file, locked for this process, with a buffer of unsynced writes.
-#[derive(Debug)]
+/// A file, locked for this process, with a buffer of unsynced writes. Clones are one.
+#[derive(Clone, Debug)]
 pub struct FileBackend {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     file: File,
     writes: RwLock<Writes>,
-    /// One sync (or spill) at a time.
-    syncing: Mutex<()>,
+    /// Held by whoever hands writes to the file or syncs it. Says whether a sync was put off: then
+    /// `leaving` waits for its second half.
+    syncing: Mutex<bool>,
+    /// The next sync is a late one.
+    deferred: AtomicBool,
     failed: AtomicBool,
 }
 
@@ -39,7 +52,7 @@ struct Writes {
     /// Not yet handed to the file. Ranges do not overlap.
     pending: Ranges,
     /// Being handed to the file.
-    leaving: Ranges,
+    leaving: Arc<Ranges>,
 }
 
 impl FileBackend {
@@ -64,14 +77,18 @@ impl FileBackend {
             sync_directory(directory)?;
         }
         let len = file.metadata()?.len();
-        Ok(FileBackend {
+        let shared = Shared {
             file,
             writes: RwLock::new(Writes {
                 len,
                 ..Writes::default()
             }),
-            syncing: Mutex::default(),
+            syncing: Mutex::new(false),
+            deferred: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+        };
+        Ok(FileBackend {
+            shared: Arc::new(shared),
         })
     }
 
@@ -80,6 +97,13 @@ impl FileBackend {
         directory.join(DATABASE_FILE).exists()
     }
 
+    /// The two halves of its sync.
+    pub fn late_sync(&self) -> Arc<dyn LateSync> {
+        self.shared.clone()
+    }
+}
+
+impl Shared {
     fn check(&self) -> io::Result<()> {
         if self.failed.load(Ordering::Acquire) {
             return Err(Error::other("an earlier write or sync of the file failed"));
@@ -94,47 +118,67 @@ impl FileBackend {
         result
     }
 
-    /// Hands all buffered writes to the file. The caller holds `syncing`.
+    /// Puts aside all buffered writes. The caller holds `syncing`, and nothing is put aside yet.
+    fn put_aside(&self) {
+        let mut writes = self.writes.write();
+        writes.leaving = Arc::new(std::mem::take(&mut writes.pending));
+    }
+
+    /// Hands what was put aside to the file. The caller holds `syncing`.
     fn drain(&self) -> io::Result<()> {
-        {
-            let mut writes = self.writes.write();
-            if writes.pending.is_empty() {
-                return Ok(());
-            }
-            writes.leaving = std::mem::take(&mut writes.pending);
+        // Readers and writers go on meanwhile: only holders of `syncing` change `leaving`.
+        let leaving = self.writes.read().leaving.clone();
+        if leaving.is_empty() {
+            return Ok(());
         }
-        // Readers and writers go on meanwhile: only this function changes `leaving`.
-        let writes = self.writes.read();
         let mut run: Vec<u8> = Vec::new();
         let mut start = 0;
-        let result = (|| {
-            for (&offset, data) in &writes.leaving.map {
-                let adjacent = start + run.len() as u64 == offset;
-                if !run.is_empty() && (!adjacent || run.len() + data.len() > MAX_WRITE) {
-                    write_all_at(&self.file, &run, start)?;
-                    run.clear();
-                }
-                if run.is_empty() {
-                    start = offset;
-                }
-                run.extend_from_slice(data);
+        for (&offset, data) in &leaving.map {
+            let adjacent = start + run.len() as u64 == offset;
+            if !run.is_empty() && (!adjacent || run.len() + data.len() > MAX_WRITE) {
+                write_all_at(&self.file, &run, start)?;
+                run.clear();
             }
-            write_all_at(&self.file, &run, start)
-        })();
-        drop(writes);
-        result?;
-        self.writes.write().leaving = Ranges::default();
+            if run.is_empty() {
+                start = offset;
+            }
+            run.extend_from_slice(data);
+        }
+        write_all_at(&self.file, &run, start)?;
+        self.writes.write().leaving = Arc::default();
         Ok(())
+    }
+
+    /// The second half of a sync that was put off. The caller holds `syncing`.
+    fn finish_put_off(&self, put_off: &mut bool) -> io::Result<()> {
+        if !*put_off {
+            return Ok(());
+        }
+        self.settle(self.drain().and_then(|()| self.file.sync_data()))?;
+        *put_off = false;
+        Ok(())
+    }
+}
+
+impl LateSync for Shared {
+    fn defer(&self) {
+        self.deferred.store(true, Ordering::Release);
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.deferred.store(false, Ordering::Release);
+        self.check()?;
+        self.finish_put_off(&mut self.syncing.lock())
     }
 }
 
 impl StorageBackend for FileBackend {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.writes.read().len)
+        Ok(self.shared.writes.read().len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let writes = self.writes.read();
+        let writes = self.shared.writes.read();
         let end = offset.checked_add(out.len() as u64);
         if end.is_none_or(|end| end > writes.len) {
             return Err(Error::new(
@@ -145,37 +189,48 @@ impl StorageBackend for FileBackend {
         if writes.pending.covers(offset, out) {
             return Ok(());
         }
-        read_zeroed(&self.file, out, offset)?;
+        read_zeroed(&self.shared.file, out, offset)?;
         writes.leaving.overlay(offset, out);
         writes.pending.overlay(offset, out);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check()?;
-        let _syncing = self.syncing.lock();
-        let mut writes = self.writes.write();
+        let shared = &self.shared;
+        shared.check()?;
+        let mut put_off = shared.syncing.lock();
+        // What is cut off may be part of the state that a crash before the sync goes back to.
+        shared.finish_put_off(&mut put_off)?;
+        let mut writes = shared.writes.write();
         if len < writes.len {
             writes.pending.truncate(len);
         }
-        self.settle(self.file.set_len(len))?;
+        shared.settle(shared.file.set_len(len))?;
         writes.len = len;
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.check()?;
-        let _syncing = self.syncing.lock();
-        self.settle(self.drain().and_then(|()| self.file.sync_data()))
+        let shared = &self.shared;
+        shared.check()?;
+        let mut put_off = shared.syncing.lock();
+        shared.finish_put_off(&mut put_off)?;
+        shared.put_aside();
+        *put_off = true;
+        if shared.deferred.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        shared.finish_put_off(&mut put_off)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.check()?;
+        let shared = &self.shared;
+        shared.check()?;
         if data.is_empty() {
             return Ok(());
         }
         let full = {
-            let mut writes = self.writes.write();
+            let mut writes = shared.writes.write();
             let end = offset
                 .checked_add(data.len() as u64)
                 .ok_or_else(|| Error::from(ErrorKind::InvalidInput))?;
@@ -184,19 +239,24 @@ impl StorageBackend for FileBackend {
             writes.pending.bytes > MAX_BUFFERED
         };
         if full {
-            let _syncing = self.syncing.lock();
-            self.settle(self.drain())?;
+            let mut put_off = shared.syncing.lock();
+            shared.finish_put_off(&mut put_off)?;
+            shared.put_aside();
+            shared.settle(shared.drain())?;
         }
         Ok(())
     }
 
     fn close(&self) -> io::Result<()> {
-        if self.failed.load(Ordering::Acquire) {
+        let shared = &self.shared;
+        if shared.failed.load(Ordering::Acquire) {
             return Ok(());
         }
-        let _syncing = self.syncing.lock();
-        self.drain()?;
-        self.file.unlock()
+        let mut put_off = shared.syncing.lock();
+        shared.finish_put_off(&mut put_off)?;
+        shared.put_aside();
+        shared.drain()?;
+        shared.file.unlock()
     }
 }
 
@@ -388,6 +448,8 @@ mod tests {
         Read(u64, usize),
         SetLen(u64),
         Sync,
+        Defer,
+        Finish,
         Reopen,
     }
 
@@ -398,6 +460,8 @@ mod tests {
             6 => (0..SIZE, 0..900_usize).prop_map(|(at, count)| Op::Read(at, count)),
             1 => (1..SIZE * 2).prop_map(Op::SetLen),
             1 => Just(Op::Sync),
+            1 => Just(Op::Defer),
+            1 => Just(Op::Finish),
             1 => Just(Op::Reopen),
         ]
     }
@@ -439,6 +503,11 @@ mod tests {
                         model.resize(len as usize, 0);
                     }
                     Op::Sync => backend.sync_data().unwrap(),
+                    Op::Defer => {
+                        backend.late_sync().defer();
+                        backend.sync_data().unwrap();
+                    }
+                    Op::Finish => backend.late_sync().finish().unwrap(),
                     Op::Reopen => {
                         backend.close().unwrap();
                         drop(backend);
@@ -461,6 +530,34 @@ mod tests {
     }
 
     #[test]
+    fn nothing_overtakes_a_late_sync() {
+        let dir = TestDir::new();
+        let backend = FileBackend::open(dir.path()).unwrap();
+        let on_disk = || std::fs::read(dir.path().join(DATABASE_FILE)).unwrap();
+        backend.write(0, b"one").unwrap();
+        backend.late_sync().defer();
+        backend.sync_data().unwrap();
+        backend.write(0, b"two").unwrap();
+        let mut out = [0; 3];
+        backend.read(0, &mut out).unwrap();
+        assert_eq!((&out, on_disk().as_slice()), (b"two", &b""[..]));
+        backend.late_sync().finish().unwrap();
+        assert_eq!(on_disk(), b"one");
+        // A sync that is not late finishes the late one before it.
+        backend.late_sync().defer();
+        backend.sync_data().unwrap();
+        backend.write(0, b"six").unwrap();
+        backend.sync_data().unwrap();
+        assert_eq!(on_disk(), b"six");
+        // What was taken back is not late.
+        backend.late_sync().defer();
+        backend.late_sync().finish().unwrap();
+        backend.write(0, b"ten").unwrap();
+        backend.sync_data().unwrap();
+        assert_eq!(on_disk(), b"ten");
+    }
+
+    #[test]
     fn a_full_buffer_goes_to_the_file_early() {
         let dir = TestDir::new();
         let backend = FileBackend::open(dir.path()).unwrap();
@@ -468,7 +565,7 @@ mod tests {
         for at in 0..=(MAX_BUFFERED / MAX_WRITE) {
             backend.write((at * MAX_WRITE) as u64, &block).unwrap();
         }
-        assert!(backend.writes.read().pending.bytes <= MAX_BUFFERED);
+        assert!(backend.shared.writes.read().pending.bytes <= MAX_BUFFERED);
         let mut out = [0; 3];
         backend.read(12_345, &mut out).unwrap();
         assert_eq!(out, [7; 3]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use omendb_core::env::{Clock, Committer, Entropy, Env};
+use omendb_core::env::{Clock, Committer, Entropy, Env, Workers};
 
 /// The environment of a host with one thread.
 pub fn env() -> Env {
@@ -14,6 +14,7 @@ pub fn env() -> Env {
         clock: Arc::new(PlatformClock),
         entropy: Arc::new(PlatformEntropy),
         committer: Committer::Inline,
+        workers: Workers::Inline,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Cache, FIRST_USER_OID, Object, PUBLIC_SCHEMA, QualifiedName, SearchPath, Sequence, Sequences,
     bootstrap,
 };
-use crate::env::{Clock, Committer, Entropy, Env};
+use crate::env::{Clock, Committer, Entropy, Env, Workers};
 use crate::storage::fault::{Disk, block_on};
 use crate::storage::{Options, Store};
 use crate::txn::{BeginOptions, Interrupt, Isolation, Transaction, Transactions};
@@ -38,6 +38,7 @@ fn open(disk: &Disk) -> Transactions {
         clock: Arc::new(Still),
         entropy: Arc::new(Still),
         committer: Committer::Inline,
+        workers: Workers::Inline,
     };
     let options = Options {
         cache_bytes: 1 << 20,

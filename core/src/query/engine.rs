@@ -32,6 +32,7 @@ use super::{
     SystemCatalog,
 };
 use crate::catalog::Catalog;
+use crate::env::Workers;
 use crate::error::{Error, Result, SqlState};
 use crate::types::{Datum, PgType, columns};
 
@@ -45,7 +46,11 @@ pub(super) struct Planned {
 }
 
 impl QueryEngine {
-    pub fn new(options: &QueryOptions, system: Arc<dyn SystemCatalog>) -> Result<QueryEngine> {
+    pub fn new(
+        options: &QueryOptions,
+        system: Arc<dyn SystemCatalog>,
+        workers: Workers,
+    ) -> Result<Arc<QueryEngine>> {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
             .with_disk_manager_builder(
@@ -69,17 +74,39 @@ impl QueryEngine {
             .with_physical_optimizer_rules(rules)
             .build();
         let functions = Functions::new(system.scalar_functions());
-        Ok(QueryEngine {
+        Ok(Arc::new(QueryEngine {
             state,
             functions,
             system,
             cache: Arc::new(ColumnCache::new(options.column_cache_bytes)),
-        })
+            workers,
+        }))
     }
 
     /// Plans a query (SELECT, VALUES, set operations, WITH). Row locking clauses are not its
     /// business: the caller strips them.
-    pub async fn plan(&self, query: &ast::Query, context: &PlanContext<'_>) -> Result<Plan> {
+    pub async fn plan(
+        self: &Arc<Self>,
+        query: &ast::Query,
+        context: &PlanContext<'_>,
+    ) -> Result<Plan> {
+        let (engine, query) = (self.clone(), query.clone());
+        let (catalog, info) = (context.catalog.clone(), context.info.clone());
+        let parameters = context.parameters.to_vec();
+        let row_keys = context.row_keys.to_vec();
+        let work = async move {
+            let context = PlanContext {
+                catalog: &catalog,
+                info: &info,
+                parameters: &parameters,
+                row_keys: &row_keys,
+            };
+            engine.plan_here(&query, &context)
+        };
+        self.workers.run(work).await
+    }
+
+    fn plan_here(&self, query: &ast::Query, context: &PlanContext<'_>) -> Result<Plan> {
         let mut binder = Binder::new(context, &self.functions, &self.system);
         let bound = binder.statement(query)?;
         let (parameters, late) = binder.finish();
@@ -109,13 +136,17 @@ impl QueryEngine {
 
     /// Runs a plan. Nothing is read before the stream is polled.
     pub async fn run(
-        &self,
+        self: &Arc<Self>,
         plan: &Plan,
         execution: Execution,
     ) -> Result<BoxStream<'static, Result<Rows>>> {
+        let (engine, plan) = (self.clone(), plan.clone());
         let interrupt = execution.interrupt.clone();
-        let (physical, state) = self.physical(plan, execution).await?;
-        let stream = self.stream(physical, &state)?;
+        let work = async move {
+            let (physical, state) = engine.physical(&plan, execution).await?;
+            engine.stream(physical, &state)
+        };
+        let stream = self.workers.run(work).await?;
         let rows = stream.map(move |batch| {
             interrupt.check()?;
             match batch {
@@ -123,9 +154,8 @@ impl QueryEngine {
                 Err(error) => Err(Error::from(error)),
             }
         });
-        Ok(rows
-            .try_filter(|rows| futures::future::ready(!rows.is_empty()))
-            .boxed())
+        let rows = rows.try_filter(|rows| futures::future::ready(!rows.is_empty()));
+        Ok(self.workers.stream(rows.boxed()))
     }
 
     pub(super) fn stream(

@@ -13,6 +13,21 @@ use crate::error::Result;
 impl QueryEngine {
     /// The plan as `EXPLAIN` shows it, one line each; `analyze` runs it and adds what was measured.
     pub async fn explain(
+        self: &Arc<Self>,
+        plan: &Plan,
+        execution: Execution,
+        analyze: bool,
+        verbose: bool,
+    ) -> Result<Vec<String>> {
+        let (engine, plan) = (self.clone(), plan.clone());
+        let work = async move {
+            let explained = engine.explain_here(&plan, execution, analyze, verbose);
+            explained.await
+        };
+        self.workers.run(work).await
+    }
+
+    async fn explain_here(
         &self,
         plan: &Plan,
         execution: Execution,

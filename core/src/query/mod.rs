@@ -33,6 +33,7 @@ use std::sync::Arc;
 use datafusion::execution::SessionState;
 
 use crate::catalog::Catalog;
+use crate::env::Workers;
 use crate::txn::{Interrupt, View};
 use crate::types::{Datum, PgType};
 
@@ -49,6 +50,7 @@ pub struct QueryEngine {
     functions: Functions,
     system: Arc<dyn SystemCatalog>,
     cache: Arc<ColumnCache>,
+    workers: Workers,
 }
 
 /// What a query is planned against.

@@ -62,12 +62,12 @@ impl Database {
         let transactions = Transactions::new(store.clone(), env.clone());
         let engine = Engine {
             started: env.clock.now(),
+            query: QueryEngine::new(&options.query, Arc::new(PgCatalog), env.workers.clone())?,
             env,
             transactions,
             catalog: Cache::default(),
             sequences: Sequences::new(store),
             segments: Arc::new(segments),
-            query: QueryEngine::new(&options.query, Arc::new(PgCatalog))?,
             sessions: Mutex::default(),
         };
         let database = Database {

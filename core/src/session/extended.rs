@@ -9,6 +9,7 @@ use super::prepared::Prepared;
 use super::session::{ends_transaction, placed};
 use super::{Format, Parameter, Session, Step};
 use crate::error::{Error, Result, SqlState};
+use crate::sql::settings::Settings;
 use crate::sql::{Body, Statement, parse};
 use crate::types::text::TextStyle;
 use crate::types::{Datum, PgType, binary, oid, text};
@@ -116,7 +117,13 @@ impl Session {
                 format!("a session may keep at most {MAX_PORTALS} portals"),
             ));
         }
-        let planned = self.planned(&prepared).await?;
+        let planned = match self.kept_plan(&prepared)? {
+            Some(kept) => kept,
+            None => {
+                self.begin_statement();
+                self.planned(&prepared).await?
+            }
+        };
         if values.len() != planned.parameters.len() {
             return Err(Error::new(
                 SqlState::PROTOCOL_VIOLATION,
@@ -128,12 +135,13 @@ impl Session {
             ));
         }
         let settings = self.shared.settings();
+        let style = self.value_style(&settings, &planned.parameters);
         let parameters: Arc<[Datum<'static>]> = values
             .iter()
             .zip(&planned.parameters)
             .map(|(value, ty)| match self.named_relation(value, *ty) {
                 Some(oid) => Ok(Datum::Oid(oid)),
-                None => read_parameter(value, *ty, &settings.typed.style),
+                None => read_parameter(value, *ty, &style),
             })
             .collect::<Result<_>>()?;
         let columns = planned.columns.clone();
@@ -150,6 +158,19 @@ impl Session {
         };
         self.portals.insert(name.to_owned(), portal);
         Ok(())
+    }
+
+    /// How values that came as texts are read. Some mean the start of the transaction.
+    pub(super) fn value_style(&self, settings: &Settings, types: &[PgType]) -> Arc<TextStyle> {
+        let style = &settings.typed.style;
+        if types.iter().all(|ty| ty.is_timeless()) {
+            return style.clone();
+        }
+        let open = self.open.as_ref();
+        Arc::new(TextStyle {
+            now: open.map_or_else(|| self.engine.env.clock.now(), |open| open.start),
+            ..(**style).clone()
+        })
     }
 
     /// The OID of the relation that a text parameter of type regclass names.

@@ -11,6 +11,7 @@ mod database;
 mod extended;
 mod locate;
 mod parsed;
+mod point;
 mod portal;
 mod prepared;
 mod rows;
@@ -19,6 +20,7 @@ mod run;
 mod session;
 mod shared;
 mod simple;
+mod template;
 mod transaction;
 mod verbs;
 
@@ -98,6 +100,18 @@ pub enum Step {
     CopyDone,
 }
 
+/// What a host is about to ask of a session.
+#[derive(Clone, Copy, Debug)]
+pub enum Ahead<'a> {
+    /// The text of a statement, or of a simple query.
+    Text(&'a str),
+    /// The next step of this portal.
+    Portal(&'a str),
+    /// The next step of the simple query.
+    Simple,
+    Sync,
+}
+
 /// A session, as hosts use it.
 ///
 /// After an error in the extended protocol the host discards messages until Sync and then calls
@@ -148,6 +162,16 @@ pub trait SqlSession: Send {
     /// # Errors
     /// A syntax error anywhere in it: then nothing of it runs.
     fn simple(&mut self, sql: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Plans the next statement of the simple query, if none is under way: then
+    /// [`is_brief`](SqlSession::is_brief) knows what comes. Else `next_simple` does it.
+    fn plan_simple(&mut self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Whether something is done in moments, apart from waiting for locks, for the disk or for
+    /// workers. What is not would keep others waiting that are served by the same thread.
+    fn is_brief(&self, ahead: Ahead<'_>) -> bool;
 
     /// The next step of the simple query; `None` when it is done. An error ends it.
     fn next_simple(&mut self) -> impl Future<Output = Result<Option<Step>>> + Send;

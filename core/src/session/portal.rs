@@ -129,6 +129,12 @@ impl Session {
         }
     }
 
+    /// Whether a commit has to read cursors first.
+    pub(super) fn holds_cursors(&self) -> bool {
+        let mut portals = self.portals.values();
+        portals.any(|portal| portal.hold == Hold::Wanted)
+    }
+
     /// Reads what is left of cursors WITH HOLD into memory, before their snapshot goes.
     pub(super) async fn keep_held_cursors(&mut self) -> Result<()> {
         let mut held = 0;

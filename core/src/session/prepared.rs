@@ -9,7 +9,7 @@ use super::Session;
 use crate::catalog::{Catalog, SearchPath};
 use crate::error::{Error, Result, SqlState};
 use crate::query::{Plan, PlanContext, ResultColumn, SessionInfo};
-use crate::sql::settings::Typed;
+use crate::sql::settings::{Settings, Typed};
 use crate::sql::{Body, Engine, Locking, Statement, Verb, ddl, dml, privileges};
 use crate::storage::CATALOG_TABLE;
 use crate::types::PgType;
@@ -29,6 +29,8 @@ pub(super) struct Prepared {
 /// A plan, and what it was made against.
 pub(super) struct Planned {
     catalog: Arc<Catalog>,
+    /// The settings from which the following come.
+    settings: Arc<Settings>,
     search_path: SearchPath,
     zone: String,
     /// The current role, and why it may not run the statement.
@@ -71,17 +73,25 @@ impl Prepared {
         }
     }
 
+    /// The plan of its last use, if there is one.
+    pub fn kept(&self) -> Option<Arc<Planned>> {
+        self.planned.lock().clone()
+    }
+
     pub fn forget_plan(&self) {
         *self.planned.lock() = None;
     }
 }
 
 impl Planned {
-    fn is_current(&self, catalog: &Arc<Catalog>, typed: &Typed) -> bool {
+    pub fn is_current(&self, catalog: &Arc<Catalog>, settings: &Arc<Settings>) -> bool {
+        let same = |typed: &Typed| {
+            self.search_path == typed.search_path
+                && self.zone == typed.zone
+                && self.user == typed.user
+        };
         Arc::ptr_eq(&self.catalog, catalog)
-            && self.search_path == typed.search_path
-            && self.zone == typed.zone
-            && self.user == typed.user
+            && (Arc::ptr_eq(&self.settings, settings) || same(&settings.typed))
     }
 }
 
@@ -89,25 +99,21 @@ impl Session {
     /// The statement's plan: the kept one while the catalog is the same, else a new one.
     pub(super) async fn planned(&mut self, prepared: &Prepared) -> Result<Arc<Planned>> {
         if let Body::Session(verb) = &prepared.statement.body {
-            return self.planned_verb(prepared, verb).await;
+            return Box::pin(self.planned_verb(prepared, verb)).await;
         }
         let catalog = self.catalog()?;
         let settings = self.shared.settings();
-        let kept = prepared.planned.lock().clone();
+        let kept = prepared.kept();
         if let Some(kept) = &kept
-            && kept.is_current(&catalog, &settings.typed)
+            && kept.is_current(&catalog, &settings)
         {
             return Ok(kept.clone());
         }
         let info = self.info()?;
-        let planned = plan_body(
-            self.engine.clone(),
-            prepared,
-            catalog,
-            &info,
-            &settings.typed,
-        )
-        .await?;
+        // Boxed, as all that is large and seldom: the futures around it are moved for each message.
+        let engine = self.engine.clone();
+        let work = Box::pin(plan_body(engine, prepared, catalog, &info, settings));
+        let planned = self.limits().guard(work).await?;
         let planned = Arc::new(planned);
         if let Some(kept) = kept
             && kept.columns.as_ref().map(|columns| shape(columns))
@@ -125,11 +131,11 @@ impl Session {
 
     /// Whether a kept plan, if there is one, was made for the catalog and settings of now.
     pub(super) fn is_current(&mut self, prepared: &Prepared) -> Result<bool> {
-        let Some(kept) = prepared.planned.lock().clone() else {
+        let Some(kept) = prepared.kept() else {
             return Ok(true);
         };
         let catalog = self.catalog()?;
-        Ok(kept.is_current(&catalog, &self.shared.settings().typed))
+        Ok(kept.is_current(&catalog, &self.shared.settings()))
     }
 
     /// Session statements are not planned, but some return rows.
@@ -157,12 +163,14 @@ impl Session {
             }
             _ => Vec::new(),
         };
-        let typed = &self.shared.settings().typed;
+        let settings = self.shared.settings();
+        let typed = &settings.typed;
         Ok(Arc::new(Planned {
             catalog: Arc::default(),
             search_path: typed.search_path.clone(),
             zone: typed.zone.clone(),
             user: typed.user.clone(),
+            settings: settings.clone(),
             denied: None,
             parameters,
             columns,
@@ -184,10 +192,14 @@ impl Session {
 
     /// The catalog at the transaction's snapshot.
     pub(super) fn catalog(&mut self) -> Result<Arc<Catalog>> {
+        let version = self.open()?.txn.catalog_version()?;
+        if let Some(catalog) = version.and_then(|version| self.known_catalog(version)) {
+            return Ok(catalog.clone());
+        }
         let engine = self.engine.clone();
         let open = self.open()?;
         let view = open.txn.view()?;
-        let catalog = if view.version(CATALOG_TABLE).is_some() {
+        let catalog = if version.is_some() {
             engine.catalog.catalog(&view)?
         } else {
             // The transaction's own DDL makes the catalog its own: read once for each change.
@@ -201,6 +213,7 @@ impl Session {
                 }
             }
         };
+        self.catalog_at = version.map(|version| (version, catalog.clone()));
         self.shared.set_catalog(catalog.clone());
         Ok(catalog)
     }
@@ -212,7 +225,7 @@ async fn plan_body(
     prepared: &Prepared,
     catalog: Arc<Catalog>,
     info: &Arc<SessionInfo>,
-    typed: &Typed,
+    settings: Arc<Settings>,
 ) -> Result<Planned> {
     let body = &prepared.statement.body;
     let denied = privileges::denied(&catalog, &info.user, &info.search_path, body)?;
@@ -232,11 +245,13 @@ async fn plan_body(
             statement => plan_sql(&engine, statement, locking, &context).await?,
         },
     };
+    let typed = &settings.typed;
     Ok(Planned {
         catalog,
         search_path: typed.search_path.clone(),
         zone: typed.zone.clone(),
         user: typed.user.clone(),
+        settings,
         denied,
         parameters,
         columns,

@@ -172,8 +172,17 @@ impl Session {
         planned: &Planned,
         parameters: &[Datum<'static>],
     ) -> Result<Outcome> {
-        let compiled = matches!(&planned.way, Way::Dml(plan) if plan.is_compiled());
+        // Compiled statements look at the interrupt themselves wherever they wait.
         let limits = self.limits();
+        if let Way::Dml(plan) = &planned.way
+            && plan.is_compiled()
+            && limits.deadline.is_none()
+        {
+            let work = async |context: &mut Context<'_>| dml::execute(context, plan).await;
+            let types = &planned.parameters;
+            return self.with_context(parameters, types, work).await;
+        }
+        // Boxed as in `planned`.
         let work = self.with_context(parameters, &planned.parameters, async |context| {
             match (&planned.way, &prepared.statement.body) {
                 (Way::Query(plan), _) => {
@@ -192,11 +201,7 @@ impl Session {
                 _ => Err(Error::internal("a statement was planned for another way")),
             }
         });
-        // Compiled statements look at the interrupt themselves wherever they wait.
-        if compiled && limits.deadline.is_none() {
-            return work.await;
-        }
-        limits.guard(work).await
+        limits.guard(Box::pin(work)).await
     }
 
     /// Gives `work` the surroundings of a statement.
@@ -230,8 +235,9 @@ impl Session {
         let result = work(&mut context).await;
         if !Arc::ptr_eq(&before, &catalog) {
             open.own_catalog = None;
+            self.catalog_at = None;
+            self.shared.set_catalog(catalog);
         }
-        self.shared.set_catalog(catalog);
         result
     }
 

@@ -9,17 +9,22 @@ use super::portal::{Portal, Running, State};
 use super::prepared::Prepared;
 use super::shared::Shared;
 use super::simple::Simple;
+use super::template::Templates;
 use super::transaction::Open;
 use super::{
-    ConnectOptions, Format, Notice, Parameter, ResultColumn, SqlSession, StatementDescription,
-    Step, TransactionStatus,
+    Ahead, ConnectOptions, Format, Notice, Parameter, ResultColumn, SqlSession,
+    StatementDescription, Step, TransactionStatus,
 };
+use crate::catalog::Catalog;
 use crate::error::{Error, Result, SqlState};
 use crate::query::SessionInfo;
 use crate::sql::settings::{Settings, severity};
 use crate::sql::{Body, CopySink, Engine, RunningSession, Statement, Verb, parse};
 use crate::txn::Interrupt;
 use crate::types::text::TextStyle;
+
+/// Bytes of a text that is parsed in moments.
+const BRIEF_TEXT: usize = 8192;
 
 /// A session of the engine. See [`SqlSession`].
 pub struct Session {
@@ -40,12 +45,16 @@ pub struct Session {
     /// When `statement_timeout` ends the running statement, µs since 1970 UTC.
     pub(super) deadline: Option<i64>,
     pub(super) parsed: Parsed,
+    pub(super) templates: Templates,
     pub(super) simple: Option<Simple>,
     /// What the client was told of settings, and the settings that were looked at last.
     reported: BTreeMap<&'static str, String>,
     reported_at: Option<Arc<Settings>>,
     /// The facts of the last statement, and the settings they come from.
-    facts: Option<(Arc<Settings>, Arc<SessionInfo>)>,
+    pub(super) facts: Option<(Arc<Settings>, Arc<SessionInfo>)>,
+    /// The committed catalog that was looked at last, and its version. While it is here, it is also
+    /// the one in `shared`.
+    pub(super) catalog_at: Option<(u64, Arc<Catalog>)>,
 }
 
 /// A COPY that takes data.
@@ -86,10 +95,12 @@ impl Session {
             statement_start: 0,
             deadline: None,
             parsed: Parsed::default(),
+            templates: Templates::default(),
             simple: None,
             reported: BTreeMap::new(),
             reported_at: None,
             facts: None,
+            catalog_at: None,
         })
     }
 
@@ -155,7 +166,7 @@ impl Session {
 
 impl SqlSession for Session {
     async fn parse(&mut self, name: &str, sql: &str, types: &[u32]) -> Result<()> {
-        let result = self.do_parse(name, sql, types).await;
+        let result = Box::pin(self.do_parse(name, sql, types)).await;
         self.settle(result)
     }
 
@@ -178,13 +189,14 @@ impl SqlSession for Session {
     async fn describe_statement(&mut self, name: &str) -> Result<StatementDescription> {
         let result = async {
             let prepared = self.statement(name)?;
+            self.begin_statement();
             let planned = self.planned(&prepared).await?;
             Ok(StatementDescription {
                 parameters: planned.parameters.iter().map(|ty| ty.oid).collect(),
                 columns: planned.columns.clone(),
             })
-        }
-        .await;
+        };
+        let result = Box::pin(result).await;
         self.settle(result)
     }
 
@@ -199,7 +211,10 @@ impl SqlSession for Session {
     }
 
     async fn execute(&mut self, portal: &str, max_rows: usize) -> Result<Step> {
-        let result = self.do_execute(portal, max_rows).await;
+        let result = match self.execute_now(portal) {
+            Some(result) => result,
+            None => Box::pin(self.do_execute(portal, max_rows)).await,
+        };
         self.settle(result)
     }
 
@@ -215,6 +230,15 @@ impl SqlSession for Session {
     async fn simple(&mut self, sql: &str) -> Result<()> {
         self.statements.remove("");
         self.portals.remove("");
+        let (bound, shape) = self.bind_template(sql);
+        if let Some(bound) = bound {
+            self.many_statements = false;
+            self.simple = Some(Simple {
+                bound: Some(bound),
+                ..Simple::default()
+            });
+            return Ok(());
+        }
         let settings = self.shared.settings();
         let statements: VecDeque<_> = match self.parsed.find(sql, &[], &settings) {
             Some(known) => [known].into(),
@@ -229,14 +253,37 @@ impl SqlSession for Session {
             }
         };
         self.many_statements = statements.len() > 1;
-        let empty = statements.is_empty();
         self.simple = Some(Simple {
+            empty: statements.is_empty(),
             statements,
-            running: None,
-            described: false,
-            empty,
+            shape,
+            ..Simple::default()
         });
         Ok(())
+    }
+
+    async fn plan_simple(&mut self) -> Result<()> {
+        let result = self.do_plan_simple().await;
+        if result.is_err() {
+            self.simple = None;
+            self.many_statements = false;
+        }
+        self.settle(result)
+    }
+
+    fn is_brief(&self, ahead: Ahead<'_>) -> bool {
+        match ahead {
+            Ahead::Text(sql) => sql.len() <= BRIEF_TEXT,
+            Ahead::Portal(name) => {
+                let portal = self.portals.get(name);
+                portal.is_none_or(|portal| self.is_brief_portal(portal))
+            }
+            Ahead::Simple => {
+                let running = self.simple.as_ref().and_then(|it| it.running.as_ref());
+                running.is_none_or(|portal| self.is_brief_portal(portal))
+            }
+            Ahead::Sync => !self.holds_cursors(),
+        }
     }
 
     async fn next_simple(&mut self) -> Result<Option<Step>> {
@@ -251,7 +298,7 @@ impl SqlSession for Session {
     }
 
     async fn copy_data(&mut self, data: &[u8]) -> Result<()> {
-        let result = self.feed_copy(data).await;
+        let result = Box::pin(self.feed_copy(data)).await;
         if result.is_err() {
             self.simple = None;
         }
@@ -259,10 +306,11 @@ impl SqlSession for Session {
     }
 
     async fn copy_done(&mut self) -> Result<Step> {
-        let result = match self.finish_copy().await {
-            Ok(tag) => self.end_copy(tag).await,
-            Err(error) => Err(error),
+        let result = async {
+            let tag = self.finish_copy().await?;
+            self.end_copy(tag).await
         };
+        let result = Box::pin(result).await;
         if result.is_err() {
             self.simple = None;
         }
@@ -281,11 +329,16 @@ impl SqlSession for Session {
     async fn sync(&mut self) -> Result<()> {
         match &self.open {
             Some(open) if !open.block => {
-                let result = self.commit().await;
+                let result = Box::pin(self.commit()).await;
                 self.settle(result)
             }
-            _ => {
+            Some(_) => {
                 self.end_statement();
+                Ok(())
+            }
+            // Portals of look-ups that needed no transaction end here as well.
+            None => {
+                self.close_transaction_portals();
                 Ok(())
             }
         }

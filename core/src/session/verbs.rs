@@ -108,11 +108,11 @@ impl Session {
                 types,
                 statement,
             } => {
-                self.prepare(name, types, statement, text).await?;
+                Box::pin(self.prepare(name, types, statement, text)).await?;
                 "PREPARE"
             }
             Verb::Execute { name, arguments } => {
-                return self.execute_prepared(name, arguments).await;
+                return Box::pin(self.execute_prepared(name, arguments)).await;
             }
             Verb::Deallocate(Some(name)) => {
                 self.statement(name)?;
@@ -126,15 +126,17 @@ impl Session {
                 "DEALLOCATE ALL"
             }
             Verb::Explain { options, statement } => {
-                return self.explain(*options, statement, parameters).await;
+                return Box::pin(self.explain(*options, statement, parameters)).await;
             }
             Verb::Declare { name, hold, query } => {
-                self.declare(name, *hold, query, parameters).await?;
+                Box::pin(self.declare(name, *hold, query, parameters)).await?;
                 "DECLARE CURSOR"
             }
-            Verb::Fetch { direction, cursor } => return self.fetch(*direction, cursor).await,
+            Verb::Fetch { direction, cursor } => {
+                return Box::pin(self.fetch(*direction, cursor)).await;
+            }
             Verb::Move { direction, cursor } => {
-                let (_, moved) = self.pull(*direction, cursor).await?;
+                let (_, moved) = Box::pin(self.pull(*direction, cursor)).await?;
                 return Ok(State::Done(format!("MOVE {moved}")));
             }
             Verb::Close(Some(name)) => {

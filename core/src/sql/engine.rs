@@ -21,7 +21,7 @@ pub struct Engine {
     pub segments: Arc<Segments>,
     pub catalog: Cache,
     pub sequences: Sequences,
-    pub query: QueryEngine,
+    pub query: Arc<QueryEngine>,
     /// Running sessions by process number.
     pub sessions: Mutex<HashMap<i32, RunningSession>>,
 }

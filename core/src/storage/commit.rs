@@ -1,14 +1,21 @@
-//! The commit step: applies what is queued in groups, makes each visible, then makes all durable.
+//! The commit step: applies what is queued as a group, makes it visible, and makes it durable.
+//!
+//! With a [`LateSync`] a durable commit returns before its sync is done, and the next step may run
+//! during the sync. If transactions wait for each other's locks, it makes what is queued visible,
+//! for a later commit to make durable; if not, it leaves that to whoever syncs, who then takes all of
+//! it in one commit.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use futures::channel::oneshot;
-use redb::{CursorError, Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{
+    CursorError, Database, Durability, ReadableDatabase, ReadableTable, StorageError,
+    WriteTransaction,
+};
 
 use super::format::{Bytes, Table};
 use super::queue::Item;
@@ -17,55 +24,144 @@ use super::{
     DELETED_TABLE, Generation, Relocation, SEGMENT_TABLE, Snapshot, TableId, TableWrites, Tiers,
     WriteBatch,
 };
+use crate::env::LateSync;
 use crate::error::{Error, Result};
 
 /// Batches applied together in one redb transaction.
 const MAX_GROUP: usize = 1024;
-/// Groups made visible before one sync makes them all durable. Bounds how long the first waits.
-const MAX_ROUNDS: usize = 32;
-/// How long a step waits before it syncs, for a transaction that its commits let go on (it waited
-/// for a lock). On a row that everyone updates, many commits then share a sync, which takes longer.
-const LINGER: Duration = Duration::from_micros(100);
+/// Steps for which others are expected to wait for locks, after one whose commits let someone go on.
+/// Few in tests, so that short workloads meet both ways and the change between them.
+const CONTENDED_STEPS: u32 = if cfg!(test) { 2 } else { 64 };
 /// From this many changes of one table on, looking for a run to append pays.
 const MIN_BULK: usize = 16;
 
-type Answers = Vec<oneshot::Sender<Result<()>>>;
+pub(super) type Answers = Vec<oneshot::Sender<Result<()>>>;
 
-/// Runs one step over `database`. Returns whether there was work.
-pub(super) fn step(inner: &Inner, database: &Database) -> bool {
+/// The database, as commit steps use it one at a time.
+pub(super) struct Writer {
+    pub database: Database,
+    /// Of commits that are visible and wait for a durable one.
+    waiting: Answers,
+    /// The sync of a durable commit is under way.
+    pub syncing: bool,
+}
+
+impl Writer {
+    pub fn new(database: Database) -> Self {
+        Writer {
+            database,
+            waiting: Answers::new(),
+            syncing: false,
+        }
+    }
+
+    /// Whether someone waits for a durable commit that nobody makes at the moment.
+    pub fn has_waiting(&self) -> bool {
+        !self.syncing && !self.waiting.is_empty()
+    }
+}
+
+/// What a step came to.
+pub(super) enum Step {
+    /// There was nothing to do, or whoever syncs will do it.
+    Nothing,
+    Worked,
+    /// The caller has to sync, and then to give these answers.
+    Sync(Answers),
+}
+
+/// Runs one step.
+pub(super) fn step(inner: &Inner, writer: &mut Writer) -> Step {
+    let contended = inner.contended.load(Relaxed);
+    if writer.syncing && contended == 0 {
+        return Step::Nothing;
+    }
     let mut poison = PoisonOnPanic { inner, armed: true };
-    let mut answers = Answers::new();
-    let mut worked = false;
-    for _ in 0..MAX_ROUNDS {
-        let group = inner.take_queued(MAX_GROUP);
-        if group.is_empty() {
-            break;
-        }
-        worked = true;
-        if let Some(error) = inner.poisoned() {
+    let group = inner.take_queued(MAX_GROUP);
+    let idle = group.is_empty() && (writer.syncing || writer.waiting.is_empty());
+    let step = match (idle, inner.poisoned()) {
+        (true, _) => Step::Nothing,
+        (false, Some(error)) => {
             fail(group, &error);
-            continue;
+            give_up(writer, &error);
+            Step::Worked
         }
-        match commit_group(inner, database, group, &mut answers) {
-            Ok(true) => inner.linger(LINGER),
-            Ok(false) => {}
-            Err(error) => {
-                inner.poison(&error);
+        (false, None) => match commit(inner, writer, group) {
+            Ok((let_go, step)) => {
+                let contended = match let_go {
+                    true => CONTENDED_STEPS,
+                    false => contended.saturating_sub(1),
+                };
+                inner.contended.store(contended, Relaxed);
+                step
             }
-        }
-    }
-    if !answers.is_empty() {
-        let outcome = match inner.poisoned() {
-            Some(error) => Err(error),
-            None => make_durable(inner, database).map_err(|error| inner.poison(&error)),
-        };
-        for answer in answers {
-            // A session that is gone does not need the answer.
-            let _ = answer.send(outcome.clone());
-        }
-    }
+            Err(error) => {
+                let error = inner.poison(&error);
+                give_up(writer, &error);
+                Step::Worked
+            }
+        },
+    };
     poison.armed = false;
-    worked
+    step
+}
+
+/// Commits a group: durably, unless a sync is under way. Returns whether someone waited for it.
+fn commit(inner: &Inner, writer: &mut Writer, group: Vec<Item>) -> Result<(bool, Step)> {
+    if writer.syncing {
+        let applied = commit_group(inner, writer, group, Durability::None)?;
+        return Ok((applied.let_go, Step::Worked));
+    }
+    let late_sync = inner.late_sync();
+    if let Some(late_sync) = late_sync {
+        late_sync.defer();
+    }
+    let applied = commit_group(inner, writer, group, Durability::Immediate)?;
+    if !applied.committed {
+        if writer.waiting.is_empty() {
+            // There was no sync, so there is none to finish: this takes `defer` back.
+            if let Some(late_sync) = late_sync {
+                late_sync.finish().map_err(StorageError::from)?;
+            }
+            return Ok((false, Step::Worked));
+        }
+        // One durable commit takes everything visible with it.
+        writer.database.begin_write()?.commit()?;
+    }
+    let answers = std::mem::take(&mut writer.waiting);
+    if late_sync.is_some() {
+        writer.syncing = true;
+        return Ok((applied.let_go, Step::Sync(answers)));
+    }
+    inner.counters.syncs.fetch_add(1, Relaxed);
+    answer(answers, &Ok(()));
+    Ok((applied.let_go, Step::Worked))
+}
+
+/// Does the sync that a step left to do, and gives the answers.
+pub(super) fn sync(inner: &Inner, late_sync: &dyn LateSync, answers: Answers) {
+    let mut poison = PoisonOnPanic { inner, armed: true };
+    let outcome = match late_sync.finish() {
+        Ok(()) => {
+            inner.counters.syncs.fetch_add(1, Relaxed);
+            Ok(())
+        }
+        Err(error) => Err(inner.poison(&Error::from(StorageError::from(error)))),
+    };
+    answer(answers, &outcome);
+    poison.armed = false;
+}
+
+fn answer(answers: Answers, outcome: &Result<()>) {
+    for answer in answers {
+        // A session that is gone does not need the answer.
+        let _ = answer.send(outcome.clone());
+    }
+}
+
+/// Nothing more becomes durable.
+fn give_up(writer: &mut Writer, error: &Error) {
+    answer(std::mem::take(&mut writer.waiting), &Err(error.clone()));
 }
 
 /// A panic inside redb leaves an unknown state behind: nothing may be written on top of it.
@@ -89,18 +185,28 @@ fn fail(group: Vec<Item>, error: &Error) {
     }
 }
 
+/// What [`commit_group`] did.
+struct Applied {
+    /// Whether there was a redb commit at all.
+    committed: bool,
+    /// Whether someone waited for a transaction of the group.
+    let_go: bool,
+}
+
 /// Applies a group in one redb transaction and makes it visible. A batch that does not pass its
-/// validation fails alone; an `Err` means that storage failed, and then the whole group has. Returns
-/// whether someone waited for it.
+/// validation fails alone; an `Err` means that storage failed, and then the whole group has.
 fn commit_group(
     inner: &Inner,
-    database: &Database,
+    writer: &mut Writer,
     group: Vec<Item>,
-    answers: &mut Answers,
-) -> Result<bool> {
+    durability: Durability,
+) -> Result<Applied> {
     let mut accepted = Vec::with_capacity(group.len());
-    match apply_group(inner, database, group, &mut accepted) {
-        Ok(None) => Ok(false),
+    match apply_group(inner, &writer.database, group, durability, &mut accepted) {
+        Ok(None) => Ok(Applied {
+            committed: false,
+            let_go: false,
+        }),
         Ok(Some(snapshot)) => {
             inner.publish(snapshot);
             inner.counters.groups.fetch_add(1, Relaxed);
@@ -114,9 +220,12 @@ fn commit_group(
                     let_go |= hook(sequence);
                 }
                 let _ = item.visible.send(Ok(sequence));
-                answers.push(item.durable);
+                writer.waiting.push(item.durable);
             }
-            Ok(let_go)
+            Ok(Applied {
+                committed: true,
+                let_go,
+            })
         }
         Err(error) => {
             let error = inner.poison(&error);
@@ -131,6 +240,7 @@ fn apply_group(
     inner: &Inner,
     database: &Database,
     group: Vec<Item>,
+    durability: Durability,
     accepted: &mut Vec<(Item, u64)>,
 ) -> Result<Option<Arc<Snapshot>>> {
     let base = inner.sequence();
@@ -167,7 +277,7 @@ fn apply_group(
         return Ok(None);
     }
     let mut writer = database.begin_write()?;
-    writer.set_durability(Durability::None)?;
+    writer.set_durability(durability)?;
     let tiers = {
         let mut tables = OpenTables::new(&writer, current.tiers().clone());
         for (item, _) in accepted.iter() {
@@ -191,14 +301,6 @@ fn apply_group(
         reader,
         tiers,
     ))))
-}
-
-/// One durable commit, which takes everything visible with it.
-fn make_durable(inner: &Inner, database: &Database) -> Result<()> {
-    let writer = database.begin_write()?;
-    writer.commit()?;
-    inner.counters.syncs.fetch_add(1, Relaxed);
-    Ok(())
 }
 
 /// The tables that one redb transaction writes to; each is opened once for the whole group.

@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
+use crate::env::LateSync;
+
 /// What disks write as a whole. A torn write survives in such pieces.
 const SECTOR: usize = 512;
 
@@ -85,6 +87,7 @@ pub enum Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     state: Arc<Mutex<State>>,
+    late: Arc<Late>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +111,17 @@ impl Disk {
         Backend(self.clone())
     }
 
+    /// The late sync of a database on this disk. The whole sync is recorded at its first half: until
+    /// the second is done, a crash leaves what one right before the first would have left.
+    pub fn late_sync(&self) -> Arc<dyn LateSync> {
+        self.late.clone()
+    }
+
+    /// Runs once, between the halves of the next sync.
+    pub fn during_sync(&self, work: impl FnOnce() -> io::Result<()> + Send + 'static) {
+        *self.late.during.lock() = Some(Box::new(work));
+    }
+
     pub fn set_fault(&self, fault: Fault) {
         self.state.lock().fault = Some(fault);
     }
@@ -129,6 +143,26 @@ impl Disk {
 
     pub fn ops(&self) -> Vec<Op> {
         self.state.lock().ops.clone()
+    }
+}
+
+#[derive(Default)]
+struct Late {
+    during: Mutex<Option<Box<dyn FnOnce() -> io::Result<()> + Send>>>,
+}
+
+impl std::fmt::Debug for Late {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Late").finish_non_exhaustive()
+    }
+}
+
+impl LateSync for Late {
+    fn defer(&self) {}
+
+    fn finish(&self) -> io::Result<()> {
+        let during = self.during.lock().take();
+        during.map_or(Ok(()), |work| work())
     }
 }
 

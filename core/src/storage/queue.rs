@@ -65,8 +65,6 @@ impl Item {
 pub(super) struct Queue {
     pub items: VecDeque<Item>,
     pub closed: bool,
-    /// A commit step waits for the next batch.
-    pub lingers: bool,
 }
 
 impl Queue {
@@ -116,6 +114,15 @@ impl<T: Send> Future for Outcome<T> {
                 this.drive = Some(store);
                 return polled;
             }
+        }
+    }
+}
+
+impl<T> Drop for Outcome<T> {
+    fn drop(&mut self) {
+        // What nobody waits for is committed nevertheless.
+        if let Some(store) = self.drive.take() {
+            store.hand_over();
         }
     }
 }

@@ -11,7 +11,7 @@ use super::format::{Bytes, Table};
 use super::modified::Modified;
 use super::range::{RangeIter, Value, ValueBytes};
 use super::tier::{Generation, Sealed, Tiers};
-use super::{TableId, bounds_are_empty};
+use super::{CATALOG_TABLE, TableId, bounds_are_empty};
 use crate::error::Result;
 
 /// Opened tables that one snapshot remembers; the tables beyond are opened on each use.
@@ -23,6 +23,8 @@ type Rows = ReadOnlyTable<Bytes, Bytes>;
 pub struct Snapshot {
     sequence: u64,
     modified: Arc<Modified>,
+    /// [`Snapshot::last_modified`] of the catalog, which every statement asks for.
+    catalog_modified: u64,
     /// Tables opened so far; `None` is a table that does not exist. Opening costs a look-up in
     /// redb's own table of tables, which would be most of a point read.
     tables: RwLock<HashMap<TableId, Option<Arc<Rows>>>>,
@@ -39,6 +41,7 @@ impl Snapshot {
     ) -> Self {
         Snapshot {
             sequence,
+            catalog_modified: modified.last(CATALOG_TABLE, sequence),
             modified,
             tables: RwLock::new(HashMap::new()),
             transaction,
@@ -54,6 +57,9 @@ impl Snapshot {
     /// Number of a commit that is at least as new as the last change of `table` in this snapshot.
     /// Two snapshots that give the same number have the same rows in `table`.
     pub fn last_modified(&self, table: TableId) -> u64 {
+        if table == CATALOG_TABLE {
+            return self.catalog_modified;
+        }
         self.modified.last(table, self.sequence)
     }
 

@@ -1,21 +1,21 @@
 //! The store: a redb database over the host's backend, and the queue through which all commits go.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::ready;
 use parking_lot::{Condvar, Mutex, RwLock};
-use redb::{Builder, Database, ReadableDatabase, StorageBackend};
+use redb::{Builder, ReadableDatabase, StorageBackend};
 
+use super::commit::{Step, Writer};
 use super::modified::Modified;
 use super::queue::{Item, MAX_QUEUED, OnVisible, Outcome, Pending, Queue, Relocate, Validate};
 use super::recorder::{Recorders, Recording};
 use super::{Snapshot, TableId, Tiers, WriteBatch, commit, format, recover};
-use crate::env::{Committer, Env};
+use crate::env::{Committer, Env, LateSync};
 use crate::error::{Error, Result, SqlState};
 
 /// The sequence number of the state that was found when the database was opened.
@@ -57,17 +57,19 @@ pub(super) struct Counters {
 pub(super) struct Inner {
     committer: Committer,
     queue: Mutex<Queue>,
-    /// Tells a commit step that lingers that a batch has arrived.
-    arrived: Condvar,
+    /// Tells who closes the store that a sync is over.
+    synced: Condvar,
     poison: OnceLock<Error>,
+    /// Steps for which commits are expected to let others go on.
+    pub contended: AtomicU32,
     pub modified: Arc<Modified>,
     pub recorders: Arc<Recorders>,
     pub counters: Counters,
     /// The newest visible state, shared by everyone who reads now. `None` once closed.
     current: RwLock<Option<Arc<Snapshot>>>,
-    /// Held during a commit step, so that steps do not overlap. `None` once closed. Dropped after
-    /// `current`, which reads from it.
-    database: Mutex<Option<Database>>,
+    /// Held during a commit step, so that steps do not overlap, but not during its sync. `None` once
+    /// closed. Dropped after `current`, which reads from it.
+    database: Mutex<Option<Writer>>,
 }
 
 impl Store {
@@ -108,13 +110,14 @@ impl Store {
             inner: Arc::new(Inner {
                 committer: env.committer,
                 queue: Mutex::new(Queue::default()),
-                arrived: Condvar::new(),
+                synced: Condvar::new(),
                 poison: OnceLock::new(),
+                contended: AtomicU32::new(0),
                 modified,
                 recorders: Arc::default(),
                 counters: Counters::default(),
                 current: RwLock::new(Some(Arc::new(snapshot))),
-                database: Mutex::new(Some(database)),
+                database: Mutex::new(Some(Writer::new(database))),
             }),
         })
     }
@@ -196,6 +199,7 @@ impl Store {
         validate: Option<Validate>,
         on_visible: Option<OnVisible>,
     ) -> Result<Pending> {
+        let small = relocate.is_none() && batch.is_small();
         let (visible, visible_receiver) = oneshot::channel();
         let (durable, durable_receiver) = oneshot::channel();
         let first = {
@@ -217,14 +221,12 @@ impl Store {
                 visible,
                 durable,
             });
-            if queue.lingers {
-                self.inner.arrived.notify_one();
-            }
             queue.items.len() == 1
         };
         let drive = match &self.inner.committer {
             Committer::Inline => Some(self.clone()),
-            Committer::Wake(wake) => {
+            Committer::Threads { alone, .. } if first && small && alone() => Some(self.clone()),
+            Committer::Wake(wake) | Committer::Threads { wake, .. } => {
                 // Whoever made the queue non-empty has woken the host; its step takes us along.
                 if first {
                     wake();
@@ -246,20 +248,44 @@ impl Store {
         })
     }
 
+    /// Whoever ran steps for its own batch runs no more of them.
+    pub(super) fn hand_over(&self) {
+        if let Committer::Threads { wake, .. } = &self.inner.committer {
+            let queued = !self.inner.queue.lock().items.is_empty();
+            let left = |writer: &Option<Writer>| writer.as_ref().is_some_and(Writer::has_waiting);
+            // Whoever holds the lock runs a step, and the next one if need be.
+            if queued || self.inner.database.try_lock().is_some_and(|it| left(&it)) {
+                wake();
+            }
+        }
+    }
+
     /// Commits what is queued. Blocks on the backend. Returns whether there was work: a host calls
-    /// it until there is none, then waits for [`Committer::Wake`]. Steps never overlap: a second
-    /// caller waits for the first.
+    /// it until there is none, then waits for [`Committer::Wake`]. Steps never overlap, apart from
+    /// their syncs: a second caller waits for the first.
     pub fn commit_step(&self) -> bool {
-        match &*self.inner.database.lock() {
-            Some(database) => commit::step(&self.inner, database),
+        let step = match &mut *self.inner.database.lock() {
+            Some(writer) => commit::step(&self.inner, writer),
             None => {
                 let left = self.inner.take_queued(usize::MAX);
                 let worked = !left.is_empty();
                 for item in left {
                     item.fail(&closed());
                 }
-                worked
+                match worked {
+                    true => Step::Worked,
+                    false => Step::Nothing,
+                }
             }
+        };
+        match (step, self.inner.late_sync()) {
+            (Step::Nothing, _) => false,
+            (Step::Sync(answers), Some(late_sync)) => {
+                let _syncing = Syncing(&self.inner);
+                commit::sync(&self.inner, late_sync.as_ref(), answers);
+                true
+            }
+            _ => true,
         }
     }
 
@@ -281,11 +307,18 @@ impl Store {
     /// 58030 when the backend fails; then the next opening recovers.
     pub fn close(&self) -> Result<()> {
         self.inner.queue.lock().closed = true;
-        while self.commit_step() {}
-        let database = self.inner.database.lock().take();
+        let writer = loop {
+            while self.commit_step() {}
+            let mut writer = self.inner.database.lock();
+            match &*writer {
+                Some(now) if now.syncing => self.inner.synced.wait(&mut writer),
+                Some(now) if now.has_waiting() => {}
+                _ => break writer.take(),
+            }
+        };
         self.inner.current.write().take();
-        match database {
-            Some(database) => Ok(database.close()?),
+        match writer {
+            Some(writer) => Ok(writer.database.close()?),
             None => Ok(()),
         }
     }
@@ -314,16 +347,10 @@ impl Inner {
         self.queue.lock().take(limit)
     }
 
-    /// Waits a moment for a batch to arrive: no longer than `limit`. Only where others run meanwhile.
-    pub fn linger(&self, limit: Duration) {
-        if matches!(self.committer, Committer::Inline) {
-            return;
-        }
-        let mut queue = self.queue.lock();
-        if queue.items.is_empty() && !queue.closed {
-            queue.lingers = true;
-            self.arrived.wait_for(&mut queue, limit);
-            queue.lingers = false;
+    pub fn late_sync(&self) -> Option<&Arc<dyn LateSync>> {
+        match &self.committer {
+            Committer::Threads { late_sync, .. } => Some(late_sync),
+            _ => None,
         }
     }
 
@@ -346,6 +373,18 @@ impl Inner {
 
     pub fn poisoned(&self) -> Option<Error> {
         self.poison.get().cloned()
+    }
+}
+
+/// The sync of a commit, while it lasts.
+struct Syncing<'a>(&'a Inner);
+
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        if let Some(writer) = &mut *self.0.database.lock() {
+            writer.syncing = false;
+        }
+        self.0.synced.notify_all();
     }
 }
 

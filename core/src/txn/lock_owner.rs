@@ -146,7 +146,7 @@ impl LockOwner {
         match self.ask(key, mode, wait)? {
             Asked::Done(taken) => Ok(taken),
             Asked::Waits(waiting) => {
-                waiting.granted(interrupt, clock).await?;
+                Box::pin(waiting.granted(interrupt, clock)).await?;
                 self.keep(key, mode);
                 Ok(Taken::Yes)
             }

@@ -10,7 +10,7 @@ use super::recent::{Claim, changes};
 use super::write_set::WriteSet;
 use super::{Interrupt, LockTarget, RelationMode, RowMode, Transactions, View, Wait};
 use crate::error::{Error, Result, SqlState};
-use crate::storage::{Snapshot, TableId};
+use crate::storage::{CATALOG_TABLE, Snapshot, TableId};
 
 /// Isolation levels. READ UNCOMMITTED is READ COMMITTED, as in PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +150,24 @@ impl Transaction {
         let snapshot = self.statement_snapshot()?.clone();
         let (tables, stamp) = self.writes.share();
         Ok(View::new(snapshot, tables, stamp, self.reads.clone()))
+    }
+
+    /// Number of the commit that changed the catalog last, as the statement's snapshot sees it;
+    /// `None` when the transaction changed it itself. As [`View::version`], without making a view.
+    pub fn catalog_version(&mut self) -> Result<Option<u64>> {
+        if self.writes.touches(CATALOG_TABLE) {
+            return Ok(None);
+        }
+        Ok(Some(
+            self.statement_snapshot()?.last_modified(CATALOG_TABLE),
+        ))
+    }
+
+    /// Whether a commit since the statement's snapshot changed the catalog.
+    pub fn catalog_changed(&mut self) -> Result<bool> {
+        let newest = self.manager.store().snapshot()?;
+        let seen = self.statement_snapshot()?;
+        Ok(newest.last_modified(CATALOG_TABLE) > seen.last_modified(CATALOG_TABLE))
     }
 
     /// The newest committed state ∪ own writes until now: for uniqueness and foreign keys.

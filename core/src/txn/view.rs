@@ -57,6 +57,11 @@ impl View {
         }
     }
 
+    /// What a snapshot shows, without writes of any transaction.
+    pub fn of(snapshot: Arc<Snapshot>) -> Self {
+        View::new(snapshot, Tables::default(), 0, None)
+    }
+
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }

@@ -96,6 +96,13 @@ impl WriteSet {
             .is_some_and(|state| state.rows.read().map.contains_key(key))
     }
 
+    /// Whether the transaction changed anything in `table`.
+    pub fn touches(&self, table: TableId) -> bool {
+        self.tables.get(&table).is_some_and(|state| {
+            state.created || state.dropped || !state.rows.read().map.is_empty()
+        })
+    }
+
     fn state(&mut self, table: TableId) -> &mut TableState {
         Arc::make_mut(&mut self.tables).entry(table).or_default()
     }

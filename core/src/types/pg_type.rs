@@ -72,4 +72,22 @@ impl PgType {
             _ => None,
         }
     }
+
+    /// Whether its texts and casts have nothing to do with the clock or the time zone.
+    pub fn is_timeless(self) -> bool {
+        matches!(
+            self.oid,
+            oid::BOOL
+                | oid::INT2
+                | oid::INT4
+                | oid::INT8
+                | oid::FLOAT4
+                | oid::FLOAT8
+                | oid::NUMERIC
+                | oid::TEXT
+                | oid::VARCHAR
+                | oid::BPCHAR
+                | oid::UUID
+        )
+    }
 }

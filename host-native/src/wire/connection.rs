@@ -3,19 +3,27 @@
 //! All messages that are there are handled before anything is sent, so that a batch of pipelined
 //! messages costs one read and one write. After an error in the extended protocol messages are
 //! discarded until Sync, as PostgreSQL does.
+//!
+//! A connection lives on a thread that it shares with others (see [`crate::lanes`]). For a
+//! statement that takes long it moves to the runtime's workers as a whole, and returns afterwards.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+
 use omendb_core::error::{Error, SqlState};
-use omendb_core::session::{Format, SqlSession, Step, TransactionStatus};
+use omendb_core::session::{Ahead, Format, SqlSession, Step, TransactionStatus};
 use omendb_core::txn::Interrupt;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
 
 use super::backend;
 use super::control::{self, Control};
 use super::frontend::{self, Target};
 use super::io::{Frame, Gone, Wake, Wire};
+use crate::lanes;
 
 /// Names longer than this are not kept between messages.
 const KEEP_NAME: usize = 1024;
@@ -32,6 +40,7 @@ pub enum End {
 enum Stop {
     Error(Error),
     End(End),
+    Long,
 }
 
 impl From<Error> for Stop {
@@ -59,6 +68,30 @@ enum Protocol {
     Extended,
 }
 
+/// Which threads a connection is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// One that it shares with other connections.
+    Lane,
+    Worker,
+}
+
+/// Why handling messages stopped.
+enum Pause {
+    /// All whole messages that were there are answered.
+    Drained,
+    /// What comes next takes long, so it must not run on a lane. `paused` says where it goes on.
+    Long,
+}
+
+/// Where the message at hand goes on after [`Pause::Long`].
+enum Paused {
+    /// At its beginning.
+    Message,
+    /// The simple query has begun.
+    Simple,
+}
+
 /// What follows a step.
 enum Next {
     /// Rows or data came: there are more steps.
@@ -69,11 +102,14 @@ enum Next {
     CopyIn,
 }
 
-pub struct Connection<'w, T, S> {
-    wire: &'w mut Wire<T>,
+pub struct Connection<T, S> {
+    wire: Wire<T>,
     session: S,
     interrupt: Interrupt,
     control: Arc<Control>,
+    process_id: i32,
+    thread: Thread,
+    paused: Option<Paused>,
     /// Messages are discarded until Sync.
     skipping: bool,
     /// COPY input is under way; the protocol tells what follows its end.
@@ -84,17 +120,20 @@ pub struct Connection<'w, T, S> {
     formats: Vec<Format>,
 }
 
-impl<'w, T, S> Connection<'w, T, S>
+impl<T, S> Connection<T, S>
 where
-    T: AsyncRead + AsyncWrite + Unpin,
-    S: SqlSession,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: SqlSession + 'static,
 {
-    pub fn new(wire: &'w mut Wire<T>, session: S, control: Arc<Control>) -> Self {
+    pub fn new(wire: Wire<T>, session: S, control: Arc<Control>, process_id: i32) -> Self {
         Connection {
             interrupt: session.interrupt(),
             wire,
             session,
             control,
+            process_id,
+            thread: Thread::Lane,
+            paused: None,
             skipping: false,
             copy: None,
             name: String::new(),
@@ -103,33 +142,100 @@ where
         }
     }
 
-    /// Serves the session until it ends. The caller has authenticated the user.
-    pub async fn run(&mut self, process_id: i32, secret: i32) -> End {
+    /// Serves the session until it ends, on this thread and, where it takes long, on `workers`. The
+    /// caller has authenticated the user. Gives the wire back once the session is gone; `None` when
+    /// the server went first.
+    pub async fn serve(mut self, secret: i32, workers: &Handle) -> Option<(Wire<T>, End)> {
         for (name, value) in self.session.take_parameter_changes() {
             backend::parameter_status(&mut self.wire.output, &name, &value);
         }
-        backend::backend_key_data(&mut self.wire.output, process_id, secret);
+        backend::backend_key_data(&mut self.wire.output, self.process_id, secret);
         self.ready();
-        loop {
-            if let Err(end) = self.turn().await {
-                return end;
+        let mut connection = Box::new(self);
+        let end = loop {
+            if let Err(end) = connection.run_until_long().await {
+                break end;
             }
-        }
+            connection.thread = Thread::Worker;
+            let away = workers.spawn(async move {
+                let done = connection.run_long().await;
+                (connection, done)
+            });
+            // Only a runtime that is shutting down loses its tasks.
+            let (back, done) = away.await.ok()?;
+            connection = back;
+            connection.thread = Thread::Lane;
+            if let Err(end) = done {
+                break end;
+            }
+        };
+        let process_id = connection.process_id;
+        let Connection { wire, session, .. } = *connection;
+        // What the session held is free before the client learns of the end.
+        let dropped = std::panic::catch_unwind(AssertUnwindSafe(move || drop(session)));
+        let end = dropped.map_or_else(|_| panicked(process_id), |()| end);
+        Some((wire, end))
     }
 
-    /// Handles all whole messages that are there, answers, and waits for more.
-    async fn turn(&mut self) -> Result<(), End> {
+    /// Serves until something takes long.
+    async fn run_until_long(&mut self) -> Result<(), End> {
+        let process_id = self.process_id;
+        let served = async {
+            loop {
+                match self.work().await? {
+                    Pause::Drained => self.turn().await?,
+                    Pause::Long => return Ok(()),
+                }
+            }
+        };
+        let served = AssertUnwindSafe(served).catch_unwind().await;
+        served.unwrap_or_else(|_| Err(panicked(process_id)))
+    }
+
+    /// Serves what takes long, and what came in meanwhile. COPY input counts as a whole.
+    async fn run_long(&mut self) -> Result<(), End> {
+        let process_id = self.process_id;
+        let served = async {
+            loop {
+                self.work().await?;
+                if self.copy.is_none() {
+                    return Ok(());
+                }
+                self.turn().await?;
+            }
+        };
+        let served = AssertUnwindSafe(served).catch_unwind().await;
+        served.unwrap_or_else(|_| Err(panicked(process_id)))
+    }
+
+    /// Handles all whole messages that are there and answers.
+    async fn work(&mut self) -> Result<Pause, End> {
         loop {
+            if let Some(paused) = self.paused.take() {
+                let handled = match paused {
+                    Paused::Message => None,
+                    Paused::Simple => Some(self.run_simple().await),
+                };
+                if let Some(handled) = handled {
+                    match self.finish_message(handled)? {
+                        Pause::Long => return Ok(Pause::Long),
+                        Pause::Drained => {}
+                    }
+                }
+            }
             match self.wire.frame() {
                 // More may come in while the answers go out.
                 Frame::Incomplete if self.wire.wants_flush(true) => {
                     self.wire.flush().await?;
                     continue;
                 }
-                Frame::Incomplete => break,
+                Frame::Incomplete => return Ok(Pause::Drained),
                 Frame::Message(tag) => {
-                    self.message(tag).await?;
-                    self.wire.consume_frame();
+                    let handled = self.message(tag).await;
+                    match self.finish_message(handled)? {
+                        Pause::Long => return Ok(Pause::Long),
+                        Pause::Drained => {}
+                    }
                 }
                 Frame::UnknownType(tag) => {
                     return Err(fatal_violation(format!(
@@ -144,8 +250,15 @@ where
                 self.wire.flush().await?;
             }
         }
+    }
+
+    /// Waits for more input.
+    async fn turn(&mut self) -> Result<(), End> {
         match self.wait().await? {
-            Wake::Input => Ok(()),
+            Wake::Input => {
+                lanes::heard(self.process_id);
+                Ok(())
+            }
             Wake::Closed => Err(End::Gone),
             Wake::Terminated => Err(End::Fatal(control::shutting_down())),
         }
@@ -171,8 +284,12 @@ where
             })
     }
 
-    async fn message(&mut self, tag: u8) -> Result<(), End> {
+    /// Handles one message, or says that it takes long: then it is still at the front of the input.
+    async fn message(&mut self, tag: u8) -> Result<(), Stop> {
         if let Some(protocol) = self.copy {
+            if self.thread == Thread::Lane {
+                return Err(self.pause(Paused::Message));
+            }
             return self.copy_message(tag, protocol).await;
         }
         if self.skipping && !matches!(tag, b'S' | b'X') {
@@ -190,7 +307,7 @@ where
             }
             b'S' => return self.sync().await,
             b'Q' => return self.query().await,
-            b'X' => return Err(End::Gone),
+            b'X' => return Err(Stop::End(End::Gone)),
             b'F' => {
                 self.error(&Error::unsupported(
                     "the function call message",
@@ -206,21 +323,44 @@ where
     }
 
     /// Reports an error of the extended protocol; from there on messages are discarded.
-    fn settle(&mut self, handled: Result<(), Stop>) -> Result<(), End> {
-        match handled {
-            Ok(()) => Ok(()),
-            Err(Stop::End(end)) => Err(end),
-            Err(Stop::Error(error)) => {
-                self.notices();
-                self.error(&error);
-                self.skipping = true;
-                Ok(())
-            }
+    fn settle(&mut self, handled: Result<(), Stop>) -> Result<(), Stop> {
+        if let Err(Stop::Error(error)) = handled {
+            self.notices();
+            self.error(&error);
+            self.skipping = true;
+            return Ok(());
         }
+        handled
+    }
+
+    /// A message was handled, unless it has to go on elsewhere.
+    fn finish_message(&mut self, handled: Result<(), Stop>) -> Result<Pause, End> {
+        match handled {
+            Ok(()) => {
+                self.wire.consume_frame();
+                Ok(Pause::Drained)
+            }
+            Err(Stop::Long) => Ok(Pause::Long),
+            Err(Stop::End(end)) => Err(end),
+            Err(Stop::Error(error)) => Err(End::Fatal(error)),
+        }
+    }
+
+    /// Whether what comes next must not run here.
+    fn is_long(&self, ahead: Ahead<'_>) -> bool {
+        self.thread == Thread::Lane && !self.session.is_brief(ahead)
+    }
+
+    fn pause(&mut self, paused: Paused) -> Stop {
+        self.paused = Some(paused);
+        Stop::Long
     }
 
     async fn parse(&mut self) -> Result<(), Stop> {
         let (name, sql) = frontend::parse(self.wire.body(), &mut self.types)?;
+        if self.is_long(Ahead::Text(sql)) {
+            return Err(self.pause(Paused::Message));
+        }
         self.session.parse(name, sql, &self.types).await?;
         backend::bare(&mut self.wire.output, backend::PARSE_COMPLETE);
         Ok(())
@@ -269,6 +409,9 @@ where
 
     async fn execute(&mut self) -> Result<(), Stop> {
         let (portal, limit) = frontend::execute(self.wire.body())?;
+        if self.is_long(Ahead::Portal(portal)) {
+            return Err(self.pause(Paused::Message));
+        }
         // Input is read while the portal runs, so its name cannot stay there.
         let mut name = std::mem::take(&mut self.name);
         name.clear();
@@ -319,7 +462,10 @@ where
         while let Ok(Step::Rows(_) | Step::CopyData(_)) = self.session.execute(portal, 0).await {}
     }
 
-    async fn sync(&mut self) -> Result<(), End> {
+    async fn sync(&mut self) -> Result<(), Stop> {
+        if self.is_long(Ahead::Sync) {
+            return Err(self.pause(Paused::Message));
+        }
         self.skipping = false;
         let done = self.wire.drive(self.session.sync(), || ()).await;
         if let Err(error) = done {
@@ -330,8 +476,11 @@ where
         Ok(())
     }
 
-    async fn query(&mut self) -> Result<(), End> {
+    async fn query(&mut self) -> Result<(), Stop> {
         let started = match frontend::query(self.wire.body()) {
+            Ok(sql) if self.is_long(Ahead::Text(sql)) => {
+                return Err(self.pause(Paused::Message));
+            }
             Ok(sql) => self.session.simple(sql).await,
             Err(error) => Err(error),
         };
@@ -347,12 +496,23 @@ where
     }
 
     /// Runs the simple query to its end, or to the point where the client has to send data.
-    async fn run_simple(&mut self) -> Result<(), End> {
+    async fn run_simple(&mut self) -> Result<(), Stop> {
         loop {
-            let step = self
+            let planned = self
                 .wire
-                .drive(self.session.next_simple(), || lost(&self.interrupt))
+                .drive(self.session.plan_simple(), || lost(&self.interrupt))
                 .await;
+            let step = match planned {
+                Ok(()) if self.is_long(Ahead::Simple) => {
+                    return Err(self.pause(Paused::Simple));
+                }
+                Ok(()) => {
+                    self.wire
+                        .drive(self.session.next_simple(), || lost(&self.interrupt))
+                        .await
+                }
+                Err(error) => Err(error),
+            };
             match step {
                 Ok(Some(step)) => match self.emit(step).await {
                     Ok(Next::Step | Next::Done) => {}
@@ -361,8 +521,8 @@ where
                         return Ok(());
                     }
                     // The rest of the query must not run, and only its end can prevent that.
-                    Err(Stop::Error(error)) => return Err(End::Fatal(error)),
-                    Err(Stop::End(end)) => return Err(end),
+                    Err(Stop::Error(error)) => return Err(Stop::End(End::Fatal(error))),
+                    Err(end) => return Err(end),
                 },
                 Ok(None) => break,
                 Err(error) => {
@@ -424,7 +584,7 @@ where
     }
 
     /// A message while COPY input is under way.
-    async fn copy_message(&mut self, tag: u8, protocol: Protocol) -> Result<(), End> {
+    async fn copy_message(&mut self, tag: u8, protocol: Protocol) -> Result<(), Stop> {
         let ended = match tag {
             b'd' => match self.session.copy_data(self.wire.body()).await {
                 Ok(()) => return Ok(()),
@@ -449,7 +609,7 @@ where
                     Err(Stop::Error(error))
                 }
             },
-            b'X' => return Err(End::Gone),
+            b'X' => return Err(Stop::End(End::Gone)),
             _ => {
                 let message = format!("unexpected message type 0x{tag:02X} during COPY from stdin");
                 let _ = self.session.copy_fail(&message).await;
@@ -461,9 +621,10 @@ where
         };
         self.copy = None;
         match (protocol, ended) {
-            (_, Err(Stop::End(end))) => Err(end),
+            (_, Err(Stop::End(end))) => Err(Stop::End(end)),
             (Protocol::Extended, ended) => self.settle(ended),
             (Protocol::Simple, Ok(())) => self.run_simple().await,
+            (_, Err(Stop::Long)) => Err(Stop::Long),
             (Protocol::Simple, Err(Stop::Error(error))) => {
                 self.notices();
                 self.error(&error);
@@ -500,6 +661,13 @@ fn lost(interrupt: &Interrupt) {
         SqlState::CONNECTION_FAILURE,
         "connection to client lost",
     ));
+}
+
+fn panicked(process_id: i32) -> End {
+    tracing::error!(process_id, "a statement panicked");
+    End::Fatal(Error::internal(
+        "the server failed while it ran the statement",
+    ))
 }
 
 fn fatal_violation(message: String) -> End {

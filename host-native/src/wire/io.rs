@@ -8,6 +8,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -24,6 +25,9 @@ const READ_AHEAD: usize = 256 * 1024;
 /// Bytes asked for in one read: grows up to the second while reads come back full.
 const MIN_READ: usize = 8 * 1024;
 const MAX_READ: usize = 256 * 1024;
+
+/// How long a statement may go on once its client has closed the connection.
+const CLOSED_GRACE: Duration = Duration::from_millis(500);
 
 /// The connection is gone: nothing can be said to the client any more.
 #[derive(Debug)]
@@ -173,11 +177,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         Ok(())
     }
 
-    /// Runs `work`. While it waits, due output goes out and input is read ahead; if the client
-    /// closes the connection with nothing more asked, `on_closed` is called once.
+    /// Runs `work`. While it waits, due output goes out and input is read ahead; if the client has
+    /// closed the connection with nothing more asked, and `work` still runs after a while,
+    /// `on_closed` is called once.
     pub async fn drive<F: Future>(&mut self, work: F, on_closed: impl Fn()) -> F::Output {
         let mut work = pin!(work);
         let mut told = self.closed;
+        let mut grace = None;
         poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(done);
@@ -186,9 +192,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 let _ = self.poll_send(cx);
             }
             self.read_ahead(cx);
-            if self.closed && !told {
-                told = true;
-                if self.input.len() <= self.frame {
+            if self.closed && !told && self.input.len() <= self.frame {
+                // The client may have closed only its own direction, and wait for the answer.
+                let grace =
+                    grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSED_GRACE)));
+                if grace.as_mut().poll(cx).is_ready() {
+                    told = true;
                     on_closed();
                     // What `on_closed` stopped may have been polled before it could be told.
                     cx.waker().wake_by_ref();

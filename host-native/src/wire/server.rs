@@ -1,14 +1,13 @@
 //! One connection from accept to close.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use omendb_core::env::Entropy;
 use omendb_core::error::{Error, Result, SqlState};
 use omendb_core::session::{ConnectOptions, Login, SqlSession};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
 
 use super::backend;
@@ -43,6 +42,8 @@ pub struct Server<B> {
     pub registry: Arc<Registry>,
     pub tls: Option<TlsAcceptor>,
     entropy: Arc<dyn Entropy>,
+    /// Where statements run that take long.
+    workers: Handle,
     /// Makes the salts of users that do not exist.
     secret: [u8; 32],
 }
@@ -53,6 +54,7 @@ impl<B: Backend> Server<B> {
         max_connections: usize,
         tls: Option<TlsAcceptor>,
         entropy: Arc<dyn Entropy>,
+        workers: Handle,
     ) -> Self {
         let mut secret = [0; 32];
         entropy.fill(&mut secret);
@@ -61,6 +63,7 @@ impl<B: Backend> Server<B> {
             registry: Registry::new(max_connections),
             tls,
             entropy,
+            workers,
             secret,
         }
     }
@@ -68,7 +71,7 @@ impl<B: Backend> Server<B> {
     /// Serves one connection until it ends. Never fails and never panics.
     pub async fn serve<T>(&self, io: T, peer: Peer)
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut wire = Wire::new(io);
         let opened = tokio::time::timeout(AUTHENTICATION_TIMEOUT, self.negotiate(&mut wire)).await;
@@ -76,7 +79,7 @@ impl<B: Backend> Server<B> {
             Err(_) | Ok(Err(Failure::Gone)) => {}
             Ok(Err(Failure::Fatal(error))) => goodbye(&mut wire, &error).await,
             Ok(Ok(Negotiated::Canceled)) => {}
-            Ok(Ok(Negotiated::Plain(startup))) => self.session(&mut wire, startup, peer).await,
+            Ok(Ok(Negotiated::Plain(startup))) => self.session(wire, startup, peer).await,
             Ok(Ok(Negotiated::Tls(acceptor))) => {
                 let (io, early) = wire.into_io();
                 if early {
@@ -88,7 +91,7 @@ impl<B: Backend> Server<B> {
                     return goodbye(&mut Wire::new(io), &error).await;
                 }
                 let accepted = tokio::time::timeout(AUTHENTICATION_TIMEOUT, acceptor.accept(io));
-                let mut wire = match accepted.await {
+                let wire = match accepted.await {
                     Ok(Ok(io)) => Wire::new(io),
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "TLS handshake failed");
@@ -96,20 +99,20 @@ impl<B: Backend> Server<B> {
                     }
                     Err(_) => return,
                 };
-                self.encrypted(&mut wire, peer).await;
+                self.encrypted(wire, peer).await;
             }
         }
     }
 
-    async fn encrypted<T>(&self, wire: &mut Wire<T>, peer: Peer)
+    async fn encrypted<T>(&self, mut wire: Wire<T>, peer: Peer)
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let opened =
-            tokio::time::timeout(AUTHENTICATION_TIMEOUT, startup::read_opening(wire)).await;
+        let opening = startup::read_opening(&mut wire);
+        let opened = tokio::time::timeout(AUTHENTICATION_TIMEOUT, opening).await;
         match opened {
             Err(_) | Ok(Err(Failure::Gone)) => {}
-            Ok(Err(Failure::Fatal(error))) => goodbye(wire, &error).await,
+            Ok(Err(Failure::Fatal(error))) => goodbye(&mut wire, &error).await,
             Ok(Ok(Opening::Start(startup))) => self.session(wire, startup, peer).await,
             Ok(Ok(Opening::Cancel { process_id, secret })) => {
                 self.registry.cancel(process_id, secret);
@@ -119,7 +122,7 @@ impl<B: Backend> Server<B> {
                     SqlState::PROTOCOL_VIOLATION,
                     "the connection is encrypted already",
                 );
-                goodbye(wire, &error).await;
+                goodbye(&mut wire, &error).await;
             }
         }
     }
@@ -159,39 +162,27 @@ impl<B: Backend> Server<B> {
     }
 
     /// From the start-up packet to the end of the session.
-    async fn session<T>(&self, wire: &mut Wire<T>, startup: Startup, peer: Peer)
+    async fn session<T>(&self, mut wire: Wire<T>, startup: Startup, peer: Peer)
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let user = startup.user.clone();
-        let opened =
-            tokio::time::timeout(AUTHENTICATION_TIMEOUT, self.admit(wire, startup, peer)).await;
+        let admission = self.admit(&mut wire, startup, peer);
+        let opened = tokio::time::timeout(AUTHENTICATION_TIMEOUT, admission).await;
         let (session, place) = match opened {
             Err(_) | Ok(Err(Failure::Gone)) => return,
             Ok(Err(Failure::Fatal(error))) => {
                 tracing::debug!(%user, %error, "connection refused");
-                return goodbye(wire, &error).await;
+                return goodbye(&mut wire, &error).await;
             }
             Ok(Ok(opened)) => opened,
         };
         tracing::debug!(%user, process_id = place.process_id, "connected");
-        let mut connection = Connection::new(wire, session, place.control.clone());
-        let served = AssertUnwindSafe(connection.run(place.process_id, place.secret))
-            .catch_unwind()
-            .await;
-        // The session is dropped first: what it held is free before the client learns of the end.
-        let dropped = std::panic::catch_unwind(AssertUnwindSafe(move || drop(connection)));
-        let end = match (served, dropped) {
-            (Ok(end), Ok(())) => end,
-            (Err(_), _) | (_, Err(_)) => {
-                tracing::error!(process_id = place.process_id, "a statement panicked");
-                End::Fatal(Error::internal(
-                    "the server failed while it ran the statement",
-                ))
-            }
-        };
-        if let End::Fatal(error) = end {
-            goodbye(wire, &error).await;
+        let control = place.control.clone();
+        let connection = Connection::new(wire, session, control, place.process_id);
+        let served = connection.serve(place.secret, &self.workers).await;
+        if let Some((mut wire, End::Fatal(error))) = served {
+            goodbye(&mut wire, &error).await;
         }
         tracing::debug!(process_id = place.process_id, "disconnected");
     }

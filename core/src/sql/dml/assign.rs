@@ -204,7 +204,7 @@ impl SetValue {
                     .ok_or_else(|| Error::internal("a search gave fewer values than planned"))?;
                 conversion.apply(value.clone(), &context.info.style)
             }
-            SetValue::Default(expr) => default_value(context, target, column, expr).await,
+            SetValue::Default(expr) => Box::pin(default_value(context, target, column, expr)).await,
         }
     }
 }

@@ -4,7 +4,6 @@ use super::names::Verb;
 use super::target::Target;
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
-use crate::storage::CATALOG_TABLE;
 use crate::txn::{Isolation, RelationMode};
 
 /// Locks the table for the statement. Returns false when the catalog changed meanwhile, so that the
@@ -36,16 +35,14 @@ pub(super) async fn lock(
         .txn
         .lock_relation(target.table.oid, mode, wait)
         .await?;
-    let newest = context.txn.latest()?;
-    let planned = context.txn.view()?;
-    let seen = planned.snapshot().last_modified(CATALOG_TABLE);
-    if newest.snapshot().last_modified(CATALOG_TABLE) <= seen {
+    if !context.txn.catalog_changed()? {
         return Ok(true);
     }
     if context.txn.options().isolation == Isolation::ReadCommitted {
         return Ok(false);
     }
     // The snapshot stays, and so does its catalog: only this table must not have changed.
+    let newest = context.txn.latest()?;
     let catalog = context.engine.catalog.catalog(&newest)?;
     let same = catalog
         .table(target.table.oid)

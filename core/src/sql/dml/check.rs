@@ -68,17 +68,11 @@ impl Target {
             .map(|datum| datum.clone().into_owned())
             .collect();
         let execution = context.execution()?;
-        let mut results = context
-            .engine
-            .query
-            .evaluate(
-                std::slice::from_ref(expression),
-                Some(&self.table),
-                &[values],
-                &context.plan_context(),
-                &execution,
-            )
-            .await?;
+        let (expressions, rows) = (std::slice::from_ref(expression), [values]);
+        let (table, planning) = (Some(self.table.as_ref()), context.plan_context());
+        let query = &context.engine.query;
+        let evaluated = query.evaluate(expressions, table, &rows, &planning, &execution);
+        let mut results = Box::pin(evaluated).await?;
         let value = results.pop().and_then(|mut row| row.pop());
         Ok(value.map_or(Datum::Null, |(value, _)| value))
     }

@@ -112,7 +112,7 @@ impl Changes {
             context.interrupt.check()?;
             match event {
                 Event::Child { table, key, values } => {
-                    check_child(context, &table, key, &values).await?;
+                    Box::pin(check_child(context, &table, key, &values)).await?;
                 }
                 Event::Parent {
                     table,
@@ -120,8 +120,7 @@ impl Changes {
                     old,
                     new,
                 } => {
-                    self.parent(context, &table, key, &old, new.as_deref())
-                        .await?;
+                    Box::pin(self.parent(context, &table, key, &old, new.as_deref())).await?;
                 }
             }
             if self.events.is_empty() {

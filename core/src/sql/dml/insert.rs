@@ -176,7 +176,10 @@ impl Insert {
         };
         match &self.source {
             Source::Values { rows, planned } => {
-                let computed = run_values(context, planned).await?;
+                let computed = match planned.as_slice() {
+                    [] => Vec::new(),
+                    planned => Box::pin(run_values(context, planned)).await?,
+                };
                 for row in rows {
                     context.interrupt.check()?;
                     let mut values = self.target.empty_row();
@@ -192,7 +195,7 @@ impl Insert {
             }
             Source::Query { plan, columns } => {
                 let execution = context.execution()?;
-                let mut stream = context.engine.query.run(plan, execution).await?;
+                let mut stream = Box::pin(context.engine.query.run(plan, execution)).await?;
                 while let Some(rows) = stream.next().await {
                     let rows = rows?;
                     for row in 0..rows.len() {
@@ -248,7 +251,9 @@ impl Insert {
     ) -> Result<Datum<'static>> {
         match default {
             Default::Compiled(expr) => constant(context, expr),
-            Default::General(expr) => default_value(context, &self.target, at, expr).await,
+            Default::General(expr) => {
+                Box::pin(default_value(context, &self.target, at, expr)).await
+            }
         }
     }
 
@@ -280,15 +285,14 @@ impl Insert {
             state.count = state.count.saturating_add(1);
             return state.returned.add(context, &values, &[]).await;
         };
-        let resolved = conflict
-            .write(
-                context,
-                &self.target,
-                &mut state.changes,
-                &mut state.touched,
-                &values,
-            )
-            .await?;
+        let resolved = conflict.write(
+            context,
+            &self.target,
+            &mut state.changes,
+            &mut state.touched,
+            &values,
+        );
+        let resolved = Box::pin(resolved).await?;
         match resolved {
             Resolved::Inserted => state.returned.add(context, &values, &[]).await?,
             Resolved::Updated(row) => state.returned.add(context, &row, &[]).await?,

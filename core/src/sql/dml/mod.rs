@@ -34,7 +34,8 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement, visit_expressions};
 
-use self::compiled::{Compiler, Select};
+use self::compiled::Compiler;
+pub use self::compiled::Select;
 use self::delete::Delete;
 use self::insert::Insert;
 use self::lock_rows::LockRows;
@@ -61,6 +62,14 @@ enum Kind {
 }
 
 impl Prepared {
+    /// The SELECT of one row by its key that asks nothing of the session, if it is one.
+    pub fn point(&self) -> Option<&Select> {
+        match &self.kind {
+            Kind::Select(select) if select.is_plain() => Some(select),
+            _ => None,
+        }
+    }
+
     /// Whether it runs without DataFusion; then it looks at the interrupt itself where it waits.
     pub fn is_compiled(&self) -> bool {
         match &self.kind {
@@ -203,7 +212,7 @@ pub async fn execute(context: &mut Context<'_>, prepared: &Prepared) -> Result<O
         Kind::Insert(insert) => insert.execute(context).await,
         Kind::Update(update) => update.execute(context).await,
         Kind::Delete(delete) => delete.execute(context).await,
-        Kind::LockRows(lock) => lock.execute(context).await,
+        Kind::LockRows(lock) => Box::pin(lock.execute(context)).await,
     }
 }
 

@@ -206,7 +206,9 @@ impl<'r> Returned<'r> {
             return Ok(());
         };
         let general = match (&returning.general, &self.view) {
-            (Some(general), Some(view)) => general.eval(context, view.clone(), row, second).await?,
+            (Some(general), Some(view)) => {
+                Box::pin(general.eval(context, view.clone(), row, second)).await?
+            }
             _ => Vec::new(),
         };
         let mut general = general.into_iter();

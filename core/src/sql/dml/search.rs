@@ -47,7 +47,9 @@ impl Search {
                 LockedRows::Key(locked_by_key(context, target, access, mode).await?)
             }
             Search::Query(search) => {
-                LockedRows::Query(search.locked(context, target, mode).await?.into_iter())
+                // Boxed, as all that is large and seldom: statements by key are many and small.
+                let locked = Box::pin(search.locked(context, target, mode));
+                LockedRows::Query(locked.await?.into_iter())
             }
         })
     }

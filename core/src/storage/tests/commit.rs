@@ -8,7 +8,7 @@ use crate::storage::fault::block_on;
 use futures::FutureExt;
 use parking_lot::Mutex;
 
-use super::support::{batch, env, open};
+use super::support::{batch, env, open, open_late};
 use crate::env::Committer;
 use crate::error::{Error, SqlState};
 use crate::storage::fault::Disk;
@@ -173,6 +173,66 @@ fn the_host_is_woken_once_for_a_group() {
     assert!(!store.commit_step());
     assert!(one.durable.now_or_never().unwrap().is_ok());
     assert!(two.durable.now_or_never().unwrap().is_ok());
+}
+
+#[test]
+fn commits_go_on_during_a_sync_where_others_wait_for_them() {
+    let disk = Disk::default();
+    let store = open_late(&disk).unwrap();
+    // Nobody waits: what comes during the sync is committed after it, at once durably.
+    let second = Arc::new(Mutex::new(None));
+    let (stepper, late) = (store.clone(), second.clone());
+    disk.during_sync(move || {
+        let row = batch(&[(T, b"k", Some(b"2"))]);
+        *late.lock() = Some(stepper.submit(row, None).unwrap());
+        assert!(!stepper.commit_step());
+        Ok(())
+    });
+    let first = store.submit(batch(&[(T, b"k", Some(b"1"))]), None).unwrap();
+    assert!(store.commit_step());
+    assert!(first.durable.now_or_never().unwrap().is_ok());
+    assert_eq!(get(&store, b"k"), Some(b"1".to_vec()));
+    assert!(store.commit_step());
+    assert!(!store.commit_step());
+    let second = second.lock().take().unwrap();
+    assert!(second.durable.now_or_never().unwrap().is_ok());
+    assert_eq!(store.stats().syncs, 2);
+}
+
+#[test]
+fn a_commit_during_a_sync_is_visible_but_not_acknowledged() {
+    let disk = Disk::default();
+    let store = open_late(&disk).unwrap();
+    let hooked = |value: &'static [u8]| {
+        let row = batch(&[(T, b"k", Some(value))]);
+        store
+            .submit_with(row, None, Some(Box::new(|_| true)))
+            .unwrap()
+    };
+    // From here on, others are expected to wait for locks.
+    let before = hooked(b"0");
+    while store.commit_step() {}
+    assert!(before.durable.now_or_never().unwrap().is_ok());
+    let stepper = store.clone();
+    let second = Arc::new(Mutex::new(None));
+    let late = second.clone();
+    disk.during_sync(move || {
+        let row = batch(&[(T, b"k", Some(b"2"))]);
+        let mut pending = stepper.submit(row, None).unwrap();
+        assert!(stepper.commit_step());
+        assert!(!stepper.commit_step());
+        assert_eq!(get(&stepper, b"k"), Some(b"2".to_vec()));
+        assert!((&mut pending.durable).now_or_never().is_none());
+        *late.lock() = Some(pending);
+        Ok(())
+    });
+    let first = hooked(b"1");
+    assert!(store.commit_step());
+    assert!(first.durable.now_or_never().unwrap().is_ok());
+    assert!(store.commit_step());
+    assert!(!store.commit_step());
+    let second = second.lock().take().unwrap();
+    assert!(second.durable.now_or_never().unwrap().is_ok());
 }
 
 #[test]

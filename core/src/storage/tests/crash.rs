@@ -4,8 +4,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::support::{Workload, open};
-use crate::storage::fault::{Crashes, Disk, Random, Survival, block_on};
+use super::support::{Workload, commit, open_late as open};
+use crate::storage::fault::{Crashes, Disk, Random, Survival};
 
 const TRANSACTIONS: usize = 30;
 /// Of the crashes, every so many crashes again during its recovery.
@@ -88,8 +88,7 @@ fn recover(
         let last = workload.check(&store, acknowledged);
         // It goes on from there.
         if let Some(batch) = workload.batches.get(last) {
-            let commit = store.submit(batch.clone(), None).unwrap();
-            block_on(commit.durable).unwrap();
+            commit(&store, batch.clone()).unwrap();
             workload.check(&store, last + 1);
         }
     }));

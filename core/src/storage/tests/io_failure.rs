@@ -1,6 +1,6 @@
 //! Every call to the backend fails: once, or from then on.
 
-use super::support::{Workload, open};
+use super::support::{Workload, batch, commit, open_late as open};
 use crate::error::SqlState;
 use crate::storage::fault::{Crashes, Disk, Fault, Random, Survival};
 
@@ -52,4 +52,16 @@ fn fail(workload: &Workload, fault: Fault, seed: u64, random: &mut Random) {
         let store = open(&disk).unwrap_or_else(|e| panic!("{fault:?}, {survival:?}: {e}"));
         workload.check(&store, acknowledged);
     }
+}
+
+#[test]
+fn a_late_sync_that_fails_poisons_the_store() {
+    let disk = Disk::default();
+    let store = open(&disk).unwrap();
+    let row = |value: &'static [u8]| batch(&[(16384, b"k", Some(value))]);
+    commit(&store, row(b"1")).unwrap();
+    disk.during_sync(|| Err(std::io::Error::other("no")));
+    let error = commit(&store, row(b"2")).unwrap_err();
+    assert_eq!(error.state(), SqlState::IO_ERROR);
+    assert!(store.submit(row(b"3"), None).is_err());
 }

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::env::{Clock, Committer, Entropy, Env};
+use crate::env::{Clock, Committer, Entropy, Env, Workers};
 use crate::error::Result;
 use crate::storage::fault::{Disk, Random, block_on};
 use crate::storage::{Options, Store, TableId, TableWrites, WriteBatch};
@@ -36,6 +36,7 @@ pub fn env(committer: Committer) -> Env {
         clock: Arc::new(Still),
         entropy: Arc::new(Still),
         committer,
+        workers: Workers::Inline,
     }
 }
 
@@ -44,6 +45,26 @@ pub fn open(disk: &Disk) -> Result<Store> {
         cache_bytes: 256 * 1024,
     };
     Store::open(disk.backend(), &options, env(Committer::Inline))
+}
+
+/// A store whose steps are run by hand, with a sync that is late.
+pub fn open_late(disk: &Disk) -> Result<Store> {
+    let options = Options {
+        cache_bytes: 256 * 1024,
+    };
+    let committer = Committer::Threads {
+        wake: Arc::new(|| {}),
+        alone: Arc::new(|| false),
+        late_sync: disk.late_sync(),
+    };
+    Store::open(disk.backend(), &options, env(committer))
+}
+
+/// Commits a batch; resolves once it is durable.
+pub fn commit(store: &Store, batch: WriteBatch) -> Result<()> {
+    let commit = store.submit(batch, None)?;
+    while store.commit_step() {}
+    block_on(commit.durable)
 }
 
 /// Table, key, and the new row or `None`.
@@ -181,6 +202,14 @@ impl Workload {
         loop {
             let group = random.within(1..5) as usize;
             let chained = random.coin();
+            // Half of the time, steps are run while the sync of another is under way.
+            if random.coin() {
+                let store = store.clone();
+                disk.during_sync(move || {
+                    while store.commit_step() {}
+                    Ok(())
+                });
+            }
             let first: Vec<WriteBatch> = batches.by_ref().take(group).collect();
             if first.is_empty() {
                 return acknowledged;
@@ -199,7 +228,7 @@ impl Workload {
                     {
                         pending2.lock().push(commit.durable);
                     }
-                    true
+                    chained
                 };
                 let Ok(commit) = store.submit_with(batch, None, Some(Box::new(hook))) else {
                     return acknowledged;
@@ -211,6 +240,7 @@ impl Workload {
                 if commits.is_empty() {
                     break;
                 }
+                while store.commit_step() {}
                 for durable in commits {
                     if block_on(durable).is_err() {
                         return acknowledged;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::env::{Clock, Committer, Entropy, Env};
+use crate::env::{Clock, Committer, Entropy, Env, Workers};
 use crate::storage::fault::{Disk, block_on};
 use crate::storage::{Options, Store, TableId};
 use crate::txn::{BeginOptions, Interrupt, Isolation, Transaction, Transactions, Wait};
@@ -37,6 +37,7 @@ fn transactions(committer: Committer) -> Transactions {
         clock: Arc::new(Host),
         entropy: Arc::new(Host),
         committer,
+        workers: Workers::Inline,
     };
     let options = Options {
         cache_bytes: 8 << 20,

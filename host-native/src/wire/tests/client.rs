@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::mock::MockBackend;
@@ -19,7 +20,13 @@ pub type TestServer = Arc<Server<MockBackend>>;
 
 pub fn server(backend: &MockBackend, max_connections: usize) -> TestServer {
     let entropy = Arc::new(SystemEntropy::new());
-    Arc::new(Server::new(backend.clone(), max_connections, None, entropy))
+    Arc::new(Server::new(
+        backend.clone(),
+        max_connections,
+        None,
+        entropy,
+        Handle::current(),
+    ))
 }
 
 /// A message of the client.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use omendb_core::error::{Error, Notice, Result, SqlState};
 use omendb_core::session::{
-    ConnectOptions, CopyRows, CopyShape, Format, Login, Parameter, ResultColumn, RowBlock, Rows,
-    SqlSession, StatementDescription, Step, TransactionStatus,
+    Ahead, ConnectOptions, CopyRows, CopyShape, Format, Login, Parameter, ResultColumn, RowBlock,
+    Rows, SqlSession, StatementDescription, Step, TransactionStatus,
 };
 use omendb_core::txn::Interrupt;
 use omendb_core::types::text::TextStyle;
@@ -264,6 +264,22 @@ impl SqlSession for MockSession {
         self.simple = sql.split(';').map(str::to_owned).collect();
         self.running = None;
         Ok(())
+    }
+
+    /// Some commands run on a worker, the others on the connection's own thread.
+    fn is_brief(&self, ahead: Ahead<'_>) -> bool {
+        let sql = match ahead {
+            Ahead::Text(_) | Ahead::Sync => return true,
+            Ahead::Portal(name) => self.portals.get(name).map(|run| &run.sql),
+            Ahead::Simple => self.running.as_ref().map(|run| &run.sql),
+        };
+        let sql = sql
+            .or(self.simple.front())
+            .map_or("", String::as_str)
+            .trim();
+        !["rows", "copy", "panic"]
+            .iter()
+            .any(|word| sql.starts_with(word))
     }
 
     async fn next_simple(&mut self) -> Result<Option<Step>> {

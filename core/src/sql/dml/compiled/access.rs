@@ -107,6 +107,12 @@ impl Access {
         None
     }
 
+    /// [`Expr::is_plain`] of all its expressions.
+    pub fn is_plain(&self) -> bool {
+        self.parts.iter().all(|part| part.value.is_plain())
+            && self.residual.as_ref().is_none_or(Expr::is_plain)
+    }
+
     /// The key's bytes; `None` when no row can have it.
     pub fn key(&self, env: &Env<'_>) -> Result<Option<Vec<u8>>> {
         let mut out = Vec::with_capacity(16);

@@ -215,6 +215,30 @@ impl Expr {
         }
     }
 
+    /// Whether its value depends on nothing of the session but how values are written.
+    pub fn is_plain(&self) -> bool {
+        match &self.node {
+            Node::Constant(_) | Node::Column(_) | Node::Parameter(_) => true,
+            Node::Binary(_, left, right)
+            | Node::And(left, right)
+            | Node::Or(left, right)
+            | Node::Distinct(_, left, right) => left.is_plain() && right.is_plain(),
+            Node::Not(inner) | Node::IsNull(inner) => inner.is_plain(),
+            Node::Cast(inner, _) => {
+                inner.is_plain() && inner.ty.is_timeless() && self.ty.is_timeless()
+            }
+            Node::Coalesce(items) => items.iter().all(Expr::is_plain),
+            Node::TransactionStart
+            | Node::StatementStart
+            | Node::Clock
+            | Node::NextValue(_)
+            | Node::NextIdentity(_)
+            | Node::RandomUuid
+            | Node::CurrentUser
+            | Node::SessionUser => false,
+        }
+    }
+
     /// Whether evaluating it twice may give two results, or does something.
     pub fn is_volatile(&self) -> bool {
         match &self.node {

@@ -8,10 +8,11 @@ use super::expr::{Env, Expr, Row};
 use super::{Access, Compiler, Scope};
 use crate::catalog::{Object, QualifiedName, Table, fold};
 use crate::error::Result;
-use crate::query::{ResultColumn, Rows};
+use crate::query::{ResultColumn, Rows, SessionInfo};
 use crate::sql::dml::names::plain_table;
 use crate::sql::dml::target::Target;
 use crate::sql::{Context, Outcome, Tag};
+use crate::txn::View;
 use crate::types::{Datum, names};
 
 /// A compiled SELECT.
@@ -20,6 +21,8 @@ pub struct Select {
     access: Access,
     items: Vec<Expr>,
     pub columns: Arc<[ResultColumn]>,
+    /// Whether no expression asks anything of the session but how values are written.
+    plain: bool,
 }
 
 impl Select {
@@ -47,6 +50,7 @@ impl Select {
         let (columns, items): (Vec<_>, Vec<_>) = items.into_iter().unzip();
         Ok(Some(Select {
             target,
+            plain: access.is_plain() && items.iter().all(Expr::is_plain),
             access,
             items,
             columns: columns.into(),
@@ -58,42 +62,57 @@ impl Select {
         &self.target.table.name
     }
 
+    /// Whether it can run without a statement's surroundings: see [`Select::read`].
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// Runs it on the statement's view.
     pub fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
         let view = context.txn.view()?;
-        let env = Env {
-            row: Row::None,
-            parameters: context.parameters,
-            info: &context.info,
-        };
-        let mut rows = Vec::new();
-        let key = match self.access.key(&env)? {
-            Some(key) => self.access.row_key(&view, &self.target, key)?,
-            None => None,
-        };
-        if let Some(key) = key
-            && let Some(entry) = view.get(self.target.table.storage, &key)?
-        {
-            let row = self.target.stored(entry.as_ref())?;
-            let env = Env { row, ..env };
-            let found = match &self.access.residual {
-                None => true,
-                Some(residual) => residual.holds(&env)?,
-            };
-            if found {
-                let values: Result<Vec<Datum<'static>>> = self
-                    .items
-                    .iter()
-                    .map(|item| Ok(item.eval(&env)?.into_owned()))
-                    .collect();
-                rows.push(values?);
-            }
-        }
+        let row = self.read(&view, context.parameters, &context.info)?;
+        let rows = Rows::Datums(row.into_iter().collect());
         Ok(Outcome::Rows {
             columns: self.columns.clone(),
-            rows: Box::pin(futures::stream::iter([Ok(Rows::Datums(rows))])),
+            rows: Box::pin(futures::stream::iter([Ok(rows)])),
             tag: Tag::Counted("SELECT"),
         })
+    }
+
+    /// The row that a view shows, if there is one. Of `info`, a plain SELECT reads the text style
+    /// alone.
+    pub fn read(
+        &self,
+        view: &View,
+        parameters: &[Datum<'static>],
+        info: &SessionInfo,
+    ) -> Result<Option<Vec<Datum<'static>>>> {
+        let env = Env {
+            row: Row::None,
+            parameters,
+            info,
+        };
+        let Some(key) = self.access.key(&env)? else {
+            return Ok(None);
+        };
+        let Some(key) = self.access.row_key(view, &self.target, key)? else {
+            return Ok(None);
+        };
+        let Some(entry) = view.get(self.target.table.storage, &key)? else {
+            return Ok(None);
+        };
+        let row = self.target.stored(entry.as_ref())?;
+        let env = Env { row, ..env };
+        if let Some(residual) = &self.access.residual
+            && !residual.holds(&env)?
+        {
+            return Ok(None);
+        }
+        let values = self.items.iter();
+        values
+            .map(|item| Ok(item.eval(&env)?.into_owned()))
+            .collect::<Result<_>>()
+            .map(Some)
     }
 }
 

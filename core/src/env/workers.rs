@@ -1,0 +1,234 @@
+//! Where work goes that would keep a caller's thread from its other callers.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+use futures::future::{AbortHandle, BoxFuture, abortable};
+use futures::stream::{BoxStream, Stream};
+
+use crate::error::{Error, Result};
+
+/// Items of a stream that are made ahead of whoever takes them.
+const AHEAD: usize = 1;
+
+/// Threads of a host besides those that call the engine.
+pub trait Threads: Send + Sync + 'static {
+    /// Runs work that may go on for long without waiting for anything.
+    fn run(&self, work: BoxFuture<'static, ()>);
+
+    /// Runs work that gives way often; it may start more of its kind.
+    fn spawn(&self, work: BoxFuture<'static, ()>);
+}
+
+/// What runs queries: planning and running one takes milliseconds at least, sometimes without
+/// giving way. Elsewhere, whoever waits for it can be stopped meanwhile.
+#[derive(Clone)]
+pub enum Workers {
+    /// The caller itself: a host with one thread.
+    Inline,
+    Threads(Arc<dyn Threads>),
+}
+
+impl Workers {
+    /// Runs `work` and waits for its result. Whoever stops waiting stops the work, at the latest
+    /// where it would wait next.
+    ///
+    /// # Errors
+    /// Those of `work`; XX000 when it panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let Workers::Threads(threads) = self else {
+            return work.await;
+        };
+        let (sender, receiver) = oneshot::channel();
+        let (work, stop) = abortable(async move {
+            // Nobody may wait any more.
+            let _ = sender.send(work.await);
+        });
+        let _stop = Stop(stop);
+        threads.run(Box::pin(async {
+            let _ = work.await;
+        }));
+        receiver.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Lets the workers make a stream's items. It begins when it is first polled.
+    pub fn stream<T: Send + 'static>(
+        &self,
+        stream: BoxStream<'static, Result<T>>,
+    ) -> BoxStream<'static, Result<T>> {
+        match self {
+            Workers::Inline => stream,
+            Workers::Threads(threads) => Box::pin(Remote {
+                threads: threads.clone(),
+                state: State::Waits(stream),
+            }),
+        }
+    }
+}
+
+/// Stops the work when it is dropped.
+struct Stop(AbortHandle);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A stream whose items come from a worker.
+struct Remote<T> {
+    threads: Arc<dyn Threads>,
+    state: State<T>,
+}
+
+enum State<T> {
+    Waits(BoxStream<'static, Result<T>>),
+    Runs {
+        /// The end is an item too: without it, the worker is lost, and so are items.
+        items: mpsc::Receiver<Option<Result<T>>>,
+        _stop: Stop,
+    },
+    Ended,
+}
+
+impl<T: Send + 'static> Stream for Remote<T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        if let State::Waits(_) = &self.state
+            && let State::Waits(stream) = std::mem::replace(&mut self.state, State::Ended)
+        {
+            let (sender, items) = mpsc::channel(AHEAD);
+            let (work, stop) = abortable(forward(stream, sender));
+            self.threads.spawn(Box::pin(async {
+                let _ = work.await;
+            }));
+            self.state = State::Runs {
+                items,
+                _stop: Stop(stop),
+            };
+        }
+        let State::Runs { items, .. } = &mut self.state else {
+            return Poll::Ready(None);
+        };
+        let item = match items.poll_next_unpin(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(Some(item))) => return Poll::Ready(Some(item)),
+            Poll::Ready(Some(None)) => None,
+            Poll::Ready(None) => Some(Err(lost())),
+        };
+        self.state = State::Ended;
+        Poll::Ready(item)
+    }
+}
+
+async fn forward<T>(
+    mut stream: BoxStream<'static, Result<T>>,
+    mut items: mpsc::Sender<Option<Result<T>>>,
+) {
+    loop {
+        let item = stream.next().await;
+        let ended = item.is_none();
+        // Nobody may take items any more.
+        if poll_fn(|cx| items.poll_ready(cx)).await.is_err()
+            || items.start_send(item).is_err()
+            || ended
+        {
+            return;
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::internal("the server failed while it ran the statement")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        { runtime }.build().unwrap().block_on(work)
+    }
+
+    /// A thread for each piece of work.
+    struct Each;
+
+    impl Threads for Each {
+        fn run(&self, work: BoxFuture<'static, ()>) {
+            std::thread::spawn(|| block_on(work));
+        }
+
+        fn spawn(&self, work: BoxFuture<'static, ()>) {
+            std::thread::spawn(|| block_on(work));
+        }
+    }
+
+    fn workers() -> Workers {
+        Workers::Threads(Arc::new(Each))
+    }
+
+    #[test]
+    fn work_runs_elsewhere() {
+        let here = std::thread::current().id();
+        let there = block_on(workers().run(async { Ok(std::thread::current().id()) })).unwrap();
+        assert_ne!(here, there);
+        let inline = Workers::Inline.run(async { Ok(std::thread::current().id()) });
+        assert_eq!(block_on(inline).unwrap(), here);
+    }
+
+    #[test]
+    fn a_stream_arrives_whole_and_in_order() {
+        let numbers = stream::iter((0..1000).map(Ok)).boxed();
+        let there: Vec<Result<i32>> = block_on(workers().stream(numbers).collect());
+        let there: Vec<i32> = there.into_iter().map(Result::unwrap).collect();
+        assert_eq!(there, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let workers = workers();
+        let failed = workers.run(async {
+            if true {
+                panic!("on purpose");
+            }
+            Ok(())
+        });
+        assert!(block_on(failed).is_err());
+        let broken = stream::iter((0..3).map(|n| {
+            assert!(n < 2, "on purpose");
+            Ok(n)
+        }));
+        let mut stream = workers.stream(broken.boxed());
+        assert_eq!(block_on(stream.next()).unwrap().unwrap(), 0);
+        assert_eq!(block_on(stream.next()).unwrap().unwrap(), 1);
+        assert!(block_on(stream.next()).unwrap().is_err());
+        assert!(block_on(stream.next()).is_none());
+    }
+
+    #[test]
+    fn whoever_drops_a_stream_stops_it() {
+        let counted = Arc::new(());
+        let held = counted.clone();
+        let endless = stream::repeat_with(move || {
+            let _held = &held;
+            Ok(())
+        });
+        let mut stream = workers().stream(endless.boxed());
+        assert!(block_on(stream.next()).unwrap().is_ok());
+        drop(stream);
+        while Arc::strong_count(&counted) > 1 {
+            std::thread::yield_now();
+        }
+    }
+}

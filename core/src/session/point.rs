@@ -1,0 +1,163 @@
+//! Statements that are answered at once: a row by its key, from a plan that is still true.
+//!
+//! Such a look-up takes a microsecond, less than the surroundings of a statement: a transaction, its
+//! facts, futures that could wait. Here it runs with none of them. Whatever is not plainly of this
+//! kind gets `None` and takes the usual way, which is always right.
+
+use std::sync::Arc;
+
+use super::portal::{Portal, State, block};
+use super::prepared::{Planned, Prepared, Way};
+use super::session::ends_transaction;
+use super::{Session, Step};
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::query::Rows;
+use crate::sql::Verb;
+use crate::sql::settings::Settings;
+use crate::storage::{CATALOG_TABLE, Snapshot};
+use crate::txn::{Isolation, View};
+
+impl Session {
+    /// The kept plan, if it was made for the catalog and the settings of now. Opens no transaction.
+    pub(super) fn kept_plan(&mut self, prepared: &Prepared) -> Result<Option<Arc<Planned>>> {
+        let Some(kept) = prepared.kept() else {
+            return Ok(None);
+        };
+        let version = match &mut self.open {
+            Some(open) => open.txn.catalog_version()?,
+            None => Some(self.newest()?.last_modified(CATALOG_TABLE)),
+        };
+        let current = version
+            .and_then(|version| self.known_catalog(version))
+            .is_some_and(|catalog| kept.is_current(catalog, &self.shared.settings()));
+        Ok(current.then_some(kept))
+    }
+
+    fn newest(&self) -> Result<Arc<Snapshot>> {
+        self.engine.transactions.store().snapshot()
+    }
+
+    /// The catalog of this version, if it is the one that the session looked at last.
+    pub(super) fn known_catalog(&self, version: u64) -> Option<&Arc<Catalog>> {
+        let (known, catalog) = self.catalog_at.as_ref()?;
+        (*known == version).then_some(catalog)
+    }
+
+    /// What a portal gives next, if that takes no waiting: its row, or its end.
+    pub(super) fn execute_now(&mut self, name: &str) -> Option<Result<Step>> {
+        if self.open.as_ref().is_some_and(|open| open.failed) {
+            return None;
+        }
+        let portal = self.portals.get_mut(name)?;
+        if let State::Done(tag) = &mut portal.state {
+            if ends_transaction(&portal.statement.statement) {
+                return None;
+            }
+            return Some(Ok(Step::Complete(std::mem::take(tag))));
+        }
+        // The portal leaves the map while it runs; a name is looked for only when it can.
+        if !is_point(portal) {
+            return None;
+        }
+        let mut portal = self.portals.remove(name)?;
+        let step = self.read_point(&mut portal).transpose();
+        self.portals.insert(name.to_owned(), portal);
+        step
+    }
+
+    /// The row of a portal that has not begun and reads one row by its key.
+    pub(super) fn read_point(&mut self, portal: &mut Portal) -> Result<Option<Step>> {
+        let settings = self.shared.settings();
+        let Some((known, info)) = &self.facts else {
+            return Ok(None);
+        };
+        if !Arc::ptr_eq(known, &settings) || portal.planned.allowed().is_err() {
+            return Ok(None);
+        }
+        let info = info.clone();
+        let Some(view) = self.point_view(&settings)? else {
+            return Ok(None);
+        };
+        let current = view
+            .version(CATALOG_TABLE)
+            .and_then(|version| self.known_catalog(version))
+            .is_some_and(|catalog| portal.planned.is_current(catalog, &settings));
+        let (Way::Dml(plan), true) = (&portal.planned.way, current) else {
+            return Ok(None);
+        };
+        let Some(select) = plan.point() else {
+            return Ok(None);
+        };
+        let row = select.read(&view, &portal.parameters, &info)?;
+        let Some(row) = row else {
+            let tag = "SELECT 0".to_owned();
+            portal.state = State::Done(tag.clone());
+            return Ok(Some(Step::Complete(tag)));
+        };
+        portal.state = State::Done("SELECT 1".to_owned());
+        Ok(Some(Step::Rows(block(
+            &select.columns,
+            &portal.formats,
+            &settings.typed.style,
+            Rows::Datums(vec![row]),
+        ))))
+    }
+
+    /// What a look-up reads: the open transaction's view, or the newest state. `None` where later
+    /// statements of an implicit transaction have to read the same state.
+    fn point_view(&mut self, settings: &Settings) -> Result<Option<View>> {
+        match &mut self.open {
+            Some(open) => {
+                open.txn.start_statement()?;
+                Ok(Some(open.txn.view()?))
+            }
+            None if settings.typed.isolation.isolation() == Isolation::ReadCommitted => {
+                Ok(Some(View::of(self.newest()?)))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+impl Session {
+    /// Whether a portal's next step is done in moments.
+    pub(super) fn is_brief_portal(&self, portal: &Portal) -> bool {
+        if matches!(portal.state, State::Done(_)) {
+            return true;
+        }
+        match &portal.planned.way {
+            Way::Verb(verb) => self.is_brief_verb(verb),
+            way => is_brief_way(way),
+        }
+    }
+
+    fn is_brief_verb(&self, verb: &Verb) -> bool {
+        match verb {
+            Verb::Commit { .. } => !self.holds_cursors(),
+            Verb::Execute { name, .. } => {
+                let kept = self.statements.get(name).and_then(|it| it.kept());
+                kept.is_some_and(|planned| is_brief_way(&planned.way))
+            }
+            Verb::Explain { .. }
+            | Verb::Declare { .. }
+            | Verb::Fetch { .. }
+            | Verb::Move { .. } => false,
+            _ => true,
+        }
+    }
+}
+
+fn is_brief_way(way: &Way) -> bool {
+    match way {
+        Way::Dml(plan) => plan.is_compiled(),
+        Way::Empty => true,
+        Way::Verb(_) | Way::Query(_) | Way::Copy | Way::Ddl => false,
+    }
+}
+
+/// Whether a portal has not begun and can be read with [`Session::read_point`].
+pub(super) fn is_point(portal: &Portal) -> bool {
+    matches!(portal.state, State::Ready)
+        && matches!(&portal.planned.way, Way::Dml(plan) if plan.point().is_some())
+}
