@@ -11,7 +11,7 @@
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
 //! | `from`, `relation`, `table_function` | joins, tables and views, functions in FROM |
 //! | `expr` | expressions |
-//! | `subquery` | sub-queries in expressions |
+//! | `subquery`, `quantified` | sub-queries in expressions |
 //! | `apply`, `decorrelate` | sub-queries that refer to outer rows, as joins |
 //! | `operator`, `call`, `aggregate`, `window` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
@@ -28,6 +28,7 @@ mod grouping;
 mod keys;
 mod literal;
 mod operator;
+mod quantified;
 mod query;
 mod relation;
 mod resolve;
