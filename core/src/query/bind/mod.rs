@@ -6,7 +6,7 @@
 //!
 //! | file | what it binds |
 //! |---|---|
-//! | `query` | WITH, set operations, VALUES, ORDER BY, LIMIT |
+//! | `query`, `with`, `set_operation` | VALUES, ORDER BY, LIMIT; WITH; UNION and its kin |
 //! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
 //! | `from`, `relation`, `table_function` | joins, tables and views, functions in FROM |
@@ -34,10 +34,12 @@ mod relation;
 mod resolve;
 mod scope;
 mod select;
+mod set_operation;
 mod sorting;
 mod subquery;
 mod table_function;
 mod window;
+mod with;
 
 pub(super) use coerce::{ZONE, arrow_type};
 pub(super) use scope::{Item, OutColumn, Typed};
