@@ -10,7 +10,7 @@
 //! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
 //! | `from`, `relation`, `table_function` | joins, tables and views, functions in FROM |
-//! | `expr` | expressions |
+//! | `expr`, `predicate`, `array` | expressions |
 //! | `subquery`, `quantified` | sub-queries in expressions |
 //! | `apply`, `decorrelate` | sub-queries that refer to outer rows, as joins |
 //! | `operator`, `call`, `aggregate`, `window` | what an expression calls |
@@ -18,6 +18,7 @@
 
 mod aggregate;
 mod apply;
+mod array;
 mod call;
 mod check;
 mod coerce;
@@ -28,6 +29,7 @@ mod grouping;
 mod keys;
 mod literal;
 mod operator;
+mod predicate;
 mod quantified;
 mod query;
 mod relation;
