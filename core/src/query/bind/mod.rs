@@ -9,7 +9,7 @@
 //! | `query`, `with`, `set_operation` | VALUES, ORDER BY, LIMIT; WITH; UNION and its kin |
 //! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
-//! | `from`, `relation`, `table_function` | joins, tables and views, functions in FROM |
+//! | `from`, `join`, `relation`, `table_function` | FROM: joins, tables and views, functions |
 //! | `expr`, `predicate`, `array` | expressions |
 //! | `subquery`, `quantified` | sub-queries in expressions |
 //! | `apply`, `decorrelate` | sub-queries that refer to outer rows, as joins |
@@ -26,6 +26,7 @@ mod decorrelate;
 mod expr;
 mod from;
 mod grouping;
+mod join;
 mod keys;
 mod literal;
 mod operator;
