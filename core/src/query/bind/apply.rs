@@ -13,7 +13,9 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::Binder;
-use super::decorrelate::{Domain, columns_of, is_equality, join_on_keys, mentions, subquery_of};
+use super::decorrelate::{Domain, columns_of};
+use super::outer::{is_equality, mentions, subquery_of};
+use super::push_join::join_on_keys;
 use super::select::rewrite;
 use crate::error::{Error, Result};
 use crate::query::functions;

@@ -6,7 +6,8 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::coerce::arrow_type;
-use super::decorrelate::{columns_of, join_on_keys};
+use super::decorrelate::columns_of;
+use super::push_join::join_on_keys;
 use super::query::positions;
 use super::scope::{OutColumn, Typed};
 use super::{Binder, Bound};

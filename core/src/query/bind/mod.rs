@@ -12,7 +12,7 @@
 //! | `from`, `join`, `relation`, `table_function` | FROM: joins, tables and views, functions |
 //! | `expr`, `predicate`, `array` | expressions |
 //! | `subquery`, `quantified` | sub-queries in expressions |
-//! | `apply`, `decorrelate` | sub-queries that refer to outer rows, as joins |
+//! | `apply`, `decorrelate`, `push_*`, `outer` | sub-queries that refer to outer rows, as joins |
 //! | `operator`, `call`, `aggregate`, `window` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
@@ -30,7 +30,10 @@ mod join;
 mod keys;
 mod literal;
 mod operator;
+mod outer;
 mod predicate;
+mod push_aggregate;
+mod push_join;
 mod quantified;
 mod query;
 mod relation;

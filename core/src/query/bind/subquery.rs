@@ -13,8 +13,8 @@ use datafusion::sql::sqlparser::ast;
 
 use super::apply::{has_outer_subquery, is_semi_join};
 use super::coerce::{self, arrow_type};
-use super::decorrelate::in_order;
 use super::expr::boolean;
+use super::push_aggregate::in_order;
 use super::query::Place;
 use super::scope::{OutColumn, Typed};
 use super::{Binder, Bound, Clause, syntax};
