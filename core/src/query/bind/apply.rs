@@ -127,6 +127,7 @@ impl Binder<'_> {
         let domain = Domain {
             columns: local_references(base, &inner.outer_ref_columns),
             outer: base.clone(),
+            work: Vec::new(),
         };
         let pushed = self.push(&inner.subquery, &domain)?;
         let number = self.next_number();
@@ -216,6 +217,7 @@ impl Binder<'_> {
         let domain = Domain {
             columns: local_references(&left, references),
             outer: left.clone(),
+            work: Vec::new(),
         };
         let pushed = self.push(right, &domain)?;
         if kind == JoinType::Inner {
@@ -315,6 +317,7 @@ pub(super) fn is_semi_join(plan: &LogicalPlan, references: &[Expr]) -> bool {
     }
     let domain = Domain {
         outer: plan.clone(),
+        work: Vec::new(),
         columns: references
             .iter()
             .filter_map(|reference| match reference {
@@ -396,6 +399,7 @@ fn joins_by_equality(subquery: &Subquery) -> bool {
     });
     let domain = Domain {
         outer: subquery.subquery.as_ref().clone(),
+        work: Vec::new(),
         columns: subquery
             .outer_ref_columns
             .iter()

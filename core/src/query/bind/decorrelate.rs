@@ -16,12 +16,15 @@ use datafusion::scalar::ScalarValue;
 
 use super::Binder;
 use super::outer::{inward, mentions};
+use super::push_recursive::WorkTable;
 use crate::error::{Error, Result};
 
 /// The outer rows and which of their columns a sub-query refers to.
 pub(super) struct Domain {
     pub outer: LogicalPlan,
     pub columns: Vec<Column>,
+    /// The work tables of recursive queries around the plan at hand that carry the bindings.
+    pub work: Vec<WorkTable>,
 }
 
 /// A plan that carries the domain's columns.
@@ -215,10 +218,9 @@ impl Binder<'_> {
                     .build()?;
                 Ok(Pushed { plan, ..input })
             }
-            _ => Err(Error::unsupported(
-                "a recursive query that refers to an outer row",
-                "Join with the recursive query instead.",
-            )),
+            LogicalPlan::RecursiveQuery(query) => self.push_recursive(query, domain),
+            LogicalPlan::TableScan(scan) => self.push_work_table(scan, domain),
+            _ => Err(Error::internal("a step that no sub-query has")),
         }
     }
 
@@ -233,6 +235,7 @@ impl Binder<'_> {
         let none = Domain {
             outer: LogicalPlanBuilder::empty(true).build()?,
             columns: Vec::new(),
+            work: Vec::new(),
         };
         let pushed = self.push(&plan, &none)?;
         Ok((pushed.plan, pushed.order))

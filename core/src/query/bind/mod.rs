@@ -34,6 +34,7 @@ mod outer;
 mod predicate;
 mod push_aggregate;
 mod push_join;
+mod push_recursive;
 mod quantified;
 mod query;
 mod relation;

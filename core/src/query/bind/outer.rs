@@ -33,6 +33,7 @@ pub(super) fn mentioned(expr: &Expr, domain: &Domain) -> bool {
 pub(super) fn mentions(plan: &LogicalPlan, domain: &Domain) -> bool {
     let mut found = false;
     let _ = plan.apply(|node| {
+        found |= domain.carried_by(node);
         node.apply_expressions(|expr| {
             found |= mentioned(expr, domain);
             Ok(TreeNodeRecursion::Continue)
