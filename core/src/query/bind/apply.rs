@@ -238,7 +238,7 @@ impl Binder<'_> {
     }
 
     /// A plan that gives the same rows each time that it is read within one execution.
-    fn repeatable(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+    pub(super) fn repeatable(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         if repeats(&plan) {
             return Ok(plan);
         }

@@ -222,7 +222,15 @@ impl Binder<'_> {
             }
             Ast::Array(array) => self.array(&array.elem),
             Ast::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain),
-            Ast::Tuple(_) => unsupported("a row as a value", "Use its columns one by one."),
+            Ast::Tuple(items) => self.row_constructor(&items.iter().collect::<Vec<_>>()),
+            Ast::QualifiedWildcard(name, _) => {
+                let table = name.0.last().and_then(|part| part.as_ident()).map(fold);
+                let table = table.unwrap_or_default();
+                match self.whole_row(&table) {
+                    Some(row) => row,
+                    None => Err(self.no_item(&table)),
+                }
+            }
             other => unsupported(
                 &format!("the expression {other}"),
                 "Use the syntax of PostgreSQL.",

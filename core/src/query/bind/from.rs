@@ -249,6 +249,8 @@ impl Binder<'_> {
                 name: name.to_owned(),
                 columns,
                 key,
+                nullable: false,
+                scalar: false,
             },
         ))
     }

@@ -2,14 +2,18 @@
 
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, JoinType, NullEquality};
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 
 use super::apply::{has_outer_subquery, local_references};
+use super::decorrelate::columns_of;
 use super::from::{From, check_names};
+use super::push_join::join_on_keys;
 use super::scope::{Frame, OutColumn};
 use super::table_function::table_function;
-use super::{Binder, Clause, fold, syntax, unsupported};
+use super::{Binder, Clause, fold, syntax};
 use crate::error::{Error, Result, SqlState};
 
 impl Binder<'_> {
@@ -193,6 +197,15 @@ impl Binder<'_> {
         } else {
             self.join_plans(left.plan, right.plan, kind, condition)?
         };
+        let lefts = left.items.len();
+        for (at, item) in items.iter_mut().enumerate() {
+            item.nullable |= match kind {
+                JoinType::Left => at >= lefts,
+                JoinType::Right => at < lefts,
+                JoinType::Full => true,
+                _ => false,
+            };
+        }
         Ok(From {
             plan,
             items,
@@ -243,12 +256,7 @@ impl Binder<'_> {
                 match (lefts, rights) {
                     (_, 0) => left = self.compute_all(left, &mut [&mut condition])?,
                     (0, _) => right = self.compute_all(right, &mut [&mut condition])?,
-                    _ => {
-                        return unsupported(
-                            "a subquery over both sides in the condition of an outer join",
-                            "Join with a subquery in FROM instead.",
-                        );
-                    }
+                    _ => return self.join_by_number(left, right, kind, condition),
                 }
             } else {
                 left = self.compute_all(left, &mut [&mut condition])?;
@@ -263,6 +271,69 @@ impl Binder<'_> {
                 NullEquality::NullEqualsNothing,
             )?
             .build()?)
+    }
+
+    /// An outer join by a condition that asks for both sides at once: the pairs that meet it are
+    /// found first, then rows without one are added. Rows are told apart by their numbers.
+    fn join_by_number(
+        &mut self,
+        left: LogicalPlan,
+        right: LogicalPlan,
+        kind: JoinType,
+        condition: Expr,
+    ) -> Result<LogicalPlan> {
+        let keeps_left = matches!(kind, JoinType::Left | JoinType::Full);
+        let keeps_right = matches!(kind, JoinType::Right | JoinType::Full);
+        let (left, left_number) = match keeps_left {
+            true => self.with_numbers(left)?,
+            false => (left, None),
+        };
+        let (right, right_number) = match keeps_right {
+            true => self.with_numbers(right)?,
+            false => (right, None),
+        };
+        let all = LogicalPlanBuilder::from(left.clone())
+            .cross_join(right.clone())?
+            .build()?;
+        let pairs = self.filter(all, condition)?;
+        let mut exprs = Vec::new();
+        let mut paired = |number: &Option<Column>| {
+            number.as_ref().map(|number| {
+                let name = format!("{}_paired", number.name);
+                exprs.push(Expr::Column(number.clone()).alias(&name));
+                Column::new_unqualified(name)
+            })
+        };
+        let (left_pair, right_pair) = (paired(&left_number), paired(&right_number));
+        if !keeps_left {
+            exprs.extend(columns_of(&left));
+        }
+        if !keeps_right {
+            exprs.extend(columns_of(&right));
+        }
+        let mut plan = LogicalPlanBuilder::from(pairs).project(exprs)?.build()?;
+        if let (Some(number), Some(pair)) = (left_number, left_pair) {
+            plan = join_on_keys(left, &[number], plan, &[pair], JoinType::Left, None)?;
+        }
+        if let (Some(number), Some(pair)) = (right_number, right_pair) {
+            let kind = match keeps_left {
+                true => JoinType::Full,
+                false => JoinType::Right,
+            };
+            plan = join_on_keys(plan, &[pair], right, &[number], kind, None)?;
+        }
+        Ok(plan)
+    }
+
+    fn with_numbers(&mut self, plan: LogicalPlan) -> Result<(LogicalPlan, Option<Column>)> {
+        let name = format!("__side_{}", self.next_number());
+        let number =
+            Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())));
+        let plan = LogicalPlanBuilder::from(plan)
+            .window(vec![number.alias(&name)])?
+            .build()?;
+        let plan = self.repeatable(plan)?;
+        Ok((plan, Some(Column::new_unqualified(name))))
     }
 
     /// The one column that USING leaves of two.
@@ -338,7 +409,7 @@ fn is_column(expr: &Expr, column: &Column) -> bool {
     matches!(expr, Expr::OuterReferenceColumn(_, known) if known == column)
 }
 
-fn has_subquery(expr: &Expr) -> bool {
+pub(super) fn has_subquery(expr: &Expr) -> bool {
     let found = expr.exists(|node| Ok(matches!(node, Expr::ScalarSubquery(_))));
     found.unwrap_or(true)
 }

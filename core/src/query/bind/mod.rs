@@ -10,10 +10,10 @@
 //! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
 //! | `from`, `join`, `relation`, `table_function` | FROM: joins, tables and views, functions |
-//! | `expr`, `predicate`, `array` | expressions |
+//! | `expr`, `predicate`, `array`, `record` | expressions |
 //! | `subquery`, `quantified` | sub-queries in expressions |
 //! | `apply`, `decorrelate`, `push_*`, `outer` | sub-queries that refer to outer rows, as joins |
-//! | `operator`, `call`, `aggregate`, `window` | what an expression calls |
+//! | `operator`, `overlaps`, `call`, `aggregate`, `outer_aggregate`, `window` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
 mod aggregate;
@@ -31,12 +31,15 @@ mod keys;
 mod literal;
 mod operator;
 mod outer;
+mod outer_aggregate;
+mod overlaps;
 mod predicate;
 mod push_aggregate;
 mod push_join;
 mod push_recursive;
 mod quantified;
 mod query;
+mod record;
 mod relation;
 mod resolve;
 mod scope;
@@ -147,6 +150,8 @@ pub(super) struct Binder<'a> {
     recursing: usize,
     depth: usize,
     next: usize,
+    /// Rows as values, whose fields are known.
+    records: Vec<record::Record>,
 }
 
 impl<'a> Binder<'a> {
@@ -172,6 +177,7 @@ impl<'a> Binder<'a> {
             recursing: 0,
             depth: 0,
             next: 0,
+            records: Vec::new(),
         }
     }
 

@@ -16,6 +16,9 @@ use crate::types::{PgType, oid};
 impl Binder<'_> {
     pub(super) fn null_test(&mut self, inner: &Ast, not: bool) -> Result<Typed> {
         let typed = self.expr(inner)?;
+        if let Some(test) = self.row_null_test(&typed, not)? {
+            return Ok(test);
+        }
         let typed = self.settle(typed)?;
         let inner = Box::new(typed.expr);
         Ok(boolean(if not {
@@ -39,6 +42,9 @@ impl Binder<'_> {
     pub(super) fn distinct_from(&mut self, left: &Ast, right: &Ast, op: Operator) -> Result<Typed> {
         let left = self.expr(left)?;
         let right = self.expr(right)?;
+        if let (Some(lefts), Some(rights)) = (self.fields(&left), self.fields(&right)) {
+            return self.distinct_rows_from(op, lefts, rights);
+        }
         self.compare(op, left, right)
     }
 

@@ -83,7 +83,9 @@ impl Binder<'_> {
         let mut keys = Vec::with_capacity(names.len());
         for (key, name) in first.keys.iter().zip(&names) {
             let field = first.plan.schema().field_from_column(key)?;
-            keys.push(Field::new(name, field.data_type().clone(), true));
+            // With its metadata: both terms have to agree in that too.
+            let field = field.as_ref().clone();
+            keys.push(field.with_name(name).with_nullable(true));
         }
         let first = with_keys(first, columns_of(&query.static_term), &names)?;
         let work = self.qualifier(&query.name);

@@ -161,6 +161,8 @@ impl Binder<'_> {
             name: String::new(),
             columns: bound.columns.clone(),
             key: Vec::new(),
+            nullable: false,
+            scalar: false,
         }]));
         for item in tail.order {
             keys.push(self.within(Clause::OrderBy, |binder| {
@@ -191,19 +193,6 @@ impl Binder<'_> {
             },
         };
         Ok(sort(self.order_expr(typed)?, item))
-    }
-
-    pub(super) fn limit(&mut self, plan: LogicalPlan, tail: Tail<'_>) -> Result<LogicalPlan> {
-        if tail.limit.is_none() && tail.offset.is_none() {
-            return Ok(plan);
-        }
-        let (skip, fetch) = self.row_counts(tail)?;
-        if fetch.is_none() && skip.is_none() {
-            return Ok(plan);
-        }
-        Ok(LogicalPlanBuilder::from(plan)
-            .limit_by_expr(skip, fetch)?
-            .build()?)
     }
 
     /// How many rows to leave out and how many to give.

@@ -29,6 +29,9 @@ impl Binder<'_> {
         let clause = std::mem::replace(&mut self.clause, Clause::Select);
         let conditional = std::mem::take(&mut self.conditional);
         let alternative = std::mem::take(&mut self.alternative);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.clause = Some(clause);
+        }
         self.references.push(Vec::new());
         let bound = self.deeper(|binder| binder.query(query, Place::Inner));
         self.clause = clause;

@@ -1,17 +1,20 @@
 //! WITH queries, and those that refer to themselves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier};
 
 use super::query::{Place, Tail, requalify};
-use super::scope::Cte;
+use super::scope::{Cte, OutColumn};
 use super::{Binder, Bound, Clause, coerce, fold, syntax};
 use crate::error::{Error, Result, SqlState};
 use crate::types::PgType;
+use crate::types::columns::METADATA_KEY;
 use crate::types::names::format_type;
 
 impl Binder<'_> {
@@ -163,12 +166,27 @@ impl Binder<'_> {
             ));
         }
         let second = self.project(second.plan, items)?;
-        let plan = LogicalPlanBuilder::from(first.plan)
-            .to_recursive_query(work_table, second.plan, distinct)?
+        let next = tagged(second.plan, &first.columns)?;
+        let plan = LogicalPlanBuilder::from(tagged(first.plan, &first.columns)?)
+            .to_recursive_query(work_table, next, distinct)?
             .build()?;
         let columns = requalify(&plan, &first.columns);
         Ok(Bound { plan, columns })
     }
+}
+
+/// A term whose columns say their types: DataFusion wants both terms to agree in that too.
+fn tagged(plan: LogicalPlan, columns: &[OutColumn]) -> Result<LogicalPlan> {
+    let places = plan.schema().columns().into_iter().zip(columns);
+    let exprs: Vec<Expr> = places
+        .map(|(place, column)| {
+            let ty = format!("{}:{}", column.ty.oid, column.ty.typmod);
+            let tag = BTreeMap::from([(METADATA_KEY.to_owned(), ty)]);
+            let name = place.name().to_owned();
+            Expr::Column(place).alias_with_metadata(name, Some(FieldMetadata::from(tag)))
+        })
+        .collect();
+    Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
 }
 
 /// Whether a query names a table `name` anywhere.

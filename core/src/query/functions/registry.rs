@@ -7,7 +7,7 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::row::{RowFn, RowFunction};
 use super::waiting::WaitFn;
-use super::{advisory, arrays, dates, formatting, json, math, session, strings, waiting};
+use super::{advisory, arrays, dates, formatting, json, math, record, session, strings, waiting};
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
 use crate::types::names::{array_of, element_of, from_name, physical};
@@ -155,6 +155,7 @@ impl Functions {
         dates::define(&mut all);
         formatting::define(&mut all);
         json::define(&mut all);
+        record::define(&mut all);
         arrays::define(&mut all);
         session::define(&mut all);
         waiting::define(&mut all);
