@@ -18,7 +18,9 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, ColumnOption, Expr, Statement, UnaryOperator,
 };
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
-use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::keywords::{
+    Keyword, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS,
+};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use std::any::TypeId;
@@ -35,6 +37,33 @@ const IS: u8 = 40;
 pub struct SqlDialect;
 
 const BASE: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// Words that other dialects reserve and PostgreSQL takes as an alias without AS.
+const FOREIGN: &[Keyword] = &[
+    Keyword::SORT,
+    Keyword::TOP,
+    Keyword::VIEW,
+    Keyword::EXPLAIN,
+    Keyword::MINUS,
+    Keyword::EXCLUDE,
+    Keyword::CLUSTER,
+    Keyword::DISTRIBUTE,
+    Keyword::PIVOT,
+    Keyword::UNPIVOT,
+    Keyword::GLOBAL,
+    Keyword::ANTI,
+    Keyword::SEMI,
+    Keyword::OUTPUT,
+    Keyword::ASOF,
+    Keyword::QUALIFY,
+    Keyword::PREWHERE,
+    Keyword::SETTINGS,
+    Keyword::FORMAT,
+    Keyword::START,
+    Keyword::CONNECT,
+    Keyword::SAMPLE,
+    Keyword::OPEN,
+];
 
 type Parsed<T> = Result<T, ParserError>;
 
@@ -169,8 +198,21 @@ impl Dialect for SqlDialect {
         }
     }
 
+    /// `(row).*`
+    fn supports_select_expr_star(&self) -> bool {
+        true
+    }
+
     fn supports_factorial_operator(&self) -> bool {
         false
+    }
+
+    fn is_column_alias(&self, keyword: &Keyword, _parser: &mut Parser) -> bool {
+        FOREIGN.contains(keyword) || !RESERVED_FOR_COLUMN_ALIAS.contains(keyword)
+    }
+
+    fn is_table_alias(&self, keyword: &Keyword, _parser: &mut Parser) -> bool {
+        FOREIGN.contains(keyword) || !RESERVED_FOR_TABLE_ALIAS.contains(keyword)
     }
 
     // What follows is PostgreSqlDialect's.

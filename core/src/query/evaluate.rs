@@ -53,6 +53,8 @@ impl QueryEngine {
                 name: table.name.clone(),
                 columns,
                 key: Vec::new(),
+                nullable: false,
+                scalar: false,
             })
             .into_iter()
             .collect();

@@ -11,6 +11,7 @@ mod dialect;
 mod engine;
 mod errors;
 mod evaluate;
+mod exclude;
 mod explain;
 mod functions;
 mod info;

@@ -6,6 +6,7 @@
 //! | `SELECT` without a list | `SELECT FROM (VALUES (1)) AS "?"` |
 //! | `ORDER BY a USING >` | `ORDER BY a DESC` |
 //! | `… EXCLUDE NO OTHERS` of a window frame | nothing: it is the default |
+//! | `(w … EXCLUDE TIES)` | `("?TIES?w" …)` |
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -15,7 +16,7 @@ use crate::error::{Error, Result, SqlState};
 /// Rewrites one statement's tokens (which have neither white space nor comments).
 ///
 /// # Errors
-/// 0A000 for EXCLUDE in a window frame, 42809 for operators that order nothing.
+/// 42809 for operators that order nothing.
 pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
     let mut at = 0;
     while at < tokens.len() {
@@ -144,14 +145,90 @@ fn exclude(tokens: &mut Vec<TokenWithSpan>, at: usize) -> Result<()> {
         _ => String::new(),
     };
     match (next(1).as_str(), next(2).as_str()) {
-        ("NO", "OTHERS") => {
+        ("NO", "OTHERS") if window_of(tokens, at).is_some() => {
             tokens.drain(at..at.saturating_add(3));
             Ok(())
         }
-        ("CURRENT", "ROW") | ("GROUP" | "TIES", "") => Err(Error::unsupported(
-            "EXCLUDE in a window frame",
-            "Subtract the row's own value, or join the table to itself.",
-        )),
+        ("CURRENT", "ROW") => mark_window(tokens, at, 3, "?CURRENT ROW"),
+        (form @ ("GROUP" | "TIES"), "") => {
+            let mark = format!("?{form}");
+            mark_window(tokens, at, 2, &mark)
+        }
         _ => Ok(()),
     }
+}
+
+/// Where the definition of the window around a token begins. Without a frame there is nothing to
+/// exclude from: a syntax error.
+fn window_of(tokens: &[TokenWithSpan], at: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let open = tokens.iter().take(at).rposition(|token| match token.token {
+        Token::RParen => {
+            depth = depth.saturating_add(1);
+            false
+        }
+        Token::LParen if depth > 0 => {
+            depth = depth.saturating_sub(1);
+            false
+        }
+        Token::LParen => true,
+        _ => false,
+    });
+    let first = open?.saturating_add(1);
+    let units = [Keyword::ROWS, Keyword::RANGE, Keyword::GROUPS];
+    let mut inside = tokens.iter().take(at).skip(first);
+    inside
+        .any(|token| units.contains(&keyword(Some(token))))
+        .then_some(first)
+}
+
+/// Moves EXCLUDE to where the window's base may stand, before its name: sqlparser knows no EXCLUDE.
+fn mark_window(
+    tokens: &mut Vec<TokenWithSpan>,
+    at: usize,
+    length: usize,
+    mark: &str,
+) -> Result<()> {
+    let closes = tokens.get(at.saturating_add(length));
+    if !matches!(closes.map(|token| &token.token), Some(Token::RParen)) {
+        return Ok(());
+    }
+    let Some(first) = window_of(tokens, at) else {
+        return Ok(());
+    };
+    let Some(span) = tokens.get(at).map(|token| token.span) else {
+        return Ok(());
+    };
+    let starts = [
+        Keyword::PARTITION,
+        Keyword::ORDER,
+        Keyword::ROWS,
+        Keyword::RANGE,
+        Keyword::GROUPS,
+    ];
+    let base = match tokens.get(first).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_some() => Some(word.value.clone()),
+        Some(Token::Word(word)) if !starts.contains(&word.keyword) => {
+            Some(word.value.to_lowercase())
+        }
+        _ => None,
+    };
+    let value = match &base {
+        Some(base) => format!("{mark}?{base}"),
+        None => mark.to_owned(),
+    };
+    let name = TokenWithSpan {
+        token: Token::Word(Word {
+            value,
+            quote_style: Some('"'),
+            keyword: Keyword::NoKeyword,
+        }),
+        span,
+    };
+    tokens.drain(at..at.saturating_add(length));
+    tokens.splice(
+        first..first.saturating_add(usize::from(base.is_some())),
+        [name],
+    );
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
+use crate::catalog::fold;
 use crate::txn::{Isolation, RowMode};
 use crate::types::PgType;
 
@@ -38,6 +39,29 @@ pub struct Locking {
     /// Names of FROM items; empty means all.
     pub of: Vec<String>,
     pub wait: LockWait,
+}
+
+/// The locking clause of a sub-query.
+impl From<&ast::LockClause> for Locking {
+    fn from(clause: &ast::LockClause) -> Self {
+        let name = clause.of.as_ref().and_then(|of| of.0.last());
+        Locking {
+            mode: match clause.lock_type {
+                ast::LockType::Share => RowMode::Share,
+                ast::LockType::Update => RowMode::Update,
+            },
+            of: name
+                .and_then(|name| name.as_ident())
+                .map(fold)
+                .into_iter()
+                .collect(),
+            wait: match clause.nonblock {
+                None => LockWait::Block,
+                Some(ast::NonBlock::Nowait) => LockWait::NoWait,
+                Some(ast::NonBlock::SkipLocked) => LockWait::SkipLocked,
+            },
+        }
+    }
 }
 
 /// What a locking clause does about a row that another transaction holds.

@@ -63,6 +63,8 @@ pub struct Transaction {
     reads: Option<Arc<ReadSet>>,
     claim: Option<Claim>,
     savepoints: Vec<Mark>,
+    /// What the parts of one statement read.
+    held: Option<View>,
 }
 
 impl Transaction {
@@ -85,6 +87,7 @@ impl Transaction {
             reads: None,
             claim: None,
             savepoints: Vec::new(),
+            held: None,
         }
     }
 
@@ -109,6 +112,7 @@ impl Transaction {
 
     /// Starts a statement: READ COMMITTED takes a new snapshot.
     pub fn start_statement(&mut self) -> Result<()> {
+        self.held = None;
         if self.options.isolation == Isolation::ReadCommitted {
             self.snapshot = None;
         }
@@ -118,6 +122,7 @@ impl Transaction {
     /// Ends a statement: READ COMMITTED gives its snapshot back, so that a transaction that is idle
     /// does not pin freed pages. Optional.
     pub fn end_statement(&mut self) {
+        self.held = None;
         if self.options.isolation == Isolation::ReadCommitted {
             self.snapshot = None;
         }
@@ -147,6 +152,9 @@ impl Transaction {
 
     /// The statement's snapshot ∪ own writes until now. Later writes do not show in it.
     pub fn view(&mut self) -> Result<View> {
+        if let Some(held) = &self.held {
+            return Ok(held.clone());
+        }
         let snapshot = self.statement_snapshot()?.clone();
         let (tables, stamp) = self.writes.share();
         Ok(View::new(snapshot, tables, stamp, self.reads.clone()))
@@ -168,6 +176,21 @@ impl Transaction {
         let newest = self.manager.store().snapshot()?;
         let seen = self.statement_snapshot()?;
         Ok(newest.last_modified(CATALOG_TABLE) > seen.last_modified(CATALOG_TABLE))
+    }
+
+    /// From now on [`Self::view`] gives the present one, until it is released or the statement ends:
+    /// the parts of one statement do not see each other's writes.
+    pub fn hold_view(&mut self) -> Result<()> {
+        self.held = Some(self.view()?);
+        Ok(())
+    }
+
+    pub fn holds_view(&self) -> bool {
+        self.held.is_some()
+    }
+
+    pub fn release_view(&mut self) {
+        self.held = None;
     }
 
     /// The newest committed state ∪ own writes until now: for uniqueness and foreign keys.

@@ -4,7 +4,7 @@ use super::kinds::{
     Kind, array, bool, date, float, int, interval, json, numeric, string, time, timestamp, uuid,
 };
 use super::{Datum, PgType, oid};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Reads a binary parameter of type `ty`, its modifier applied.
 ///
@@ -44,7 +44,7 @@ pub fn parse(ty: PgType, bytes: &[u8]) -> Result<Datum<'static>> {
 /// Appends the binary form of `datum` (not NULL) of type `ty` to `out`, without a length prefix.
 ///
 /// # Errors
-/// 54000 for an array that is too large for the format.
+/// 54000 for an array that is too large for the format, 0A000 for a row.
 pub fn write(datum: &Datum<'_>, ty: PgType, out: &mut Vec<u8>) -> Result<()> {
     match datum {
         Datum::Null => {}
@@ -61,6 +61,13 @@ pub fn write(datum: &Datum<'_>, ty: PgType, out: &mut Vec<u8>) -> Result<()> {
                 out.extend_from_slice(value.as_bytes());
             }
             oid::CHAR => out.push(string::char_byte(value)),
+            // The text is all that is left of its fields.
+            oid::RECORD => {
+                return Err(Error::unsupported(
+                    "the binary format of a row",
+                    "Ask for the text format, or select the row's columns.",
+                ));
+            }
             _ => out.extend_from_slice(value.as_bytes()),
         },
         Datum::Bytea(value) => out.extend_from_slice(value),

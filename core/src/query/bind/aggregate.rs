@@ -118,23 +118,30 @@ impl Binder<'_> {
                 "aggregate function calls cannot be nested",
             ));
         }
-        if refused && !windowed {
-            let place = self.clause.name();
-            return Err(Error::new(
-                SqlState::GROUPING_ERROR,
-                format!("aggregate functions are not allowed in {place}"),
-            ));
-        }
+        let refused = (refused && !windowed).then(|| self.clause.name());
         // The arguments of a windowed aggregate may be aggregates themselves.
         let inside = if windowed {
             Clause::Window
         } else {
             Clause::Aggregate
         };
-        self.within(inside, |binder| binder.aggregate_inner(name, call))
+        self.within(inside, |binder| binder.aggregate_inner(name, call, refused))
     }
 
-    fn aggregate_inner(&mut self, name: &str, call: &ast::Function) -> Result<Typed> {
+    /// `refused` names the clause where only aggregates of queries further out may stand.
+    fn aggregate_inner(
+        &mut self,
+        name: &str,
+        call: &ast::Function,
+        refused: Option<&str>,
+    ) -> Result<Typed> {
+        let allowed = || match refused {
+            None => Ok(()),
+            Some(place) => Err(Error::new(
+                SqlState::GROUPING_ERROR,
+                format!("aggregate functions are not allowed in {place}"),
+            )),
+        };
         let mut shape = Shape::default();
         if let Some(filter) = &call.filter {
             let typed = self.expr(filter)?;
@@ -157,7 +164,9 @@ impl Binder<'_> {
             let expr = self.order_expr(typed)?;
             shape.order_by.push(sort(expr, item));
         }
+        let mark = self.references.last().map_or(0, Vec::len);
         let Some(args) = super::call::arguments(call)? else {
+            allowed()?;
             if name != "count" {
                 return Err(super::call::no_function(name, &[]));
             }
@@ -166,16 +175,27 @@ impl Binder<'_> {
         };
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
-            bound.push(self.expr(arg)?);
+            bound.push(self.expr(&arg)?);
         }
-        let outer = bound.iter().any(|arg| arg.expr.contains_outer());
-        let inner = bound.iter().any(|arg| !arg.expr.column_refs().is_empty());
-        if outer && !inner {
-            return unsupported(
-                "an aggregate of an outer query's columns in a subquery",
-                "Compute the aggregate in the outer query.",
-            );
+        if super::record::makes_json(name) {
+            bound = self.json_arguments(bound)?;
         }
+        if let Some(level) = self.aggregate_level(&bound) {
+            if shape.filter.is_some() || !shape.order_by.is_empty() || !call.within_group.is_empty()
+            {
+                return unsupported(
+                    "FILTER or ORDER BY in an aggregate of an outer query's columns",
+                    "Compute the aggregate in the outer query.",
+                );
+            }
+            let args = self.moved_out(bound, level)?;
+            if let Some(references) = self.references.last_mut() {
+                references.truncate(mark);
+            }
+            let aggregate = self.aggregate_of(name, args, shape)?;
+            return self.leave_aggregate(aggregate, level);
+        }
+        allowed()?;
         if !call.within_group.is_empty() {
             return self.ordered_set(name, bound, &call.within_group, shape);
         }

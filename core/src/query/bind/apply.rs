@@ -13,7 +13,9 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::Binder;
-use super::decorrelate::{Domain, columns_of, is_equality, join_on_keys, mentions, subquery_of};
+use super::decorrelate::{Domain, columns_of};
+use super::outer::{is_equality, mentions, subquery_of};
+use super::push_join::join_on_keys;
 use super::select::rewrite;
 use crate::error::{Error, Result};
 use crate::query::functions;
@@ -125,6 +127,7 @@ impl Binder<'_> {
         let domain = Domain {
             columns: local_references(base, &inner.outer_ref_columns),
             outer: base.clone(),
+            work: Vec::new(),
         };
         let pushed = self.push(&inner.subquery, &domain)?;
         let number = self.next_number();
@@ -214,6 +217,7 @@ impl Binder<'_> {
         let domain = Domain {
             columns: local_references(&left, references),
             outer: left.clone(),
+            work: Vec::new(),
         };
         let pushed = self.push(right, &domain)?;
         if kind == JoinType::Inner {
@@ -234,7 +238,7 @@ impl Binder<'_> {
     }
 
     /// A plan that gives the same rows each time that it is read within one execution.
-    fn repeatable(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+    pub(super) fn repeatable(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         if repeats(&plan) {
             return Ok(plan);
         }
@@ -313,6 +317,7 @@ pub(super) fn is_semi_join(plan: &LogicalPlan, references: &[Expr]) -> bool {
     }
     let domain = Domain {
         outer: plan.clone(),
+        work: Vec::new(),
         columns: references
             .iter()
             .filter_map(|reference| match reference {
@@ -394,6 +399,7 @@ fn joins_by_equality(subquery: &Subquery) -> bool {
     });
     let domain = Domain {
         outer: subquery.subquery.as_ref().clone(),
+        work: Vec::new(),
         columns: subquery
             .outer_ref_columns
             .iter()

@@ -1,14 +1,17 @@
 //! Function calls.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::functions::core::coalesce as coalesce_udf;
 use datafusion::logical_expr::expr::Unnest;
 use datafusion::logical_expr::{Expr, Operator};
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::coerce::{self, comparable_layout};
+use super::record::makes_json;
 use super::scope::Typed;
 use super::{Binder, Clause, fold, syntax, unsupported};
 use crate::error::{Error, Result, SqlState};
@@ -31,7 +34,7 @@ pub(super) fn no_function(name: &str, types: &[PgType]) -> Error {
 }
 
 /// The arguments of a call; `None` for `*`.
-pub(super) fn arguments(call: &ast::Function) -> Result<Option<Vec<&ast::Expr>>> {
+pub(super) fn arguments(call: &ast::Function) -> Result<Option<Vec<Cow<'_, ast::Expr>>>> {
     let list = match &call.args {
         FunctionArguments::None => return Ok(Some(Vec::new())),
         FunctionArguments::List(list) => list,
@@ -42,7 +45,11 @@ pub(super) fn arguments(call: &ast::Function) -> Result<Option<Vec<&ast::Expr>>>
     let mut args = Vec::with_capacity(list.args.len());
     for arg in &list.args {
         match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(expr),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(Cow::Borrowed(expr)),
+            FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) => {
+                let row = ast::Expr::QualifiedWildcard(name.clone(), AttachedToken::empty());
+                args.push(Cow::Owned(row));
+            }
             FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => return Ok(None),
             FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
                 return unsupported(
@@ -132,7 +139,7 @@ impl Binder<'_> {
                     Some(args) => {
                         let mut types = Vec::new();
                         for arg in args {
-                            types.push(self.expr(arg)?.ty);
+                            types.push(self.expr(&arg)?.ty);
                         }
                         types
                     }
@@ -206,7 +213,10 @@ impl Binder<'_> {
         };
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
-            bound.push(self.expr(arg)?);
+            bound.push(self.expr(&arg)?);
+        }
+        if name == "row" && parts.len() == 1 {
+            return self.row_of_values(bound);
         }
         self.call_by_name(&name, bound)
     }
@@ -228,8 +238,28 @@ impl Binder<'_> {
             "unnest" if args.len() == 1 => {
                 return self.set_returning(args.into_iter().next(), name);
             }
+            "row_to_json" if args.len() == 1 => {
+                let row = args.into_iter().next();
+                return match row {
+                    Some(row) if row.ty.oid == oid::RECORD => {
+                        let json = self.json_argument(row)?;
+                        Ok(Typed {
+                            ty: PgType::JSON,
+                            ..json
+                        })
+                    }
+                    row => Err(no_function(
+                        name,
+                        &row.map(|row| row.ty).into_iter().collect::<Vec<_>>(),
+                    )),
+                };
+            }
             _ => {}
         }
+        let args = match makes_json(name) {
+            true => self.json_arguments(args)?,
+            false => args,
+        };
         if name == "regexp_matches" {
             // Each row is an array, which travels as its text.
             let rows = self.call_named("regexp_matches_op", args)?;

@@ -291,6 +291,13 @@ impl Binder<'_> {
             return self.coerce_unknown(typed, to, context);
         }
         let from = typed.ty;
+        if from.oid == oid::RECORD && category(to) == 'S' {
+            let text = Typed {
+                ty: PgType::TEXT,
+                ..typed
+            };
+            return self.coerce(text, to, context);
+        }
         if same_representation(from, to) {
             // An array of numerics and the like keep their own Arrow type.
             return Ok(Typed { ty: to, ..typed });

@@ -1,22 +1,19 @@
 //! Scalar expressions.
 
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::expr::{Case, InList};
-use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
+use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::sql::sqlparser::ast::{
-    self, AccessExpr, BinaryOperator, CastKind, CeilFloorKind, Expr as Ast, Subscript,
-    TrimWhereField, Value,
+    self, BinaryOperator, CastKind, CeilFloorKind, Expr as Ast, TrimWhereField, Value,
 };
 
-use super::coerce::{self, arrow_type};
 use super::literal::unknown;
 use super::scope::Typed;
 use super::{Binder, fold, syntax, unsupported};
 use crate::error::{Error, Result, SqlState};
-use crate::query::functions;
 use crate::types::cast::Context;
-use crate::types::names::{array_type, element_of, format_type, from_sql};
-use crate::types::{Array, Datum, PgType, oid};
+use crate::types::names::{element_of, from_sql};
+use crate::types::{Datum, PgType};
 
 impl Binder<'_> {
     pub(super) fn expr(&mut self, expr: &Ast) -> Result<Typed> {
@@ -225,7 +222,15 @@ impl Binder<'_> {
             }
             Ast::Array(array) => self.array(&array.elem),
             Ast::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain),
-            Ast::Tuple(_) => unsupported("a row as a value", "Use its columns one by one."),
+            Ast::Tuple(items) => self.row_constructor(&items.iter().collect::<Vec<_>>()),
+            Ast::QualifiedWildcard(name, _) => {
+                let table = name.0.last().and_then(|part| part.as_ident()).map(fold);
+                let table = table.unwrap_or_default();
+                match self.whole_row(&table) {
+                    Some(row) => row,
+                    None => Err(self.no_item(&table)),
+                }
+            }
             other => unsupported(
                 &format!("the expression {other}"),
                 "Use the syntax of PostgreSQL.",
@@ -234,7 +239,7 @@ impl Binder<'_> {
     }
 
     /// Binary operators associate to the left and chains of them are long: no recursion there.
-    fn chain(&mut self, expr: &Ast) -> Result<Typed> {
+    pub(super) fn chain(&mut self, expr: &Ast) -> Result<Typed> {
         let mut spine: Vec<(&BinaryOperator, &Ast)> = Vec::new();
         let mut first = expr;
         while let Ast::BinaryOp { left, op, right } = first {
@@ -295,7 +300,7 @@ impl Binder<'_> {
         result
     }
 
-    fn cast(&mut self, expr: &Ast, data_type: &ast::DataType) -> Result<Typed> {
+    pub(super) fn cast(&mut self, expr: &Ast, data_type: &ast::DataType) -> Result<Typed> {
         let ty = from_sql(data_type)?;
         if let Ast::Array(array) = expr
             && let Some(element) = element_of(ty.oid)
@@ -320,209 +325,6 @@ impl Binder<'_> {
             _ => value,
         };
         self.coerce(unknown(Some(text)), PgType::INTERVAL, Context::Explicit)
-    }
-
-    fn null_test(&mut self, inner: &Ast, not: bool) -> Result<Typed> {
-        let typed = self.expr(inner)?;
-        let typed = self.settle(typed)?;
-        let inner = Box::new(typed.expr);
-        Ok(boolean(if not {
-            Expr::IsNotNull(inner)
-        } else {
-            Expr::IsNull(inner)
-        }))
-    }
-
-    fn truth(&mut self, inner: &Ast, what: &str, build: fn(Box<Expr>) -> Expr) -> Result<Typed> {
-        let typed = self.expr(inner)?;
-        let condition = self.condition(typed, what)?;
-        Ok(boolean(build(Box::new(condition))))
-    }
-
-    fn distinct_from(&mut self, left: &Ast, right: &Ast, op: Operator) -> Result<Typed> {
-        let left = self.expr(left)?;
-        let right = self.expr(right)?;
-        self.compare(op, left, right)
-    }
-
-    fn between(&mut self, expr: &Ast, negated: bool, low: &Ast, high: &Ast) -> Result<Typed> {
-        let value = self.expr(expr)?;
-        let low = self.expr(low)?;
-        let high = self.expr(high)?;
-        let (from, to) = if negated {
-            (Operator::Lt, Operator::Gt)
-        } else {
-            (Operator::GtEq, Operator::LtEq)
-        };
-        let low = self.compare(from, value.clone(), low)?.expr;
-        let high = self.compare(to, value, high)?.expr;
-        Ok(boolean(if negated { low.or(high) } else { low.and(high) }))
-    }
-
-    fn in_list(&mut self, expr: &Ast, list: &[Ast], negated: bool) -> Result<Typed> {
-        if let Ast::Tuple(_) = expr {
-            let mut any: Option<Expr> = None;
-            for item in list {
-                let equal = self.binary(expr, &BinaryOperator::Eq, item)?.expr;
-                any = Some(match any {
-                    Some(any) => any.or(equal),
-                    None => equal,
-                });
-            }
-            let any = any.ok_or_else(|| {
-                Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \")\"")
-            })?;
-            return Ok(boolean(if negated {
-                Expr::Not(Box::new(any))
-            } else {
-                any
-            }));
-        }
-        let value = self.expr(expr)?;
-        let mut items = Vec::with_capacity(list.len());
-        for item in list {
-            items.push(self.expr(item)?);
-        }
-        self.in_items(value, items, negated)
-    }
-
-    pub(super) fn in_items(
-        &mut self,
-        value: Typed,
-        items: Vec<Typed>,
-        negated: bool,
-    ) -> Result<Typed> {
-        // An open left side takes the type of the items.
-        let value = match items.iter().find(|item| !item.is_unknown()) {
-            Some(known) if value.is_unknown() => {
-                let ty = known.ty;
-                self.implicit(value, ty)?
-            }
-            _ => value,
-        };
-        let mut lefts = Vec::with_capacity(items.len());
-        let mut rights = Vec::with_capacity(items.len());
-        for item in items {
-            let (left, right) = self.comparands(Operator::Eq, value.clone(), item)?;
-            lefts.push(left);
-            rights.push(right);
-        }
-        let data = rights
-            .iter()
-            .map(|right| right.data.clone())
-            .reduce(|left, right| match functions::is_numeric(&left) {
-                true => coerce::comparable_layout(&left, &right),
-                false => left,
-            });
-        let (Some(data), Some(first)) = (data, lefts.first()) else {
-            return syntax("syntax error at or near \")\"");
-        };
-        let ty = first.ty;
-        let same_kind = lefts.iter().all(|left| left.ty.oid == ty.oid);
-        if same_kind {
-            let left = coerce::with_data(first.clone(), ty, &data);
-            let list = rights
-                .into_iter()
-                .map(|right| coerce::with_data(right, ty, &data).expr)
-                .collect();
-            return Ok(boolean(Expr::InList(InList::new(
-                Box::new(left.expr),
-                list,
-                negated,
-            ))));
-        }
-        let any = lefts
-            .into_iter()
-            .zip(rights)
-            .map(|(left, right)| left.expr.eq(right.expr))
-            .reduce(Expr::or);
-        match any {
-            Some(any) if negated => Ok(boolean(Expr::Not(Box::new(any)))),
-            Some(any) => Ok(boolean(any)),
-            None => syntax("syntax error at or near \")\""),
-        }
-    }
-
-    fn like_ast(
-        &mut self,
-        expr: &Ast,
-        pattern: &Ast,
-        escape: Option<&ast::ValueWithSpan>,
-        negated: bool,
-        insensitive: bool,
-    ) -> Result<Typed> {
-        let text = self.expr(expr)?;
-        let pattern = self.expr(pattern)?;
-        let escape = match escape {
-            Some(value) => Some(string(&value.value)?),
-            None => None,
-        };
-        self.like(text, pattern, escape, negated, insensitive)
-    }
-
-    pub(super) fn like(
-        &mut self,
-        text: Typed,
-        pattern: Typed,
-        escape: Option<String>,
-        negated: bool,
-        insensitive: bool,
-    ) -> Result<Typed> {
-        let name = match (insensitive, negated) {
-            (false, false) => "~~",
-            (true, false) => "~~*",
-            (false, true) => "!~~",
-            (true, true) => "!~~*",
-        };
-        let texty = |typed: &Typed| typed.is_unknown() || coerce::category(typed.ty) == 'S';
-        if !texty(&text) || !texty(&pattern) {
-            return Err(super::operator::no_operator(
-                name,
-                Some(text.ty),
-                pattern.ty,
-            ));
-        }
-        let text = self.keep_padding(text)?;
-        let mut pattern = self.implicit(pattern, PgType::TEXT)?;
-        if let Some(escape) = escape {
-            pattern = self.call_named("like_escape", vec![pattern, unknown(Some(escape))])?;
-        }
-        Ok(boolean(Expr::Like(Like::new(
-            negated,
-            Box::new(text.expr),
-            Box::new(pattern.expr),
-            None,
-            insensitive,
-        ))))
-    }
-
-    /// `char(n)` is matched with its padding, unlike when it is cast to text.
-    fn keep_padding(&mut self, text: Typed) -> Result<Typed> {
-        if text.ty.oid == oid::BPCHAR {
-            return Ok(text);
-        }
-        self.implicit(text, PgType::TEXT)
-    }
-
-    fn similar(
-        &mut self,
-        expr: &Ast,
-        pattern: &Ast,
-        escape: Option<&ast::ValueWithSpan>,
-        negated: bool,
-    ) -> Result<Typed> {
-        let text = self.expr(expr)?;
-        let mut args = vec![self.expr(pattern)?];
-        if let Some(escape) = escape {
-            args.push(unknown(Some(string(&escape.value)?)));
-        }
-        let pattern = self.call_named("similar_to_escape", args)?;
-        let name = if negated {
-            "textregexne"
-        } else {
-            "textregexeq"
-        };
-        self.call_named(name, vec![text, pattern])
     }
 
     fn case(
@@ -575,127 +377,6 @@ impl Binder<'_> {
                 self.call_named(name, vec![typed])
             }
             _ => syntax(format!("syntax error in {name}")),
-        }
-    }
-
-    pub(super) fn array(&mut self, items: &[Ast]) -> Result<Typed> {
-        self.array_of(items, None)
-    }
-
-    fn array_of(&mut self, items: &[Ast], element: Option<PgType>) -> Result<Typed> {
-        let mut bound = Vec::with_capacity(items.len());
-        for item in items {
-            let item = self.expr(item)?;
-            bound.push(match element {
-                Some(element) => self.coerce(item, element, Context::Explicit)?,
-                None => item,
-            });
-        }
-        if bound.is_empty() && element.is_none() {
-            return Err(Error::new(
-                SqlState::INDETERMINATE_DATATYPE,
-                "cannot determine type of empty array",
-            )
-            .hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
-        }
-        let (bound, element, _) = match element {
-            Some(element) => self.unify_to(bound, PgType::new(element.oid))?,
-            None => self.unify(bound, "ARRAY")?,
-        };
-        if element_of(element.oid).is_some() {
-            return unsupported(
-                "an array of more than one dimension",
-                "Use a one-dimensional array or jsonb.",
-            );
-        }
-        let element = PgType::new(element.oid);
-        let ty = array_type(element)?;
-        let values: Option<Vec<Datum<'static>>> = bound.iter().map(coerce::constant).collect();
-        if let Some(items) = values {
-            let array = Datum::Array(Box::new(Array { element, items }));
-            return self.constant(&array, ty);
-        }
-        let function =
-            functions::array_builder(element, bound.iter().map(|item| item.ty).collect());
-        let args = bound.into_iter().map(|item| item.expr).collect();
-        Ok(self.call(function, args, ty, arrow_type(ty)))
-    }
-
-    fn access(&mut self, root: &Ast, chain: &[AccessExpr]) -> Result<Typed> {
-        if matches!(root, Ast::Array(_)) {
-            return syntax("syntax error at or near \"[\"");
-        }
-        // `a.b[1]`: leading names belong to the column reference.
-        let mut names: Vec<ast::Ident> = match root {
-            Ast::Identifier(name) => vec![name.clone()],
-            Ast::CompoundIdentifier(names) => names.clone(),
-            // `(e).name`: a field of the row `e`.
-            Ast::Nested(inner) => match (inner.as_ref(), chain.first()) {
-                (Ast::Identifier(name), Some(AccessExpr::Dot(Ast::Identifier(_)))) => {
-                    vec![name.clone()]
-                }
-                _ => Vec::new(),
-            },
-            _ => Vec::new(),
-        };
-        let mut rest = chain;
-        while let (false, Some((AccessExpr::Dot(Ast::Identifier(name)), after))) =
-            (names.is_empty(), rest.split_first())
-        {
-            names.push(name.clone());
-            rest = after;
-        }
-        let mut value = if names.is_empty() {
-            self.expr(root)?
-        } else {
-            self.column(&names)?
-        };
-        for access in rest {
-            value = match access {
-                AccessExpr::Subscript(Subscript::Index { index }) => {
-                    let index = self.expr(index)?;
-                    if value.ty.oid == oid::JSONB {
-                        self.call_named("json_get_op", vec![value, index])?
-                    } else if element_of(value.ty.oid).is_some() {
-                        let index = self.coerce(index, PgType::INT4, Context::Assignment)?;
-                        self.call_named("array_get_op", vec![value, index])?
-                    } else {
-                        return Err(Error::new(
-                            SqlState::DATATYPE_MISMATCH,
-                            format!(
-                                "cannot subscript type {} because it does not support subscripting",
-                                format_type(value.ty)
-                            ),
-                        ));
-                    }
-                }
-                AccessExpr::Subscript(Subscript::Slice {
-                    lower_bound,
-                    upper_bound,
-                    stride: None,
-                }) => {
-                    let lower = self.bound(lower_bound.as_ref(), i32::MIN)?;
-                    let upper = self.bound(upper_bound.as_ref(), i32::MAX)?;
-                    self.call_named("array_slice_op", vec![value, lower, upper])?
-                }
-                other => {
-                    return unsupported(
-                        &format!("the field access {other}"),
-                        "Select the column itself.",
-                    );
-                }
-            };
-        }
-        Ok(value)
-    }
-
-    fn bound(&mut self, bound: Option<&Ast>, open: i32) -> Result<Typed> {
-        match bound {
-            Some(bound) => {
-                let typed = self.expr(bound)?;
-                self.coerce(typed, PgType::INT4, Context::Assignment)
-            }
-            None => self.constant(&Datum::Int4(open), PgType::INT4),
         }
     }
 }

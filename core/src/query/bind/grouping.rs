@@ -11,7 +11,9 @@ use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilde
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, GroupByExpr};
 
-use super::decorrelate::{columns_of, in_order, is_ordered, subquery_of};
+use super::decorrelate::{columns_of, is_ordered};
+use super::outer::subquery_of;
+use super::push_aggregate::in_order;
 use super::query::ordinal;
 use super::scope::Typed;
 use super::select::{Output, rewrite};

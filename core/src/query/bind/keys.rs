@@ -6,10 +6,11 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::coerce::arrow_type;
-use super::decorrelate::{columns_of, join_on_keys};
+use super::decorrelate::columns_of;
+use super::push_join::join_on_keys;
 use super::query::positions;
 use super::scope::{OutColumn, Typed};
-use super::{Binder, Bound};
+use super::{Binder, Bound, unsupported};
 use crate::error::Result;
 use crate::query::functions;
 use crate::types::cast::Context;
@@ -40,6 +41,9 @@ impl Binder<'_> {
 
     /// What to sort, partition and group by in place of a value.
     pub(super) fn order_expr(&mut self, typed: Typed) -> Result<Expr> {
+        if typed.ty.oid == oid::RECORD {
+            return unsupported("an order of rows", "Name the columns.");
+        }
         let key = self.key_of(&typed)?;
         Ok(key.map_or(typed.expr, |key| key.expr))
     }

@@ -6,18 +6,19 @@
 //!
 //! | file | what it binds |
 //! |---|---|
-//! | `query` | WITH, set operations, VALUES, ORDER BY, LIMIT |
+//! | `query`, `with`, `set_operation` | VALUES, ORDER BY, LIMIT; WITH; UNION and its kin |
 //! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
-//! | `from`, `relation`, `table_function` | joins, tables and views, functions in FROM |
-//! | `expr` | expressions |
-//! | `subquery` | sub-queries in expressions |
-//! | `apply`, `decorrelate` | sub-queries that refer to outer rows, as joins |
-//! | `operator`, `call`, `aggregate`, `window` | what an expression calls |
+//! | `from`, `join`, `relation`, `table_function` | FROM: joins, tables and views, functions |
+//! | `expr`, `predicate`, `array`, `record` | expressions |
+//! | `subquery`, `quantified` | sub-queries in expressions |
+//! | `apply`, `decorrelate`, `push_*`, `outer` | sub-queries that refer to outer rows, as joins |
+//! | `operator`, `overlaps`, `call`, `aggregate`, `outer_aggregate`, `window` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
 mod aggregate;
 mod apply;
+mod array;
 mod call;
 mod check;
 mod coerce;
@@ -25,18 +26,30 @@ mod decorrelate;
 mod expr;
 mod from;
 mod grouping;
+mod join;
 mod keys;
 mod literal;
 mod operator;
+mod outer;
+mod outer_aggregate;
+mod overlaps;
+mod predicate;
+mod push_aggregate;
+mod push_join;
+mod push_recursive;
+mod quantified;
 mod query;
+mod record;
 mod relation;
 mod resolve;
 mod scope;
 mod select;
+mod set_operation;
 mod sorting;
 mod subquery;
 mod table_function;
 mod window;
+mod with;
 
 pub(super) use coerce::{ZONE, arrow_type};
 pub(super) use scope::{Item, OutColumn, Typed};
@@ -137,6 +150,8 @@ pub(super) struct Binder<'a> {
     recursing: usize,
     depth: usize,
     next: usize,
+    /// Rows as values, whose fields are known.
+    records: Vec<record::Record>,
 }
 
 impl<'a> Binder<'a> {
@@ -162,6 +177,7 @@ impl<'a> Binder<'a> {
             recursing: 0,
             depth: 0,
             next: 0,
+            records: Vec::new(),
         }
     }
 

@@ -154,6 +154,9 @@ impl Binder<'_> {
             (Some(lefts), Some(rights)) => {
                 let lefts = self.exprs(&lefts)?;
                 let rights = self.exprs(&rights)?;
+                if matches!(op, BinaryOperator::Overlaps) {
+                    return self.overlaps(lefts, rights);
+                }
                 return self.compare_rows(op, lefts, rights);
             }
             (Some(lefts), None) => {
@@ -278,6 +281,31 @@ impl Binder<'_> {
         }
     }
 
+    /// `(a, b) IS DISTINCT FROM (c, d)`: any of the columns is.
+    pub(super) fn distinct_rows_from(
+        &mut self,
+        op: Operator,
+        lefts: Vec<Typed>,
+        rights: Vec<Typed>,
+    ) -> Result<Typed> {
+        if lefts.len() != rights.len() {
+            return super::syntax("unequal number of entries in row expressions");
+        }
+        let mut result: Option<Expr> = None;
+        for (left, right) in lefts.into_iter().zip(rights) {
+            let compared = self.compare(op, left, right)?.expr;
+            result = Some(match (result, op) {
+                (None, _) => compared,
+                (Some(result), Operator::IsDistinctFrom) => result.or(compared),
+                (Some(result), _) => result.and(compared),
+            });
+        }
+        match result {
+            Some(expr) => Ok(boolean(expr)),
+            None => super::syntax("cannot compare rows of zero length"),
+        }
+    }
+
     /// A comparison, both sides cast to the type that PostgreSQL compares them in.
     pub(super) fn compare(&mut self, op: Operator, left: Typed, right: Typed) -> Result<Typed> {
         let (left, right) = self.comparands(op, left, right)?;
@@ -352,6 +380,9 @@ impl Binder<'_> {
         right: Typed,
     ) -> Result<Typed> {
         if let Some(comparison) = comparison_of(op) {
+            if let Some(compared) = self.compare_records(op, &left, &right)? {
+                return Ok(compared);
+            }
             return self.compare(comparison, left, right);
         }
         let arithmetic = match op {
@@ -477,6 +508,13 @@ impl Binder<'_> {
         left: Typed,
         right: Typed,
     ) -> Result<Typed> {
+        if left.is_unknown() && right.is_unknown() {
+            return Err(Error::new(
+                SqlState::AMBIGUOUS_FUNCTION,
+                format!("operator is not unique: unknown {name} unknown"),
+            )
+            .hint("Could not choose a best candidate operator. You might need to add explicit type casts."));
+        }
         let missing = no_operator(name, Some(left.ty), right.ty);
         let (l, r) = open_operands(op, left.ty, right.ty);
         if let Some(function) = span_function(op, l, r) {

@@ -1,23 +1,14 @@
 //! Whole queries: WITH, set operations, VALUES, and the ORDER BY and LIMIT around them.
 
-use std::sync::Arc;
+use datafusion::common::Column;
+use datafusion::logical_expr::expr::Sort;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{self, LimitClause, OrderByKind, SetExpr};
 
-use datafusion::catalog::cte_worktable::CteWorkTable;
-use datafusion::common::{Column, JoinType};
-use datafusion::datasource::provider_as_source;
-use datafusion::functions_window::row_number::row_number_udwf;
-use datafusion::logical_expr::expr::{Sort, WindowFunction};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder};
-use datafusion::sql::sqlparser::ast::{
-    self, LimitClause, OrderByKind, SetExpr, SetOperator, SetQuantifier,
-};
-
-use super::coerce;
-use super::scope::{Cte, Frame, Item, OutColumn, Typed};
-use super::{Binder, Bound, Clause, check, fold, syntax, unsupported};
+use super::scope::{Frame, Item, OutColumn, Typed};
+use super::{Binder, Bound, Clause, check, coerce, fold, syntax, unsupported};
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::Context;
-use crate::types::names::format_type;
 use crate::types::{Datum, PgType};
 
 /// Where a query stands.
@@ -41,7 +32,7 @@ pub(super) struct Tail<'q> {
 }
 
 impl<'q> Tail<'q> {
-    fn of(query: &'q ast::Query) -> Result<Tail<'q>> {
+    pub(super) fn of(query: &'q ast::Query) -> Result<Tail<'q>> {
         let mut tail = Tail::default();
         if let Some(order) = &query.order_by {
             match (&order.kind, &order.interpolate) {
@@ -87,7 +78,7 @@ impl<'q> Tail<'q> {
         Ok(tail)
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty() && self.limit.is_none() && self.offset.is_none()
     }
 }
@@ -117,7 +108,7 @@ impl Binder<'_> {
         self.body(&query.body, tail, place)
     }
 
-    fn body(&mut self, body: &SetExpr, tail: Tail<'_>, place: Place) -> Result<Bound> {
+    pub(super) fn body(&mut self, body: &SetExpr, tail: Tail<'_>, place: Place) -> Result<Bound> {
         match body {
             SetExpr::Select(select) => self.select(select, tail, place),
             SetExpr::Query(query) => {
@@ -170,6 +161,8 @@ impl Binder<'_> {
             name: String::new(),
             columns: bound.columns.clone(),
             key: Vec::new(),
+            nullable: false,
+            scalar: false,
         }]));
         for item in tail.order {
             keys.push(self.within(Clause::OrderBy, |binder| {
@@ -200,19 +193,6 @@ impl Binder<'_> {
             },
         };
         Ok(sort(self.order_expr(typed)?, item))
-    }
-
-    pub(super) fn limit(&mut self, plan: LogicalPlan, tail: Tail<'_>) -> Result<LogicalPlan> {
-        if tail.limit.is_none() && tail.offset.is_none() {
-            return Ok(plan);
-        }
-        let (skip, fetch) = self.row_counts(tail)?;
-        if fetch.is_none() && skip.is_none() {
-            return Ok(plan);
-        }
-        Ok(LogicalPlanBuilder::from(plan)
-            .limit_by_expr(skip, fetch)?
-            .build()?)
     }
 
     /// How many rows to leave out and how many to give.
@@ -315,119 +295,6 @@ impl Binder<'_> {
         Ok(Bound { plan, columns })
     }
 
-    fn set_operation(&mut self, body: &SetExpr) -> Result<Bound> {
-        let SetExpr::SetOperation {
-            left,
-            op,
-            set_quantifier,
-            right,
-        } = body
-        else {
-            return self.body(body, Tail::default(), Place::Arm);
-        };
-        let all = match set_quantifier {
-            SetQuantifier::All => true,
-            SetQuantifier::Distinct | SetQuantifier::None => false,
-            _ => return syntax("syntax error at or near \"BY\""),
-        };
-        let name = match op {
-            SetOperator::Union => "UNION",
-            SetOperator::Intersect => "INTERSECT",
-            SetOperator::Except => "EXCEPT",
-            SetOperator::Minus => return syntax("syntax error at or near \"MINUS\""),
-        };
-        let left = self.deeper(|binder| binder.arm(left))?;
-        let right = self.deeper(|binder| binder.arm(right))?;
-        if left.columns.len() != right.columns.len() {
-            return syntax(format!(
-                "each {name} query must have the same number of columns"
-            ));
-        }
-        let mut lefts = Vec::with_capacity(left.columns.len());
-        let mut rights = Vec::with_capacity(left.columns.len());
-        for (l, r) in left.columns.iter().zip(&right.columns) {
-            let (mut pair, _, _) =
-                self.unify(vec![open(l, &left.plan), open(r, &right.plan)], name)?;
-            let (Some(second), Some(first)) = (pair.pop(), pair.pop()) else {
-                return Err(Error::internal("a set operation lost a column"));
-            };
-            lefts.push((l.name.clone(), first));
-            rights.push((l.name.clone(), second));
-        }
-        let left = self.project(left.plan, lefts)?;
-        let right = self.project(right.plan, rights)?;
-        let columns = left.columns.clone();
-        match (op, all) {
-            (SetOperator::Union, _) => {
-                let plan = LogicalPlanBuilder::from(left.plan)
-                    .union(right.plan)?
-                    .build()?;
-                let items = positions(&plan, &columns);
-                let bound = self.project(plan, items)?;
-                match all {
-                    true => Ok(bound),
-                    false => self.distinct_rows(bound),
-                }
-            }
-            (SetOperator::Intersect | SetOperator::Except, _) => {
-                let kept = match op {
-                    SetOperator::Intersect => JoinType::LeftSemi,
-                    _ => JoinType::LeftAnti,
-                };
-                if !all {
-                    return self.set_difference(left, right, kept);
-                }
-                // As many rows as the multiset has: number equal rows, and operate on the pairs.
-                let left = self.numbered_rows(left)?;
-                let right = self.numbered_rows(right)?;
-                let mut bound = self.set_difference(left, right, kept)?;
-                bound.columns.pop();
-                let items = bound.columns.iter();
-                let items = items
-                    .map(|column| (column.name.clone(), column.typed()))
-                    .collect();
-                self.project(bound.plan, items)
-            }
-            _ => Err(Error::internal("an unknown set operation")),
-        }
-    }
-
-    /// A further, last column: the number of each row among the rows equal to it.
-    fn numbered_rows(&mut self, bound: Bound) -> Result<Bound> {
-        let mut partition = Vec::with_capacity(bound.columns.len());
-        for column in &bound.columns {
-            partition.push(self.order_expr(column.typed())?);
-        }
-        let name = format!("__number_{}", self.next_number());
-        let number =
-            Expr::WindowFunction(Box::new(WindowFunction::new(row_number_udwf(), Vec::new())))
-                .partition_by(partition)
-                .build()?
-                .alias(&name);
-        let plan = LogicalPlanBuilder::from(bound.plan)
-            .window(vec![number])?
-            .build()?;
-        let mut columns = bound.columns;
-        columns.push(OutColumn {
-            name: name.clone(),
-            column: Column::new_unqualified(name),
-            ty: PgType::NUMERIC,
-            data: arrow::datatypes::DataType::UInt64,
-            table: 0,
-            attribute: 0,
-            hidden: true,
-            merged: None,
-        });
-        Ok(Bound { plan, columns })
-    }
-
-    fn arm(&mut self, body: &SetExpr) -> Result<Bound> {
-        match body {
-            SetExpr::SetOperation { .. } => self.set_operation(body),
-            _ => self.body(body, Tail::default(), Place::Arm),
-        }
-    }
-
     fn values(&mut self, values: &ast::Values, place: Place) -> Result<Bound> {
         let width = values.rows.first().map_or(0, |row| row.content.len());
         let mut columns: Vec<Vec<Typed>> = (0..width).map(|_| Vec::new()).collect();
@@ -477,161 +344,6 @@ impl Binder<'_> {
             .collect();
         Ok(Bound { plan, columns })
     }
-
-    fn with_query(&mut self, cte: &ast::Cte, recursive: bool) -> Result<()> {
-        if cte.from.is_some() {
-            return syntax("syntax error at or near \"FROM\"");
-        }
-        let name = fold(&cte.alias.name);
-        if self
-            .ctes
-            .iter()
-            .any(|known| known.name == name && known.level == self.frames.len())
-        {
-            return Err(Error::new(
-                SqlState::DUPLICATE_ALIAS,
-                format!("WITH query name \"{name}\" specified more than once"),
-            ));
-        }
-        let bound = if recursive && mentions(&cte.query, &name) {
-            self.recursive_query(cte, &name)?
-        } else {
-            let clause = std::mem::replace(&mut self.clause, Clause::Select);
-            let bound = self.deeper(|binder| binder.query(&cte.query, Place::Inner));
-            self.clause = clause;
-            let bound = bound?;
-            if cte.alias.columns.len() > bound.columns.len() {
-                return Err(Error::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    format!(
-                        "WITH query \"{name}\" has {} columns available but {} columns specified",
-                        bound.columns.len(),
-                        cte.alias.columns.len()
-                    ),
-                ));
-            }
-            self.rename(bound, &cte.alias)?
-        };
-        let level = self.frames.len();
-        self.ctes.push(Cte { name, bound, level });
-        Ok(())
-    }
-
-    /// Gives columns the names of `AS alias (names…)`.
-    pub(super) fn rename(&self, mut bound: Bound, alias: &ast::TableAlias) -> Result<Bound> {
-        let visible = bound.columns.iter().filter(|column| !column.hidden).count();
-        if alias.columns.len() > visible {
-            return Err(Error::new(
-                SqlState::INVALID_COLUMN_REFERENCE,
-                format!(
-                    "table \"{}\" has {visible} columns available but {} columns specified",
-                    fold(&alias.name),
-                    alias.columns.len()
-                ),
-            ));
-        }
-        for (column, name) in bound.columns.iter_mut().zip(&alias.columns) {
-            column.name = fold(&name.name);
-        }
-        Ok(bound)
-    }
-
-    fn recursive_query(&mut self, cte: &ast::Cte, name: &str) -> Result<Bound> {
-        let query = &cte.query;
-        let (
-            SetExpr::SetOperation {
-                left,
-                op: SetOperator::Union,
-                set_quantifier,
-                right,
-            },
-            None,
-            true,
-        ) = (
-            query.body.as_ref(),
-            &query.with,
-            Tail::of(query)?.is_empty(),
-        )
-        else {
-            return Err(Error::new(
-                SqlState::INVALID_RECURSION,
-                format!(
-                    "recursive query \"{name}\" does not have the form non-recursive-term UNION [ALL] recursive-term"
-                ),
-            ));
-        };
-        let distinct = !matches!(set_quantifier, SetQuantifier::All);
-        let clause = std::mem::replace(&mut self.clause, Clause::Select);
-        let first = self.deeper(|binder| binder.body(left, Tail::default(), Place::Inner))?;
-        let first = self.rename(first, &cte.alias)?;
-        let work_table = self.qualifier(name);
-        // The work table's columns may be NULL whatever the first term says.
-        let mut items = Vec::new();
-        for column in &first.columns {
-            items.push((column.name.clone(), column.typed()));
-        }
-        let first = self.project(first.plan, items)?;
-        let fields: Vec<arrow::datatypes::Field> = first
-            .columns
-            .iter()
-            .map(|column| {
-                arrow::datatypes::Field::new(column.column.name(), column.data.clone(), true)
-            })
-            .collect();
-        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-        let table = CteWorkTable::new(&work_table, schema);
-        let scan = LogicalPlanBuilder::scan(
-            work_table.as_str(),
-            provider_as_source(Arc::new(table)),
-            None,
-        )?
-        .build()?;
-        let columns = requalify(&scan, &first.columns);
-        let level = self.frames.len();
-        self.ctes.push(Cte {
-            name: name.to_owned(),
-            bound: Bound {
-                plan: scan,
-                columns,
-            },
-            level,
-        });
-        self.recursing += 1;
-        let second = self.deeper(|binder| binder.body(right, Tail::default(), Place::Arm));
-        self.recursing -= 1;
-        self.ctes.pop();
-        self.clause = clause;
-        let second = second?;
-        if second.columns.len() != first.columns.len() {
-            return syntax("each UNION query must have the same number of columns");
-        }
-        let mut items = Vec::new();
-        for (at, (l, r)) in first.columns.iter().zip(&second.columns).enumerate() {
-            if r.ty.oid != PgType::UNKNOWN.oid && r.ty.oid != l.ty.oid {
-                return Err(Error::new(
-                    SqlState::DATATYPE_MISMATCH,
-                    format!(
-                        "recursive query \"{name}\" column {} has type {} in non-recursive term but type {} overall",
-                        at + 1,
-                        format_type(l.ty),
-                        format_type(r.ty)
-                    ),
-                )
-                .hint("Cast the output of the non-recursive term to the correct type."));
-            }
-            let typed = self.implicit(r.typed(), l.ty)?;
-            items.push((
-                l.column.name().to_owned(),
-                coerce::with_data(typed, l.ty, &l.data),
-            ));
-        }
-        let second = self.project(second.plan, items)?;
-        let plan = LogicalPlanBuilder::from(first.plan)
-            .to_recursive_query(work_table, second.plan, distinct)?
-            .build()?;
-        let columns = requalify(&plan, &first.columns);
-        Ok(Bound { plan, columns })
-    }
 }
 
 /// The same columns where another plan has them, by position.
@@ -653,28 +365,6 @@ pub(super) fn positions(plan: &LogicalPlan, columns: &[OutColumn]) -> Vec<(Strin
         .into_iter()
         .map(|column| (column.name.clone(), column.typed()))
         .collect()
-}
-
-/// An arm's column; a constant string in it is still open.
-fn open(column: &OutColumn, plan: &LogicalPlan) -> Typed {
-    if column.ty.oid == PgType::UNKNOWN.oid
-        && let LogicalPlan::Projection(projection) = plan
-    {
-        for expr in &projection.expr {
-            if let Expr::Alias(alias) = expr
-                && alias.name == column.column.name()
-            {
-                let expr = alias.expr.as_ref();
-                if matches!(expr, Expr::Literal(..) | Expr::Placeholder(_)) {
-                    return Typed {
-                        expr: expr.clone(),
-                        ..column.typed()
-                    };
-                }
-            }
-        }
-    }
-    column.typed()
 }
 
 /// Rows of constants. Sub-queries and references to other FROM items need a projection each.
@@ -730,16 +420,4 @@ pub(super) fn sort(expr: Expr, item: &ast::OrderByExpr) -> Sort {
     let ascending = item.options.asc.unwrap_or(true);
     let nulls_first = item.options.nulls_first.unwrap_or(!ascending);
     Sort::new(expr, ascending, nulls_first)
-}
-
-/// Whether a query names a table `name` anywhere.
-fn mentions(query: &ast::Query, name: &str) -> bool {
-    use std::ops::ControlFlow;
-    let found = ast::visit_relations(query, |relation| match relation.0.as_slice() {
-        [part] if part.as_ident().is_some_and(|ident| fold(ident) == name) => {
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
 }

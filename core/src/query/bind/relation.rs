@@ -59,6 +59,8 @@ impl Binder<'_> {
             name: shown,
             columns: bound.columns,
             key,
+            nullable: false,
+            scalar: false,
         };
         Ok(From::item(bound.plan, item))
     }

@@ -15,8 +15,14 @@ use crate::error::{Error, Result, SqlState};
 impl Binder<'_> {
     /// `name`, `table.name` or `schema.table.name`.
     pub(super) fn column(&mut self, parts: &[Ident]) -> Result<Typed> {
-        let (column, level) = self.find_column(parts)?;
-        Ok(self.reference(&column, level))
+        match (self.find_column(parts), parts) {
+            (Ok((column, level)), _) => Ok(self.reference(&column, level)),
+            // A FROM item by its name is its row.
+            (Err(error), [name]) if error.state() == SqlState::UNDEFINED_COLUMN => {
+                self.whole_row(&fold(name)).unwrap_or(Err(error))
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     pub(super) fn find_column(&self, parts: &[Ident]) -> Result<(OutColumn, usize)> {
@@ -37,7 +43,7 @@ impl Binder<'_> {
     }
 
     /// Frames from the innermost outwards.
-    fn frames_outwards(&self) -> impl Iterator<Item = (usize, &Frame)> {
+    pub(super) fn frames_outwards(&self) -> impl Iterator<Item = (usize, &Frame)> {
         let frames = self.frames.iter().enumerate().rev();
         frames.filter(|(_, frame)| !frame.hidden)
     }

@@ -4,7 +4,8 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 
-use super::Bound;
+use super::outer_aggregate::OuterAggregate;
+use super::{Bound, Clause};
 use crate::types::PgType;
 
 /// An expression with its PostgreSQL type, and the Arrow type that it yields: they differ in detail
@@ -62,6 +63,10 @@ pub(in crate::query) struct Item {
     pub columns: Vec<OutColumn>,
     /// Primary key columns, if it is a table with one: GROUP BY them determines the others.
     pub key: Vec<String>,
+    /// On the side of an outer join that may lack a match.
+    pub nullable: bool,
+    /// A function that gives single values: its name stands for the value.
+    pub scalar: bool,
 }
 
 /// One query's names.
@@ -75,6 +80,10 @@ pub(super) struct Frame {
     /// Not to be seen from here.
     pub hidden: bool,
     pub windows: Vec<(String, datafusion::sql::sqlparser::ast::NamedWindowExpr)>,
+    /// Where the sub-query at hand stands in it.
+    pub clause: Option<Clause>,
+    /// What it computes for sub-queries, beside its own aggregates.
+    pub aggregates: Vec<OuterAggregate>,
 }
 
 impl Frame {

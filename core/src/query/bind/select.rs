@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     self, Distinct, SelectItem, SelectItemQualifiedWildcardKind,
 };
 
+use super::outer_aggregate::with_values;
 use super::query::{Place, Tail};
 use super::scope::{OutColumn, Typed};
 use super::sorting::Key;
@@ -107,8 +108,13 @@ impl Binder<'_> {
             self.check_distinct_on(&on, &outputs, &keys)?;
         }
 
+        let mut left = match self.frames.last_mut() {
+            Some(frame) => std::mem::take(&mut frame.aggregates),
+            None => Vec::new(),
+        };
         // Everything that is computed after grouping.
         let mut after: Vec<&mut Expr> = Vec::new();
+        after.extend(left.iter_mut().map(|aggregate| &mut aggregate.expr));
         after.extend(outputs.iter_mut().map(|output| &mut output.typed.expr));
         after.extend(having.iter_mut());
         after.extend(keys.iter_mut().filter_map(|(key, _)| match key {
@@ -122,6 +128,7 @@ impl Binder<'_> {
             plan = self.aggregate(plan, &grouping, aggregates, &mut after)?;
         }
         drop(after);
+        plan = with_values(plan, left)?;
         if let Some(having) = having {
             plan = self.filter(plan, having)?;
         }
@@ -195,11 +202,14 @@ impl Binder<'_> {
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
                     check::wildcard(options)?;
-                    let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
-                        return super::unsupported(
-                            "the expansion of a composite value",
-                            "Select its fields.",
-                        );
+                    let name = match kind {
+                        SelectItemQualifiedWildcardKind::ObjectName(name) => name,
+                        SelectItemQualifiedWildcardKind::Expr(row) => {
+                            let columns = self.expanded(row)?;
+                            let shown = columns.iter().filter(|column| !column.hidden);
+                            outputs.extend(shown.map(from_column));
+                            continue;
+                        }
                     };
                     let table = name
                         .0

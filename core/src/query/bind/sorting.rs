@@ -183,39 +183,49 @@ impl Binder<'_> {
         keys: Vec<Sort>,
         tail: Tail<'_>,
     ) -> Result<LogicalPlan> {
-        if tail.ties {
-            return self.with_ties(plan, keys, tail);
+        let (skip, fetch) = self.row_counts(tail)?;
+        // DataFusion takes plain counts only.
+        let counted = skip.iter().chain(&fetch).any(super::join::has_subquery);
+        if tail.ties || counted {
+            return self.limit_by_number(plan, keys, (skip, fetch), tail.ties);
         }
-        let plan = match keys.is_empty() {
-            true => plan,
-            false => LogicalPlanBuilder::from(plan).sort(keys)?.build()?,
-        };
-        self.limit(plan, tail)
+        let mut plan = LogicalPlanBuilder::from(plan);
+        if !keys.is_empty() {
+            plan = plan.sort(keys)?;
+        }
+        if skip.is_some() || fetch.is_some() {
+            plan = plan.limit_by_expr(skip, fetch)?;
+        }
+        Ok(plan.build()?)
     }
 
-    /// `FETCH FIRST n ROWS WITH TIES`: the rows that equal the last one in the order come too.
-    fn with_ties(
+    /// LIMIT by the numbers of the rows. WITH TIES, the rows that equal the last one in the order come
+    /// too.
+    fn limit_by_number(
         &mut self,
         plan: LogicalPlan,
         keys: Vec<Sort>,
-        tail: Tail<'_>,
+        (skip, fetch): (Option<Expr>, Option<Expr>),
+        ties: bool,
     ) -> Result<LogicalPlan> {
-        if keys.is_empty() {
+        if keys.is_empty() && ties {
             return super::syntax("WITH TIES cannot be specified without ORDER BY clause");
         }
         let columns = super::decorrelate::columns_of(&plan);
-        let (skip, fetch) = self.row_counts(tail)?;
         let number = self.next_number();
         let (rank, row) = (format!("__rank_{number}"), format!("__row_{number}"));
         let call = |function| {
-            Expr::WindowFunction(Box::new(WindowFunction::new(function, Vec::new())))
-                .order_by(keys.clone())
-                .build()
+            let call = Expr::WindowFunction(Box::new(WindowFunction::new(function, Vec::new())));
+            match keys.is_empty() {
+                true => Ok(call),
+                false => call.order_by(keys.clone()).build(),
+            }
         };
-        let numbers = vec![
-            call(rank_udwf())?.alias(&rank),
-            call(row_number_udwf())?.alias(&row),
-        ];
+        let mut numbers = vec![call(row_number_udwf())?.alias(&row)];
+        if ties {
+            numbers.push(call(rank_udwf())?.alias(&rank));
+        }
+        let last = if ties { &rank } else { &row };
         let number = |name: &str| {
             Expr::Cast(datafusion::logical_expr::expr::Cast::new(
                 Box::new(Expr::Column(Column::new_unqualified(name))),
@@ -229,15 +239,15 @@ impl Binder<'_> {
         };
         let mut wanted = number(&row).gt(skip.clone());
         if let Some(fetch) = fetch {
-            let within = (number(&rank) - skip).lt_eq(fetch.clone());
+            let within = (number(last) - skip).lt_eq(fetch.clone());
             wanted = wanted.and(within.or(fetch.is_null()));
         }
-        Ok(LogicalPlanBuilder::from(plan)
-            .window(numbers)?
-            .filter(wanted)?
-            .sort(keys)?
-            .project(columns)?
-            .build()?)
+        let numbered = LogicalPlanBuilder::from(plan).window(numbers)?;
+        let mut rows = LogicalPlanBuilder::from(self.filter(numbered.build()?, wanted)?);
+        if !keys.is_empty() {
+            rows = rows.sort(keys)?;
+        }
+        Ok(rows.project(columns)?.build()?)
     }
 
     pub(super) fn finish_select(

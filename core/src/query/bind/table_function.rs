@@ -5,12 +5,14 @@ use datafusion::common::{Column, JoinType, UnnestOptions};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, JoinConstraint, TableFactor};
 
+use super::decorrelate::columns_of;
 use super::from::{From, check_names};
 use super::scope::{Item, OutColumn, Typed};
 use super::{Binder, Clause, fold, unsupported};
 use crate::error::Result;
 use crate::query::functions::set_columns;
 use crate::types::PgType;
+use crate::types::cast::Context;
 use crate::types::names::element_of;
 
 impl Binder<'_> {
@@ -105,11 +107,27 @@ impl Binder<'_> {
             let options = UnnestOptions::new().with_preserve_nulls(false);
             builder = builder.unnest_columns_with_options(unnested, options)?;
         }
+        let mut plan = builder.build()?;
+        if call.name == "regexp_matches"
+            && let Some(matched) = columns.first_mut()
+        {
+            let text = matched.column.clone();
+            let array = self.coerce(matched.typed(), PgType::TEXT_ARRAY, Context::Explicit)?;
+            let name = format!("{qualifier}.array");
+            let rest = columns_of(&plan).into_iter();
+            let rest = rest.filter(|expr| !matches!(expr, Expr::Column(known) if *known == text));
+            let exprs: Vec<Expr> = rest.chain([array.expr.alias(&name)]).collect();
+            plan = LogicalPlanBuilder::from(plan).project(exprs)?.build()?;
+            matched.column = Column::new_unqualified(name);
+            (matched.ty, matched.data) = (array.ty, array.data);
+        }
         let item = Item {
             relation: None,
             name,
             columns: columns.clone(),
             key: Vec::new(),
+            nullable: false,
+            scalar: columns.len() == 1,
         };
         check_names(&left.items, std::slice::from_ref(&item))?;
         let mut items = left.items;
@@ -117,7 +135,7 @@ impl Binder<'_> {
         let mut visible = left.visible;
         visible.extend(columns);
         Ok(From {
-            plan: builder.build()?,
+            plan,
             items,
             visible,
         })
@@ -139,6 +157,10 @@ impl Binder<'_> {
                     return Err(super::call::no_function("unnest", &[typed.ty]));
                 }
             }
+        } else if call.name == "regexp_matches" {
+            // Each row is an array, which travels as its text.
+            let rows = self.call_named("regexp_matches_op", args)?;
+            columns.push((call.name.clone(), rows, true));
         } else if call.name == "pg_partition_ancestors" {
             columns.push(("relid".to_owned(), self.no_partitions()?, true));
         } else if let Some(parts) = set_columns(&call.name) {

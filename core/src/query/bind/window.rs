@@ -20,6 +20,7 @@ use super::query::sort;
 use super::scope::Typed;
 use super::{Binder, Clause, check, fold, unsupported};
 use crate::error::{Error, Result, SqlState};
+use crate::query::exclude::{Exclude, Over, excluding};
 use crate::types::cast::Context;
 use crate::types::{Datum, PgType};
 
@@ -28,6 +29,7 @@ struct Window {
     partition_by: Vec<Expr>,
     order_by: Vec<Sort>,
     frame: Option<ast::WindowFrame>,
+    exclude: Option<Exclude>,
 }
 
 impl Binder<'_> {
@@ -88,7 +90,7 @@ impl Binder<'_> {
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
-            let typed = self.within(Clause::Window, |binder| binder.expr(arg))?;
+            let typed = self.within(Clause::Window, |binder| binder.expr(&arg))?;
             bound.push(self.settle(typed)?);
         }
         self.ranking(name, bound, window, frame)
@@ -160,13 +162,22 @@ impl Binder<'_> {
                 } else {
                     last_value_udwf()
                 };
+                let function = match window.exclude {
+                    Some(exclude) if name == "first_value" => excluding(name, Over::First, exclude),
+                    Some(exclude) => excluding(name, Over::Last, exclude),
+                    None => function,
+                };
                 (function, ty)
             }
             ("nth_value", 2) => {
                 let ty = args.first().map_or(PgType::TEXT, |arg| arg.ty);
                 let at = args.remove(1);
                 args.push(self.coerce(at, PgType::INT8, Context::Implicit)?);
-                (nth_value_udwf(), ty)
+                let function = match window.exclude {
+                    Some(exclude) => excluding(name, Over::Nth, exclude),
+                    None => nth_value_udwf(),
+                };
+                (function, ty)
             }
             _ => return Err(missing()),
         };
@@ -228,14 +239,25 @@ impl Binder<'_> {
                     "DISTINCT is not implemented for window functions",
                 ));
             }
+            let mut args = aggregate.params.args.clone();
+            let mut filter = aggregate.params.filter.clone();
+            let fun = match window.exclude {
+                Some(exclude) => {
+                    let over = Over::Aggregate(aggregate.func.clone(), filter.is_some());
+                    args.extend(filter.take().map(|condition| *condition));
+                    let function = excluding(aggregate.func.name(), over, exclude);
+                    WindowFunctionDefinition::WindowUDF(function)
+                }
+                None => WindowFunctionDefinition::AggregateUDF(aggregate.func.clone()),
+            };
             Ok(Expr::WindowFunction(Box::new(WindowFunction {
-                fun: WindowFunctionDefinition::AggregateUDF(aggregate.func.clone()),
+                fun,
                 params: WindowFunctionParams {
-                    args: aggregate.params.args.clone(),
+                    args,
                     partition_by: window.partition_by.clone(),
                     order_by: window.order_by.clone(),
                     window_frame: frame.clone(),
-                    filter: aggregate.params.filter.clone(),
+                    filter,
                     null_treatment: None,
                     distinct: false,
                 },
@@ -272,8 +294,9 @@ impl Binder<'_> {
     }
 
     fn window_spec(&mut self, spec: &WindowSpec) -> Result<Window> {
-        let base = match &spec.window_name {
-            Some(name) => Some(self.named_window(&fold(name))?),
+        let (exclude, base) = excluded(spec.window_name.as_ref());
+        let base = match base {
+            Some(name) => Some(self.named_window(&name)?),
             None => None,
         };
         let mut partition_by = Vec::with_capacity(spec.partition_by.len());
@@ -306,6 +329,7 @@ impl Binder<'_> {
             partition_by,
             order_by,
             frame: spec.window_frame.clone(),
+            exclude,
         })
     }
 
@@ -385,6 +409,25 @@ impl Binder<'_> {
             _ => unsupported("a frame offset that is not constant", "Write a number."),
         }
     }
+}
+
+/// What a window's frame excludes, and the window that it extends: the parser has no place for
+/// EXCLUDE, so it stands before the name, marked by a `?`.
+fn excluded(name: Option<&ast::Ident>) -> (Option<Exclude>, Option<String>) {
+    let Some(name) = name else {
+        return (None, None);
+    };
+    let marks = [
+        ("?CURRENT ROW", Exclude::CurrentRow),
+        ("?GROUP", Exclude::Group),
+        ("?TIES", Exclude::Ties),
+    ];
+    for (mark, exclude) in marks {
+        if let Some(rest) = name.value.strip_prefix(mark) {
+            return (Some(exclude), rest.strip_prefix('?').map(str::to_owned));
+        }
+    }
+    (None, Some(fold(name)))
 }
 
 fn replace_aggregates(

@@ -18,6 +18,7 @@ mod keys;
 mod math;
 mod naming;
 mod quantify;
+mod record;
 mod registry;
 mod regression;
 mod row;

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 use super::row::{RowFn, RowFunction};
 use super::waiting::WaitFn;
 use super::{
-    advisory, arrays, dates, formatting, json, math, sealing, session, strings, waiting,
+    advisory, arrays, dates, formatting, json, math, record, sealing, session, strings, waiting,
 };
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
@@ -157,6 +157,7 @@ impl Functions {
         dates::define(&mut all);
         formatting::define(&mut all);
         json::define(&mut all);
+        record::define(&mut all);
         arrays::define(&mut all);
         session::define(&mut all);
         waiting::define(&mut all);

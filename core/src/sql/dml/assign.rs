@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast::{self, Assignment, AssignmentTarget, Select
 
 use super::check::generated_always;
 use super::compiled::{Env, Expr, Row};
+use super::matches;
 use super::names::{parts, undefined_column};
 use super::target::{Default, Target};
 use super::values::{Conversion, evaluate_one};
@@ -111,7 +112,7 @@ fn row_of(value: &ast::Expr, count: usize) -> Result<Vec<ast::Expr>> {
             }
             values
         }
-        ast::Expr::Subquery(query) => columns_of(query)?,
+        ast::Expr::Subquery(query) => columns_of(query, count)?,
         // `(a) = (1)`
         ast::Expr::Nested(inner) if count == 1 => vec![inner.as_ref().clone()],
         _ => {
@@ -128,34 +129,53 @@ fn row_of(value: &ast::Expr, count: usize) -> Result<Vec<ast::Expr>> {
 }
 
 /// One scalar sub-query for each column of a query.
-fn columns_of(query: &ast::Query) -> Result<Vec<ast::Expr>> {
-    let unsupported = || {
-        Error::unsupported(
-            "a multiple-column assignment from this sub-query",
-            "Assign one column each, or use UPDATE … FROM.",
-        )
+fn columns_of(query: &ast::Query, count: usize) -> Result<Vec<ast::Expr>> {
+    let Some(width) = width_of(&query.body) else {
+        return Err(Error::unsupported(
+            "a multiple-column assignment from a subquery with *",
+            "Name the columns.",
+        ));
     };
-    let SetExpr::Select(select) = query.body.as_ref() else {
-        return Err(unsupported());
-    };
-    if select.distinct.is_some() {
-        return Err(unsupported());
+    if width != count {
+        return Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "number of columns does not match number of values",
+        ));
     }
-    let mut columns = Vec::with_capacity(select.projection.len());
-    for item in &select.projection {
-        if !matches!(
-            item,
-            SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
-        ) {
-            return Err(unsupported());
+    let names: Vec<String> = (0..width).map(|at| format!("\"?{at}\"")).collect();
+    let mut columns = Vec::with_capacity(width);
+    for name in &names {
+        let sql = format!("(SELECT 1) AS \"?\"({})", names.join(", "));
+        let mut from = matches::from_items(&sql)?;
+        if let Some(ast::TableFactor::Derived { subquery, .. }) =
+            from.first_mut().map(|item| &mut item.relation)
+        {
+            *subquery = Box::new(query.clone());
         }
-        let mut one = query.clone();
-        if let SetExpr::Select(select) = one.body.as_mut() {
-            select.projection = vec![item.clone()];
-        }
+        let item = matches::item("?", name.trim_matches('"'));
+        let one = matches::query(None, vec![item], from, None)?;
         columns.push(ast::Expr::Subquery(Box::new(one)));
     }
     Ok(columns)
+}
+
+/// How many columns a query has; `None` if only its names would tell.
+fn width_of(body: &SetExpr) -> Option<usize> {
+    match body {
+        SetExpr::Select(select) => {
+            let plain = select.projection.iter().all(|item| {
+                matches!(
+                    item,
+                    SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+                )
+            });
+            plain.then_some(select.projection.len())
+        }
+        SetExpr::Query(query) => width_of(&query.body),
+        SetExpr::SetOperation { left, .. } => width_of(left),
+        SetExpr::Values(values) => values.rows.first().map(|row| row.len()),
+        _ => None,
+    }
 }
 
 /// A column and how its new value is made.

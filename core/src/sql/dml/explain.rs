@@ -49,6 +49,10 @@ pub async fn explain(
             lines.push(format!("{how} on {}", delete.target.table.name));
             searched(&delete.search, &mut lines)
         }
+        Kind::With(_) => {
+            lines.push("WITH queries that write, one after another".to_owned());
+            None
+        }
         Kind::LockRows(lock) => {
             lines.push("LockRows".to_owned());
             Some(&lock.plan)

@@ -25,6 +25,7 @@ mod target;
 mod update;
 mod values;
 mod write;
+mod writing_with;
 
 pub use explain::explain;
 pub use forms::{Forms, take as take_forms};
@@ -40,6 +41,7 @@ use self::delete::Delete;
 use self::insert::Insert;
 use self::lock_rows::LockRows;
 use self::update::Update;
+use self::writing_with::WritingWith;
 use super::{Context, Engine, ExplainOptions, Locking, Outcome};
 use crate::error::{Error, Result};
 use crate::query::{PlanContext, ResultColumn};
@@ -59,6 +61,22 @@ enum Kind {
     Update(Box<Update>),
     Delete(Box<Delete>),
     LockRows(Box<LockRows>),
+    With(Box<WritingWith>),
+}
+
+impl Kind {
+    /// The columns of the rows that it gives, if it gives any.
+    fn columns(&self) -> Option<Arc<[ResultColumn]>> {
+        let returning = match self {
+            Kind::Select(select) => return Some(select.columns.clone()),
+            Kind::LockRows(lock) => return Some(lock.columns.clone()),
+            Kind::With(with) => return with.columns(),
+            Kind::Insert(insert) => &insert.returning,
+            Kind::Update(update) => &update.returning,
+            Kind::Delete(delete) => &delete.returning,
+        };
+        returning.as_ref().map(|list| list.columns.clone())
+    }
 }
 
 impl Prepared {
@@ -77,7 +95,7 @@ impl Prepared {
             Kind::Insert(insert) => insert.is_compiled(),
             Kind::Update(update) => update.is_compiled(),
             Kind::Delete(delete) => delete.is_compiled(),
-            Kind::LockRows(_) => false,
+            Kind::LockRows(_) | Kind::With(_) => false,
         }
     }
 }
@@ -95,6 +113,17 @@ pub async fn prepare(
 ) -> Result<Option<Arc<Prepared>>> {
     let mut compiler = Compiler::new(context.catalog, context.info, context.parameters);
     let kind = match statement {
+        statement if handled(statement) && writing_with::has_parts(statement) => {
+            if !locking.is_empty() {
+                return Err(Error::unsupported(
+                    "FOR UPDATE/SHARE beside a data-modifying WITH query",
+                    "Lock the rows in a statement of their own.",
+                ));
+            }
+            count_parameters(statement, &mut compiler);
+            let with = WritingWith::prepare(engine, statement, context, &mut compiler).await?;
+            Kind::With(Box::new(with))
+        }
         Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
             write(engine, statement, None, context, &mut compiler).await?
         }
@@ -103,7 +132,6 @@ pub async fn prepare(
                 write(engine, inner, query.with.as_ref(), context, &mut compiler).await?
             }
             _ => {
-                refuse_writing_ctes(query.with.as_ref())?;
                 if locking.is_empty() {
                     match Select::compile(&mut compiler, query)? {
                         Some(select) => Kind::Select(Box::new(select)),
@@ -118,13 +146,7 @@ pub async fn prepare(
         },
         _ => return Ok(None),
     };
-    let columns = match &kind {
-        Kind::Select(select) => Some(select.columns.clone()),
-        Kind::LockRows(lock) => Some(lock.columns.clone()),
-        Kind::Insert(insert) => insert.returning.as_ref().map(|list| list.columns.clone()),
-        Kind::Update(update) => update.returning.as_ref().map(|list| list.columns.clone()),
-        Kind::Delete(delete) => delete.returning.as_ref().map(|list| list.columns.clone()),
-    };
+    let columns = kind.columns();
     // What nothing decided is text.
     let parameters = compiler
         .parameters
@@ -151,7 +173,6 @@ async fn write(
     context: &PlanContext<'_>,
     compiler: &mut Compiler<'_>,
 ) -> Result<Kind> {
-    refuse_writing_ctes(with)?;
     count_parameters(statement, compiler);
     Ok(match statement {
         Statement::Insert(insert) => Kind::Insert(Box::new(
@@ -167,21 +188,11 @@ async fn write(
     })
 }
 
-/// A CTE that writes is refused by name.
-fn refuse_writing_ctes(with: Option<&ast::With>) -> Result<()> {
-    let Some(with) = with else { return Ok(()) };
-    for cte in &with.cte_tables {
-        if matches!(
-            cte.query.body.as_ref(),
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
-        ) {
-            return Err(Error::unsupported(
-                "a data-modifying statement in WITH",
-                "Run the statements one after another in a transaction.",
-            ));
-        }
-    }
-    Ok(())
+fn handled(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)
+    )
 }
 
 /// Makes room for every parameter that the statement names, so that their number is known before
@@ -207,12 +218,17 @@ fn count_parameters(statement: &Statement, compiler: &mut Compiler<'_>) {
 /// # Errors
 /// Those of constraints, locks and expressions.
 pub async fn execute(context: &mut Context<'_>, prepared: &Prepared) -> Result<Outcome> {
-    match &prepared.kind {
+    run(context, &prepared.kind).await
+}
+
+async fn run(context: &mut Context<'_>, kind: &Kind) -> Result<Outcome> {
+    match kind {
         Kind::Select(select) => select.execute(context),
         Kind::Insert(insert) => insert.execute(context).await,
         Kind::Update(update) => update.execute(context).await,
         Kind::Delete(delete) => delete.execute(context).await,
         Kind::LockRows(lock) => Box::pin(lock.execute(context)).await,
+        Kind::With(with) => Box::pin(with.execute(context)).await,
     }
 }
 

@@ -116,6 +116,13 @@ async fn locked_by_key(
         .lock_row(target.table.storage, &row_key, mode, wait)
         .await?
     {
+        // An earlier part of the statement may have written the row.
+        RowLock::Unchanged if context.txn.holds_view() => {
+            match context.txn.latest()?.get(target.table.storage, &row_key)? {
+                Some(entry) => bytes = entry.as_ref().to_vec(),
+                None => return Ok(None),
+            }
+        }
         RowLock::Unchanged => {}
         RowLock::Changed(None) | RowLock::Skipped => return Ok(None),
         RowLock::Changed(Some(newest)) => {

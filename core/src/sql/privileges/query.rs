@@ -24,6 +24,8 @@ impl Walk<'_> {
         }
         let names = self.set_expr(&query.body);
         self.lock(locking);
+        let own: Vec<Locking> = query.locks.iter().map(Locking::from).collect();
+        self.lock(&own);
         if let Some(order) = &query.order_by
             && let OrderByKind::Expressions(list) = &order.kind
         {

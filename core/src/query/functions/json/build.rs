@@ -4,6 +4,7 @@ use super::super::registry::Definitions;
 use super::super::row::Call;
 use crate::error::{Error, Result, SqlState};
 use crate::types::kinds::json::{normalize, write_string};
+use crate::types::names::element_of;
 use crate::types::{Datum, PgType, oid, text};
 
 pub(super) fn define(all: &mut Definitions) {
@@ -98,7 +99,10 @@ fn write(value: &Datum<'_>, ty: PgType, style: &text::TextStyle, out: &mut Strin
     match value {
         Datum::Null => out.push_str("null"),
         Datum::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Datum::Text(text) if matches!(ty.oid, oid::JSON | oid::JSONB) => out.push_str(text),
+        // A row comes as the JSON that was made of it.
+        Datum::Text(text) if matches!(ty.oid, oid::JSON | oid::JSONB | oid::RECORD) => {
+            out.push_str(text)
+        }
         Datum::Int2(_)
         | Datum::Int4(_)
         | Datum::Int8(_)
@@ -130,6 +134,26 @@ fn write(value: &Datum<'_>, ty: PgType, style: &text::TextStyle, out: &mut Strin
         }
         other => write_string(&text::to_string(other, ty, style), out),
     }
+}
+
+/// A row's fields, name after value after name, as one object.
+pub(in crate::query::functions) fn fields(
+    fields: &[(&Datum<'_>, &PgType)],
+    style: &text::TextStyle,
+) -> String {
+    let mut out = String::from("{");
+    for (at, field) in fields.chunks(2).enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        if let [(Datum::Text(name), _), (value, ty)] = field {
+            write_string(name, &mut out);
+            out.push(':');
+            write(value, **ty, style, &mut out);
+        }
+    }
+    out.push('}');
+    out
 }
 
 fn json_of(call: &Call<'_>, text: String) -> Result<Datum<'static>> {
@@ -217,10 +241,14 @@ pub(in crate::query::functions) fn array(
     }
     let style = super::super::collect::style();
     let ty = types.first().copied().unwrap_or(PgType::TEXT);
+    let nested = ty.oid == oid::RECORD || element_of(ty.oid).is_some();
     let mut out = String::from("[");
     for (at, row) in rows.iter().enumerate() {
         if at > 0 {
             out.push_str(", ");
+            if nested && row.first().is_some_and(|value| !value.is_null()) {
+                out.push_str("\n ");
+            }
         }
         write(row.first().unwrap_or(&Datum::Null), ty, &style, &mut out);
     }

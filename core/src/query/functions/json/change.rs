@@ -43,7 +43,7 @@ pub(super) fn define(all: &mut Definitions) {
         )))
     });
     all.add("contains_op", "jsonb,jsonb", "bool", |_, a| {
-        Ok(Datum::Bool(contains(
+        Ok(Datum::Bool(holds(
             &parsed(str_at(a, 0))?,
             &parsed(str_at(a, 1))?,
         )))
@@ -191,6 +191,16 @@ fn exists(value: &Value, key: &str) -> bool {
     }
 }
 
+/// `@>`: at the top, and only there, an array contains its plain items too.
+fn holds(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Array(left), right) if !right.is_array() && !right.is_object() => {
+            left.contains(right)
+        }
+        _ => contains(left, right),
+    }
+}
+
 fn contains(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Object(left), Value::Object(right)) => right
@@ -199,7 +209,6 @@ fn contains(left: &Value, right: &Value) -> bool {
         (Value::Array(left), Value::Array(right)) => right
             .iter()
             .all(|value| left.iter().any(|known| contains(known, value))),
-        (Value::Array(left), scalar) if !scalar.is_object() => left.contains(scalar),
         (left, right) => left == right,
     }
 }

@@ -15,7 +15,7 @@ use crate::types::names::element_of;
 use crate::types::{Array, Datum, PgType, oid};
 use raw::Kind;
 
-pub(super) use build::{array, object};
+pub(super) use build::{array, fields, object};
 
 fn parsed(text: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|_| {
