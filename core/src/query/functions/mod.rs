@@ -16,6 +16,7 @@ mod format;
 mod formatting;
 mod json;
 mod keys;
+mod limits;
 mod math;
 mod naming;
 mod quantify;
