@@ -17,7 +17,7 @@ use super::decorrelate::{Domain, columns_of, is_equality, join_on_keys, mentions
 use super::select::rewrite;
 use crate::error::{Error, Result};
 use crate::query::functions;
-use crate::query::shared;
+use crate::query::{series, shared};
 
 /// Aggregates that give the same value whatever the order of their rows, but for floats.
 const EXACT: &[&str] = &[
@@ -447,7 +447,9 @@ fn repeats(plan: &LogicalPlan) -> bool {
                     .iter()
                     .any(|field| field.data_type().is_floating())
             }
-            LogicalPlan::Extension(extension) => shared::is_shared(extension),
+            LogicalPlan::Extension(extension) => {
+                shared::is_shared(extension) || series::is_series(extension)
+            }
             _ => false,
         };
         node.apply_expressions(|expr| {
