@@ -24,6 +24,7 @@ use datafusion::sql::sqlparser::keywords::{
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use std::any::TypeId;
+use std::cell::Cell;
 
 /// What binds a sign's operand: casts, subscripts and fields only.
 const SIGN: u8 = 120;
@@ -66,6 +67,35 @@ const FOREIGN: &[Keyword] = &[
 ];
 
 type Parsed<T> = Result<T, ParserError>;
+
+/// What [`within_steps`] allows where nothing set it.
+const UNBOUNDED: usize = usize::MAX;
+
+thread_local! {
+    /// Expressions that the parser may still begin to read.
+    static STEPS: Cell<usize> = const { Cell::new(UNBOUNDED) };
+}
+
+/// Reads with so many beginnings of expressions at most; what needs more fails as what is nested too
+/// deeply does. When sqlparser meets an error it goes back and reads the same tokens another way, on
+/// every level of nesting: without a bound, an error inside 100 levels takes for ever.
+pub fn within_steps<T>(steps: usize, read: impl FnOnce() -> T) -> T {
+    let before = STEPS.replace(steps);
+    let result = read();
+    STEPS.set(before);
+    result
+}
+
+fn take_step() -> Parsed<()> {
+    match STEPS.get() {
+        UNBOUNDED => Ok(()),
+        0 => Err(ParserError::RecursionLimitExceeded),
+        left => {
+            STEPS.set(left - 1);
+            Ok(())
+        }
+    }
+}
 
 impl Dialect for SqlDialect {
     /// sqlparser asks in places whether this is PostgreSQL's dialect.
@@ -111,6 +141,9 @@ impl Dialect for SqlDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Parsed<Expr>> {
+        if let Err(error) = take_step() {
+            return Some(Err(error));
+        }
         let (op, precedence) = match &parser.peek_token_ref().token {
             Token::Plus => (UnaryOperator::Plus, SIGN),
             Token::Minus => (UnaryOperator::Minus, SIGN),

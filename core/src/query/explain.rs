@@ -124,6 +124,7 @@ fn title(plan: &Arc<dyn ExecutionPlan>, verbose: bool) -> String {
         "RecursiveQueryExec" => "Recursive Union",
         "WorkTableExec" => "WorkTable Scan",
         "UnnestExec" => "ProjectSet",
+        "Series" => "Function Scan on generate_series",
         "RepartitionExec" => "Redistribute",
         "PlaceholderRowExec" | "EmptyExec" => "Result",
         "DataSourceExec" => "Values Scan",

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use crate::catalog::SearchPath;
 use crate::error::{Error, Result};
-use crate::txn::{LockInfo, LockScope, LockTarget, RowMode};
+use crate::txn::{Interrupt, LockInfo, LockScope, LockTarget, RowMode};
 use crate::types::text::TextStyle;
 
 /// The session's facts, fixed for one statement.
@@ -25,6 +25,8 @@ pub struct SessionInfo {
     /// `statement_timestamp()`.
     pub statement_start: i64,
     pub process_id: i32,
+    /// What stops the statement, while it is planned too.
+    pub interrupt: Interrupt,
     pub access: Arc<dyn SessionAccess>,
 }
 

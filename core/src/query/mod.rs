@@ -18,11 +18,12 @@ mod info;
 mod outer_joins;
 mod rows;
 mod scan;
+mod series;
 mod shared;
 mod surroundings;
 mod system;
 
-pub use dialect::SqlDialect;
+pub use dialect::{SqlDialect, within_steps};
 pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;

@@ -32,6 +32,8 @@ use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
+use super::series::SeriesPlanner;
+
 /// A plan whose rows are computed once, wherever a node of this number stands.
 pub(super) fn node(number: usize, input: LogicalPlan) -> LogicalPlan {
     LogicalPlan::Extension(Extension {
@@ -86,8 +88,8 @@ pub(super) async fn physical(
     plan: &LogicalPlan,
     state: &SessionState,
 ) -> DfResult<Arc<dyn ExecutionPlan>> {
-    let nodes: Arc<dyn ExtensionPlanner + Send + Sync> = Arc::new(SharedPlanner::default());
-    DefaultPhysicalPlanner::with_extension_planners(vec![nodes])
+    let shared: Arc<dyn ExtensionPlanner + Send + Sync> = Arc::new(SharedPlanner::default());
+    DefaultPhysicalPlanner::with_extension_planners(vec![shared, Arc::new(SeriesPlanner)])
         .create_physical_plan(plan, state)
         .await
 }

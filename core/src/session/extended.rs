@@ -225,6 +225,12 @@ fn read_parameter(value: &Parameter<'_>, ty: PgType, style: &TextStyle) -> Resul
                     ),
                 )
             })?;
+            if text.contains('\0') {
+                return Err(Error::new(
+                    SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+                    "invalid byte sequence for encoding \"UTF8\": 0x00",
+                ));
+            }
             text::parse(ty, text, style)
         }
     }

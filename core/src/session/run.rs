@@ -13,7 +13,7 @@ use crate::env::Clock;
 use crate::error::{Error, Result, SqlState};
 use crate::query::Execution;
 use crate::sql::{Body, Context, Outcome, Tag, ddl, dml};
-use crate::txn::Interrupt;
+use crate::txn::{Interrupt, statement_timeout};
 use crate::types::{Datum, PgType};
 
 /// How often a statement is planned anew because the catalog changed under it.
@@ -254,6 +254,10 @@ impl Session {
                 let micros = i64::try_from(micros).unwrap_or(i64::MAX);
                 self.statement_start.saturating_add(micros)
             });
+        if let Some(deadline) = self.deadline {
+            self.interrupt
+                .stop_at(deadline, self.engine.env.clock.clone());
+        }
     }
 
     /// What stops a running statement.
@@ -327,10 +331,7 @@ impl Limits {
         match select(work, self.clock.sleep(left)).await {
             Either::Left((Either::Left((result, _)), _)) => result,
             Either::Left((Either::Right((error, _)), _)) => Err(error),
-            Either::Right(_) => Err(Error::new(
-                SqlState::QUERY_CANCELED,
-                "canceling statement due to statement timeout",
-            )),
+            Either::Right(_) => Err(statement_timeout()),
         }
     }
 }

@@ -144,6 +144,7 @@ impl Session {
             transaction_start: start,
             statement_start: self.statement_start,
             process_id: self.process_id,
+            interrupt: self.interrupt.clone(),
             access: self.shared.clone(),
         }
     }

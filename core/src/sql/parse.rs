@@ -4,7 +4,7 @@
 //! token (see [`super::session_verbs`]), which also covers the forms that sqlparser does not know;
 //! so are the locking clauses that it cannot represent.
 
-use crate::query::SqlDialect;
+use crate::query::{SqlDialect, within_steps};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -23,6 +23,11 @@ const MAX_DEPTH: usize = 120;
 
 /// Operators that may follow each other in one expression.
 const MAX_CHAIN: usize = 4_000;
+
+/// Expressions that the parser may begin to read for each token, and for any statement: most tokens
+/// begin one, and are read a second time where the parser has to try.
+const STEPS_PER_TOKEN: usize = 20;
+const MIN_STEPS: usize = 5_000;
 
 /// Statements that one query string may hold.
 const MAX_STATEMENTS: usize = 100_000;
@@ -238,11 +243,14 @@ fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Bod
     let mut tokens = super::ddl::normalize_tokens(tokens);
     super::trim_form::rewrite(&mut tokens);
     let dialect = SqlDialect;
+    let steps = tokens
+        .len()
+        .saturating_mul(STEPS_PER_TOKEN)
+        .saturating_add(MIN_STEPS);
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)
         .with_tokens_with_locations(tokens);
-    let mut statement = parser
-        .parse_statement()
+    let mut statement = within_steps(steps, || parser.parse_statement())
         .map_err(|error| syntax_error(source, &error))?;
     forms.apply(&mut statement)?;
     let next = parser.peek_token();
@@ -359,6 +367,11 @@ pub(super) fn near(source: &Source<'_>, token: &TokenWithSpan) -> Error {
 
 fn lexical_error(source: &Source<'_>, message: &str, location: Location) -> Error {
     let lower = message.to_ascii_lowercase();
+    if lower.contains("encoded string literal")
+        && let Some(error) = bad_escape(source, source.offset(location))
+    {
+        return error;
+    }
     let what = if lower.contains("string literal") {
         "unterminated quoted string"
     } else if lower.contains("comment") {
@@ -377,6 +390,78 @@ fn lexical_error(source: &Source<'_>, message: &str, location: Location) -> Erro
         format!("{what} at or near \"{rest}\""),
     )
     .position(source.position(location))
+}
+
+/// What is wrong with an escape of the string `E'…'` at this offset, if one is.
+fn bad_escape(source: &Source<'_>, offset: usize) -> Option<Error> {
+    let literal = source.text.get(offset..)?;
+    let start = literal.find('\'')? + 1;
+    let mut rest = literal.get(start..)?;
+    loop {
+        let at = rest.find(['\\', '\''])?;
+        let found = rest.get(at..)?;
+        if let Some(after) = found.strip_prefix('\'') {
+            // Two quotes are one; one ends the string.
+            rest = after.strip_prefix('\'')?;
+            continue;
+        }
+        let escape = found.get(1..)?;
+        let kind = escape.chars().next()?;
+        let after = escape.get(kind.len_utf8()..)?;
+        let digits = |radix: u32, most: usize| {
+            let count = after
+                .chars()
+                .take(most)
+                .take_while(|c| c.is_digit(radix))
+                .count();
+            after.get(..count).unwrap_or_default()
+        };
+        match kind {
+            'u' | 'U' => {
+                let wanted = if kind == 'u' { 4 } else { 8 };
+                let digits = digits(16, wanted);
+                let code = u32::from_str_radix(digits, 16).unwrap_or(0);
+                let position = source.text.len().checked_sub(found.len())?;
+                let position = source.text.get(..position)?.chars().count() + 1;
+                if digits.len() < wanted {
+                    return Some(
+                        Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid Unicode escape")
+                            .hint("Unicode escapes must be \\uXXXX or \\UXXXXXXXX.")
+                            .position(position),
+                    );
+                }
+                if code == 0 || code > u32::from(char::MAX) {
+                    let shown = found.get(..wanted + 2).unwrap_or(found);
+                    return Some(
+                        Error::new(
+                            SqlState::SYNTAX_ERROR,
+                            format!("invalid Unicode escape value at or near \"{shown}\""),
+                        )
+                        .position(position),
+                    );
+                }
+            }
+            'x' if !digits(16, 2).is_empty() && digits(16, 2).bytes().all(|b| b == b'0') => {
+                return Some(null_byte());
+            }
+            '0'..='7' => {
+                let code = u32::from_str_radix(escape.get(..digits(8, 2).len() + 1)?, 8);
+                if code.is_ok_and(|code| code % 256 == 0) {
+                    return Some(null_byte());
+                }
+            }
+            _ => {}
+        }
+        rest = after;
+    }
+}
+
+/// 22021 for the byte that no text has.
+fn null_byte() -> Error {
+    Error::new(
+        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+        "invalid byte sequence for encoding \"UTF8\": 0x00",
+    )
 }
 
 /// A parser error of sqlparser in PostgreSQL's words. Its message ends with the token it met and

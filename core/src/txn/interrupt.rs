@@ -1,16 +1,21 @@
 //! The way to stop a running statement from outside: a cancel request, a time-out, a shutdown.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::task::{Poll, Waker};
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, Result};
+use crate::env::Clock;
+use crate::error::{Error, Result, SqlState};
 
 /// Tasks that may wait for one interrupt at once; a statement waits in one or two places.
 const MAX_WAKERS: usize = 64;
+
+/// The deadline of a statement that has none.
+const NEVER: i64 = i64::MAX;
 
 /// Shared between a session and whoever may stop it. Clones are one interrupt.
 #[derive(Clone, Default)]
@@ -22,13 +27,31 @@ pub struct Interrupt {
 struct Shared {
     /// Whether `state.error` is set: the one thing that [`Interrupt::check`] reads.
     raised: AtomicBool,
+    /// When the statement's time is over, µs since 1970 UTC.
+    deadline: Deadline,
     state: Mutex<State>,
+}
+
+struct Deadline(AtomicI64);
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Deadline(AtomicI64::new(NEVER))
+    }
 }
 
 #[derive(Default)]
 struct State {
     error: Option<Error>,
     wakers: Vec<Waker>,
+    /// What tells the time while there is a deadline.
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Interrupt")
+    }
 }
 
 impl Interrupt {
@@ -50,13 +73,30 @@ impl Interrupt {
         let mut state = self.shared.state.lock();
         state.error = None;
         state.wakers.clear();
+        state.clock = None;
+        self.shared.deadline.0.store(NEVER, Ordering::Release);
         self.shared.raised.store(false, Ordering::Release);
     }
 
-    /// Fails if the statement was stopped. Cheap: called in loops.
+    /// From `deadline` (µs since 1970 UTC) on, [`Interrupt::check`] stops the statement itself: it
+    /// may compute for long without giving a timer a chance. [`Interrupt::clear`] takes it back.
+    pub fn stop_at(&self, deadline: i64, clock: Arc<dyn Clock>) {
+        self.shared.state.lock().clock = Some(clock);
+        self.shared.deadline.0.store(deadline, Ordering::Release);
+    }
+
+    /// Fails if the statement was stopped, or its time is over. Cheap: called in loops.
     pub fn check(&self) -> Result<()> {
         if !self.shared.raised.load(Ordering::Acquire) {
-            return Ok(());
+            let deadline = self.shared.deadline.0.load(Ordering::Acquire);
+            if deadline == NEVER {
+                return Ok(());
+            }
+            let clock = self.shared.state.lock().clock.clone();
+            if clock.is_none_or(|clock| clock.now() < deadline) {
+                return Ok(());
+            }
+            self.raise(statement_timeout());
         }
         match &self.shared.state.lock().error {
             Some(error) => Err(error.clone()),
@@ -87,8 +127,20 @@ impl Interrupt {
     }
 }
 
+/// What `statement_timeout` stops a statement with.
+pub fn statement_timeout() -> Error {
+    Error::new(
+        SqlState::QUERY_CANCELED,
+        "canceling statement due to statement timeout",
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicI64;
+
+    use futures::future::BoxFuture;
+
     use crate::storage::fault::block_on;
     use futures::FutureExt;
 
@@ -118,5 +170,32 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(10));
         interrupt.raise(Error::new(SqlState::QUERY_CANCELED, "stop"));
         assert_eq!(waiting.join().unwrap().message(), "stop");
+    }
+
+    struct Hand(AtomicI64);
+
+    impl Clock for Hand {
+        fn now(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn sleep(&self, _: u64) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn a_deadline_stops_who_looks() {
+        let clock = Arc::new(Hand(AtomicI64::new(10)));
+        let interrupt = Interrupt::default();
+        interrupt.stop_at(20, clock.clone());
+        assert!(interrupt.check().is_ok());
+        clock.0.store(20, Ordering::Relaxed);
+        assert_eq!(
+            interrupt.check().unwrap_err().message(),
+            statement_timeout().message()
+        );
+        interrupt.clear();
+        assert!(interrupt.check().is_ok());
     }
 }

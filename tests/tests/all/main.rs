@@ -8,6 +8,7 @@ mod ddl_races;
 mod driver;
 mod hostile;
 mod isolation;
+mod limits;
 mod protocol;
 mod races;
 mod slt;
@@ -29,6 +30,7 @@ fn main() {
     trials.extend(ddl_races::trials());
     trials.extend(protocol::trials());
     trials.extend(hostile::trials());
+    trials.extend(limits::trials());
     trials.extend(driver::trials());
     trials.extend(crash::trials());
     libtest_mimic::run(&arguments, trials).exit();

@@ -19,7 +19,7 @@ use super::push_join::join_on_keys;
 use super::select::rewrite;
 use crate::error::{Error, Result};
 use crate::query::functions;
-use crate::query::shared;
+use crate::query::{series, shared};
 
 /// Aggregates that give the same value whatever the order of their rows, but for floats.
 const EXACT: &[&str] = &[
@@ -453,7 +453,9 @@ fn repeats(plan: &LogicalPlan) -> bool {
                     .iter()
                     .any(|field| field.data_type().is_floating())
             }
-            LogicalPlan::Extension(extension) => shared::is_shared(extension),
+            LogicalPlan::Extension(extension) => {
+                shared::is_shared(extension) || series::is_series(extension)
+            }
             _ => false,
         };
         node.apply_expressions(|expr| {

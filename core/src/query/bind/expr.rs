@@ -11,6 +11,7 @@ use super::literal::unknown;
 use super::scope::Typed;
 use super::{Binder, fold, syntax, unsupported};
 use crate::error::{Error, Result, SqlState};
+use crate::query::functions;
 use crate::types::cast::Context;
 use crate::types::names::{element_of, from_sql};
 use crate::types::{Datum, PgType};
@@ -264,26 +265,37 @@ impl Binder<'_> {
             return self.expr(first);
         };
         let mut result = self.under(place, |binder| binder.binary(first, op, right))?;
-        for ((op, right), place) in spine.into_iter().rev().zip(places) {
+        // The operands of ANDs, or of ORs, in a row: they stand for `result`.
+        let mut run: Option<(Operator, Vec<Expr>)> = None;
+        for (at, ((op, right), place)) in spine.into_iter().rev().zip(places).enumerate() {
             if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
                 let (name, operator) = match op {
                     BinaryOperator::And => ("AND", Operator::And),
                     _ => ("OR", Operator::Or),
                 };
-                let left = self.condition(result, name)?;
+                let mut operands = match run.take() {
+                    Some((known, operands)) if known == operator => operands,
+                    Some((known, operands)) => vec![joined(known, operands)],
+                    None => vec![self.condition(result.clone(), name)?],
+                };
                 let right = self.under(place, |binder| binder.expr(right))?;
-                let right = self.condition(right, name)?;
-                result = boolean(Expr::BinaryExpr(BinaryExpr::new(
-                    Box::new(left),
-                    operator,
-                    Box::new(right),
-                )));
+                operands.push(self.condition(right, name)?);
+                run = Some((operator, operands));
             } else {
+                if let Some((operator, operands)) = run.take() {
+                    result = boolean(joined(operator, operands));
+                }
                 let right = self.under(place, |binder| binder.expr(right))?;
                 result = self.operate(op, result, right)?;
+                if at % functions::LONG_CHAIN == functions::LONG_CHAIN - 1 {
+                    result.expr = functions::flattened(result.expr);
+                }
             }
         }
-        Ok(result)
+        Ok(match run {
+            Some((operator, operands)) => boolean(joined(operator, operands)),
+            None => result,
+        })
     }
 
     /// Binds below so many ORs and other operators.
@@ -379,6 +391,30 @@ impl Binder<'_> {
             _ => syntax(format!("syntax error in {name}")),
         }
     }
+}
+
+/// Operands of AND or OR as a tree that is as deep as need be: whoever walks a long chain of them as it
+/// is written takes time that grows with the square of its length.
+fn joined(operator: Operator, operands: Vec<Expr>) -> Expr {
+    let join = |left: Expr, right: Expr| {
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
+    };
+    let mut operands = operands;
+    if operands.len() <= functions::LONG_CHAIN {
+        return operands.into_iter().reduce(join).unwrap_or_default();
+    }
+    while operands.len() > 1 {
+        let mut pairs = Vec::with_capacity(operands.len().div_ceil(2));
+        let mut rest = operands.into_iter();
+        while let Some(left) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(right) => join(left, right),
+                None => left,
+            });
+        }
+        operands = pairs;
+    }
+    operands.pop().unwrap_or_default()
 }
 
 /// Whether a sub-query below an expression stands in the same place as the expression.

@@ -227,6 +227,8 @@ impl<'a> Binder<'a> {
             )
             .hint("Nest expressions and queries less deeply."));
         }
+        // Statements can be long: what stops them stops them here too.
+        self.context.info.interrupt.check()?;
         self.depth += 1;
         let result = inner(self);
         self.depth -= 1;

@@ -5,12 +5,14 @@ use datafusion::common::{Column, JoinType, UnnestOptions};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, JoinConstraint, TableFactor};
 
+use super::coerce::is_row_free;
 use super::decorrelate::columns_of;
 use super::from::{From, check_names};
 use super::scope::{Item, OutColumn, Typed};
 use super::{Binder, Clause, fold, unsupported};
 use crate::error::Result;
 use crate::query::functions::set_columns;
+use crate::query::series;
 use crate::types::PgType;
 use crate::types::cast::Context;
 use crate::types::names::element_of;
@@ -62,6 +64,11 @@ impl Binder<'_> {
         let bound = self.within(Clause::From, |binder| binder.table_call(call));
         self.frames.pop();
         let arrays = bound?;
+        if left.visible.is_empty()
+            && let Some(series) = self.series(call, &arrays)?
+        {
+            return Ok(series);
+        }
         let name = call
             .alias
             .map_or_else(|| call.name.clone(), |alias| fold(&alias.name));
@@ -139,6 +146,62 @@ impl Binder<'_> {
             items,
             visible,
         })
+    }
+
+    /// A series of integers that stands alone, when its ends need no rows: its values are made as they
+    /// are read, not kept as an array.
+    fn series(
+        &mut self,
+        call: &TableCall<'_>,
+        arrays: &[(String, Typed, bool)],
+    ) -> Result<Option<From>> {
+        let [(_, typed, true)] = arrays else {
+            return Ok(None);
+        };
+        let (Expr::ScalarFunction(function), DataType::List(field)) = (&typed.expr, &typed.data)
+        else {
+            return Ok(None);
+        };
+        let integers = matches!(field.data_type(), DataType::Int32 | DataType::Int64);
+        if call.name != "generate_series"
+            || function.name() != "generate_series_op"
+            || !integers
+            || !is_row_free(&typed.expr)
+        {
+            return Ok(None);
+        }
+        let name = call
+            .alias
+            .map_or_else(|| call.name.clone(), |alias| fold(&alias.name));
+        let column = match call.alias.and_then(|alias| alias.columns.first()) {
+            Some(named) => fold(&named.name),
+            None => name.clone(),
+        };
+        let inner = format!("{}.0", self.qualifier(&name));
+        let plan = series::node(&inner, field.data_type(), function.args.clone())?;
+        let column = OutColumn {
+            name: column,
+            column: Column::new_unqualified(inner),
+            ty: element_of(typed.ty.oid).map_or(PgType::INT8, PgType::new),
+            data: field.data_type().clone(),
+            table: 0,
+            attribute: 0,
+            hidden: false,
+            merged: None,
+        };
+        let item = Item {
+            relation: None,
+            name,
+            columns: vec![column.clone()],
+            key: Vec::new(),
+            nullable: false,
+            scalar: true,
+        };
+        Ok(Some(From {
+            plan,
+            items: vec![item],
+            visible: vec![column],
+        }))
     }
 
     /// The columns of a function's result: name, value, and whether the value is a set (an array).

@@ -1,19 +1,24 @@
 //! Arrays, and functions that return sets: a set is an array that FROM or the select list unnests.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::limits;
 use super::registry::Definitions;
-use super::row::RowFunction;
+use super::row::{Call, RowFunction};
 use super::strings::{int_at, shown, str_at};
 use crate::error::{Error, Result, SqlState};
 use crate::types::names::{array_of, element_of};
 use crate::types::ops;
-use crate::types::{Array, Datum, PgType};
+use crate::types::{Array, Datum, Numeric, PgType};
 
-/// The most rows of one call of a set-returning function.
-const MAX_SERIES: usize = 50_000_000;
+/// The most values of a series that is an array.
+const MAX_SERIES: usize = 10_000_000;
+
+/// How many of them are made between two looks at the interrupt.
+const SERIES_STEPS: usize = 65_536;
 
 /// `ARRAY[…]` of expressions.
 pub(in crate::query) fn array_builder(element: PgType, types: Vec<PgType>) -> Arc<ScalarUDF> {
@@ -97,7 +102,7 @@ pub(super) fn define(all: &mut Definitions) {
                         _ => Datum::Numeric(1.into()),
                     },
                 };
-                series(element(c.result), a, &step)
+                series(c, a, &step)
             });
         }
     }
@@ -108,7 +113,7 @@ pub(super) fn define(all: &mut Definitions) {
             &format!("_{ty}"),
             |c, a| {
                 let step = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
-                series(element(c.result), a, &step)
+                series(c, a, &step)
             },
         )
         .stable();
@@ -237,17 +242,11 @@ pub(super) fn define(all: &mut Definitions) {
         |c, a| {
             let from = a.get(1).cloned().unwrap_or(Datum::Null);
             let to = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
-            let new = items(a, 0)
-                .iter()
-                .map(|item| {
-                    if same(item, &from) {
-                        to.clone()
-                    } else {
-                        item.clone()
-                    }
-                })
-                .collect();
-            array(element(c.result), new)
+            let new = items(a, 0).iter().map(|item| match same(item, &from) {
+                true => to.clone(),
+                false => item.clone(),
+            });
+            array(element(c.result), limits::collect(new)?)
         },
     )
     .takes_null();
@@ -278,17 +277,21 @@ pub(super) fn define(all: &mut Definitions) {
                 Some(Datum::Text(null)) => Some(null.to_string()),
                 _ => None,
             };
-            let parts: Vec<String> = items(a, 0)
-                .iter()
-                .filter_map(|item| {
-                    if item.is_null() {
-                        null.clone()
-                    } else {
-                        Some(shown(c, item, ty))
-                    }
-                })
-                .collect();
-            Ok(Datum::text(parts.join(str_at(a, 1))))
+            let mut out = limits::Text::default();
+            let mut first = true;
+            for item in items(a, 0) {
+                let shown = match (item.is_null(), &null) {
+                    (true, None) => continue,
+                    (true, Some(null)) => Cow::Borrowed(null.as_str()),
+                    (false, _) => Cow::Owned(shown(c, item, ty)),
+                };
+                if !first {
+                    out.push(str_at(a, 1))?;
+                }
+                first = false;
+                out.push(&shown)?;
+            }
+            Ok(out.into_datum())
         })
         .stable();
     }
@@ -358,6 +361,8 @@ pub(super) fn define(all: &mut Definitions) {
                 )
             })?;
         let value = a.first().cloned().unwrap_or(Datum::Null).into_owned();
+        let bytes = size_of::<Datum<'static>>().saturating_add(limits::weight(&value));
+        limits::fits(bytes.saturating_mul(count))?;
         array(element(c.result), vec![value; count])
     })
     .takes_null();
@@ -393,8 +398,25 @@ fn same(left: &Datum<'_>, right: &Datum<'_>) -> bool {
     }
 }
 
+/// A series of numerics has finite ends and steps.
+pub(super) fn refuse_endless(args: &[Datum<'_>], step: &Datum<'_>) -> Result<()> {
+    let ends = args.iter().zip(["start value", "stop value"]);
+    for (value, what) in ends.chain([(step, "step size")]) {
+        let wrong = match value {
+            Datum::Numeric(Numeric::NaN) => "NaN",
+            Datum::Numeric(Numeric::Infinity | Numeric::NegativeInfinity) => "infinity",
+            _ => continue,
+        };
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("{what} cannot be {wrong}"),
+        ));
+    }
+    Ok(())
+}
+
 /// `start, start + step, … end`.
-fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<Datum<'static>> {
+fn series(call: &Call<'_>, args: &[Datum<'_>], step: &Datum<'static>) -> Result<Datum<'static>> {
     let (Some(start), Some(end)) = (args.first(), args.get(1)) else {
         return Ok(Datum::Null);
     };
@@ -404,6 +426,7 @@ fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
         Datum::Interval(_) => Datum::Interval(Default::default()),
         _ => Datum::Numeric(0.into()),
     };
+    refuse_endless(args, step)?;
     let direction = ops::compare(step, &zero);
     if direction.is_eq() {
         return Err(Error::new(
@@ -435,6 +458,9 @@ fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
         if values.len() >= MAX_SERIES {
             return Err(too_many());
         }
+        if values.len() % SERIES_STEPS == 0 {
+            call.info.interrupt.check()?;
+        }
         values.push(value.clone());
         match super::dates::add_interval(&value, step) {
             Ok(next) => value = next,
@@ -442,5 +468,5 @@ fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
             Err(_) => break,
         }
     }
-    array(element, values)
+    array(element(call.result), values)
 }

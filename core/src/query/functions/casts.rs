@@ -43,7 +43,7 @@ pub(in crate::query) fn cast_function(
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct CastFunction {
+pub(super) struct CastFunction {
     from: PgType,
     to: PgType,
     context: Context,

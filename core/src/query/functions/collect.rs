@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
-use super::json;
+use super::{json, limits};
 use crate::error::{Error, Result};
 use crate::types::ops::{self, BinaryOp};
 use crate::types::text::TextStyle;
@@ -234,7 +234,12 @@ impl Accumulator for Values {
         {
             return Ok(ScalarValue::Float64(found));
         }
-        let mut rows: Vec<Vec<Datum<'static>>> = Vec::new();
+        let count = self.arrays.first().into_iter().flatten();
+        let count = count
+            .map(|array| array.len())
+            .fold(0, usize::saturating_add);
+        limits::fits_collected(count, self.types.len())?;
+        let mut rows: Vec<Vec<Datum<'static>>> = Vec::with_capacity(count);
         for (column, ty) in self.arrays.iter().zip(&self.types) {
             let mut at = 0;
             for array in column {
@@ -306,22 +311,22 @@ fn values(rows: &[Vec<Datum<'static>>]) -> Vec<Datum<'static>> {
 }
 
 fn string_agg(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
-    let mut joined: Option<String> = None;
+    let mut joined: Option<limits::Text> = None;
     for row in rows {
         let Some(Datum::Text(text)) = row.first() else {
             continue;
         };
         match &mut joined {
-            None => joined = Some(text.to_string()),
+            None => joined.get_or_insert_default().push(text)?,
             Some(joined) => {
                 if let Some(Datum::Text(delimiter)) = row.get(1) {
-                    joined.push_str(delimiter);
+                    joined.push(delimiter)?;
                 }
-                joined.push_str(text);
+                joined.push(text)?;
             }
         }
     }
-    Ok(joined.map_or(Datum::Null, Datum::text))
+    Ok(joined.map_or(Datum::Null, limits::Text::into_datum))
 }
 
 fn mode(rows: &[Vec<Datum<'static>>]) -> Datum<'static> {

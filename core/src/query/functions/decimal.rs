@@ -67,7 +67,7 @@ pub(in crate::query) fn keyed(expr: Expr, from: &DataType) -> Expr {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Recast {
+pub(super) struct Recast {
     name: &'static str,
     to: DataType,
     signature: Signature,

@@ -14,6 +14,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
 use super::super::context::RunContext;
+use super::limits::{Budget, weight};
 use super::waiting::WaitFn;
 use super::whole::{self, WholeFn};
 use crate::catalog::Catalog;
@@ -115,6 +116,7 @@ impl RowFunction {
         let call = self.call(context);
         let mut builder = ColumnBuilder::new(self.built, ZONE, rows);
         let mut values: Vec<Datum<'_>> = Vec::with_capacity(args.len());
+        let mut budget = Budget::new(&context.info.interrupt);
         // Constant arguments are read once.
         let mut fixed: Vec<Option<Datum<'_>>> = Vec::with_capacity(args.len());
         for ((array, ty), wide) in args.iter().zip(&self.types).zip(wide) {
@@ -124,12 +126,22 @@ impl RowFunction {
                 Some(columns::get(array.as_ref(), 0, *ty)?)
             });
         }
+        let fixed_weight = fixed
+            .iter()
+            .flatten()
+            .map(weight)
+            .fold(0, usize::saturating_add);
         'rows: for row in 0..rows {
             values.clear();
+            let mut bytes = fixed_weight;
             for ((array, ty), fixed) in args.iter().zip(&self.types).zip(&fixed) {
                 let value = match fixed {
                     Some(value) => value.clone(),
-                    None => columns::get(array.as_ref(), row, *ty)?,
+                    None => {
+                        let value = columns::get(array.as_ref(), row, *ty)?;
+                        bytes = bytes.saturating_add(weight(&value));
+                        value
+                    }
                 };
                 if self.strict && value.is_null() {
                     builder.append(&Datum::Null)?;
@@ -137,7 +149,10 @@ impl RowFunction {
                 }
                 values.push(value);
             }
-            builder.append(&(self.run)(&call, &values)?)?;
+            budget.call(bytes)?;
+            let result = (self.run)(&call, &values)?;
+            budget.result(&result)?;
+            builder.append(&result)?;
         }
         Ok(builder.finish())
     }

@@ -80,7 +80,7 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateView) ->
         };
         columns.push(ViewColumn { name, ty });
     }
-    let depends = view_text::qualify(&mut query, context.catalog, &context.info.search_path);
+    let depends = view_text::qualify(&mut query, context.catalog, &context.info.search_path)?;
     let renamed = columns
         .iter()
         .zip(plan.columns.iter())

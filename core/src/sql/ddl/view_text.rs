@@ -13,9 +13,17 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::catalog::{Catalog, Object, QualifiedName, SearchPath, fold, quote};
+use crate::error::{Error, Result};
 
 /// Rewrites a query in place and gives the OIDs of the relations that it reads.
-pub(super) fn qualify(query: &mut Query, catalog: &Catalog, path: &SearchPath) -> BTreeSet<u32> {
+///
+/// # Errors
+/// 0A000 and 42601 for what cannot be a relation's name.
+pub(super) fn qualify(
+    query: &mut Query,
+    catalog: &Catalog,
+    path: &SearchPath,
+) -> Result<BTreeSet<u32>> {
     let mut ctes = BTreeSet::new();
     let mut collect = CteNames(&mut ctes);
     let _ = VisitMut::visit(query, &mut collect);
@@ -25,8 +33,10 @@ pub(super) fn qualify(query: &mut Query, catalog: &Catalog, path: &SearchPath) -
         ctes,
         reads: BTreeSet::new(),
     };
-    let _ = VisitMut::visit(query, &mut rewriter);
-    rewriter.reads
+    match VisitMut::visit(query, &mut rewriter) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(rewriter.reads),
+    }
 }
 
 /// Whether the text of a view names this column, or may mean it.
@@ -68,9 +78,9 @@ struct Rewriter<'a> {
 }
 
 impl VisitorMut for Rewriter<'_> {
-    type Break = ();
+    type Break = Error;
 
-    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
         let TableFactor::Table {
             name,
             alias,
@@ -80,6 +90,9 @@ impl VisitorMut for Rewriter<'_> {
         else {
             return ControlFlow::Continue(());
         };
+        if let Err(error) = QualifiedName::from_ast(name) {
+            return ControlFlow::Break(error);
+        }
         let Some(object) = self.find(name) else {
             return ControlFlow::Continue(());
         };
@@ -103,7 +116,7 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     // After the inner queries, so that their columns are written out already.
-    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         let mut projection = Vec::with_capacity(select.projection.len());
         for item in &select.projection {
             let expanded = match item {

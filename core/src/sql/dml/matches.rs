@@ -16,6 +16,7 @@ use futures::StreamExt;
 use super::compiled::SecondColumn;
 use super::target::Target;
 use super::values::row_values;
+use crate::catalog::QualifiedName;
 use crate::error::{Error, Result};
 use crate::query::{Execution, Plan, PlanContext, ROW_KEY};
 use crate::sql::{Context, Engine};
@@ -27,6 +28,38 @@ pub(super) struct Matches {
     pub plan: Plan,
     /// What the target goes by in the query.
     pub alias: String,
+}
+
+/// Writes the target's schema before its name: a WITH query of the same name hides the table from
+/// the rest of the statement, but is never what is written.
+fn qualify_target(context: &PlanContext<'_>, from: &mut [TableWithJoins]) {
+    let Some(ast::TableFactor::Table { name, .. }) =
+        from.first_mut().map(|item| &mut item.relation)
+    else {
+        return;
+    };
+    let Ok(QualifiedName {
+        schema: None,
+        name: plain,
+    }) = QualifiedName::from_ast(name)
+    else {
+        return;
+    };
+    let plain = QualifiedName {
+        schema: None,
+        name: plain,
+    };
+    let schema = context
+        .catalog
+        .resolve(&plain, &context.info.search_path)
+        .and_then(|object| object.schema())
+        .and_then(|oid| context.catalog.schema_name(oid));
+    if let Some(schema) = schema {
+        *name = ast::ObjectName::from(vec![
+            Ident::with_quote('"', schema),
+            Ident::with_quote('"', &plain.name),
+        ]);
+    }
 }
 
 /// A row found: its key, and what else the query selects for it.
@@ -76,9 +109,12 @@ impl Matches {
         alias: &str,
         with: Option<ast::With>,
         values: Vec<SelectItem>,
-        from: Vec<TableWithJoins>,
+        mut from: Vec<TableWithJoins>,
         selection: Option<ast::Expr>,
     ) -> Result<Matches> {
+        if with.is_some() {
+            qualify_target(context, &mut from);
+        }
         let mut projection = vec![item(alias, ROW_KEY)];
         projection.extend(values);
         let query = query(with, projection, from, selection)?;

@@ -62,14 +62,13 @@ pub fn denied(
 }
 
 fn mentions_view(catalog: &Catalog, path: &SearchPath, statement: &ast::Statement) -> bool {
-    visit_relations(statement, |name| {
-        let found = QualifiedName::from_ast(name)
-            .ok()
-            .and_then(|name| catalog.resolve(&name, path));
-        match found {
+    visit_relations(statement, |name| match QualifiedName::from_ast(name) {
+        Ok(name) => match catalog.resolve(&name, path) {
             Some(Object::View(_)) => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
-        }
+        },
+        // The walk refuses a name that cannot be told.
+        Err(_) => ControlFlow::Break(()),
     })
     .is_break()
 }
@@ -123,6 +122,14 @@ impl<'a> Walk<'a> {
         self.catalog.resolve(name, self.path)
     }
 
+    /// A relation's name as it is written. Remembers the error of one that names nothing that could
+    /// be checked: what cannot be told is refused.
+    fn qualified_name(&mut self, name: &ast::ObjectName) -> Option<QualifiedName> {
+        QualifiedName::from_ast(name)
+            .map_err(|error| self.error.get_or_insert(error))
+            .ok()
+    }
+
     /// A need on a relation; its place among the needs.
     fn need(&mut self, relation: u32, privileges: Privileges) -> usize {
         self.needs.push(Need::new(relation, self.role, privileges));
@@ -133,7 +140,7 @@ impl<'a> Walk<'a> {
     fn leftovers(&mut self, statement: &ast::Statement) {
         let mut names = Vec::new();
         let _ = visit_relations(statement, |name| {
-            names.extend(QualifiedName::from_ast(name));
+            names.extend(self.qualified_name(name));
             ControlFlow::<()>::Continue(())
         });
         for name in names {

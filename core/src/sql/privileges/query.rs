@@ -256,7 +256,7 @@ impl Walk<'_> {
                 args: None,
                 ..
             } => {
-                let Ok(name) = QualifiedName::from_ast(name) else {
+                let Some(name) = self.qualified_name(name) else {
                     return;
                 };
                 self.relation(&name, alias.as_ref())

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::Walk;
 use super::names::{Frame, Item};
-use crate::catalog::{ConstraintKind, Need, Object, Privileges, QualifiedName, fold};
+use crate::catalog::{ConstraintKind, Need, Object, Privileges, fold};
 use crate::sql::Locking;
 
 impl Walk<'_> {
@@ -39,9 +39,9 @@ impl Walk<'_> {
         alias: Option<String>,
         privileges: Privileges,
     ) -> usize {
-        let mut item = match QualifiedName::from_ast(name) {
-            Ok(name) => self.stored(&name, privileges),
-            Err(_) => Item {
+        let mut item = match self.qualified_name(name) {
+            Some(name) => self.stored(&name, privileges),
+            None => Item {
                 name: String::new(),
                 columns: Vec::new(),
                 needs: Vec::new(),

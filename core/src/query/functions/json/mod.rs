@@ -6,6 +6,7 @@ mod raw;
 
 use serde_json::Value;
 
+use super::limits;
 use super::registry::Definitions;
 use super::row::Call;
 use super::strings::{int_at, str_at};
@@ -50,6 +51,28 @@ fn found_text(part: Option<&str>) -> Result<Datum<'static>> {
     Ok(part.map_or(Datum::Null, raw::as_text))
 }
 
+/// The JSON argument of a function that reads its strings.
+///
+/// # Errors
+/// 22P05 when one of them has a character that no text may have; only `json` keeps such a string.
+fn document<'d>(args: &'d [Datum<'_>]) -> Result<&'d str> {
+    let text = str_at(args, 0);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\\u0000") {
+        // An even number of backslashes before it are characters of their own.
+        let escapes = before.len() - before.trim_end_matches('\\').len();
+        if escapes % 2 == 0 {
+            return Err(Error::new(
+                SqlState::UNTRANSLATABLE_CHARACTER,
+                "unsupported Unicode escape sequence",
+            )
+            .detail("\\u0000 cannot be converted to text."));
+        }
+        rest = after;
+    }
+    Ok(text)
+}
+
 fn wrong(message: &str) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
@@ -57,23 +80,23 @@ fn wrong(message: &str) -> Error {
 pub(super) fn define(all: &mut Definitions) {
     for ty in ["json", "jsonb"] {
         all.add("json_get_op", &format!("{ty},text"), ty, |_, a| {
-            found(raw::member(str_at(a, 0), str_at(a, 1)))
+            found(raw::member(document(a)?, str_at(a, 1)))
         });
         all.add("json_get_op", &format!("{ty},int4"), ty, |_, a| {
-            found(raw::item(str_at(a, 0), int_at(a, 1)))
+            found(raw::item(document(a)?, int_at(a, 1)))
         });
         all.add("json_get_text_op", &format!("{ty},text"), "text", |_, a| {
-            found_text(raw::member(str_at(a, 0), str_at(a, 1)))
+            found_text(raw::member(document(a)?, str_at(a, 1)))
         });
         all.add("json_get_text_op", &format!("{ty},int4"), "text", |_, a| {
-            found_text(raw::item(str_at(a, 0), int_at(a, 1)))
+            found_text(raw::item(document(a)?, int_at(a, 1)))
         });
         let path = format!("{ty},_text");
         all.add("json_path_op", &path, ty, |_, a| {
-            found(raw::path(str_at(a, 0), steps(a, 1)))
+            found(raw::path(document(a)?, steps(a, 1)))
         });
         all.add("json_path_text_op", &path, "text", |_, a| {
-            found_text(raw::path(str_at(a, 0), steps(a, 1)))
+            found_text(raw::path(document(a)?, steps(a, 1)))
         });
     }
     parts(all, "json", "_json");
@@ -119,18 +142,18 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         ),
         ty,
         "_text",
-        |c, a| elements(c, str_at(a, 0), raw::as_text),
+        |c, a| elements(c, document(a)?, raw::as_text),
     );
     all.add(
         name("json_object_keys_op", "jsonb_object_keys_op"),
         ty,
         "_text",
         |c, a| {
-            let members = members(c, str_at(a, 0), "object_keys")?;
-            Ok(collected(
+            let members = members(c, document(a)?, "object_keys")?;
+            collected(
                 PgType::TEXT,
                 members.into_iter().map(|(key, _)| Datum::text(key)),
-            ))
+            )
         },
     );
     all.add(
@@ -139,11 +162,11 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         list,
         |c, a| {
             let element = element_of(c.result.oid).map_or(PgType::TEXT, PgType::new);
-            let members = members(c, str_at(a, 0), "each")?;
-            Ok(collected(
+            let members = members(c, document(a)?, "each")?;
+            collected(
                 element,
                 members.into_iter().map(|(_, value)| Datum::text(value)),
-            ))
+            )
         },
     );
     all.add(
@@ -151,11 +174,11 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         ty,
         "_text",
         |c, a| {
-            let members = members(c, str_at(a, 0), "each_text")?;
-            Ok(collected(
+            let members = members(c, document(a)?, "each_text")?;
+            collected(
                 PgType::TEXT,
                 members.into_iter().map(|(_, value)| raw::as_text(value)),
-            ))
+            )
         },
     );
     let path = format!("{ty},...text");
@@ -163,21 +186,24 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         name("json_extract_path", "jsonb_extract_path"),
         &path,
         ty,
-        |_, a| found(raw::path(str_at(a, 0), a.get(1..).unwrap_or_default())),
+        |_, a| found(raw::path(document(a)?, a.get(1..).unwrap_or_default())),
     );
     all.add(
         name("json_extract_path_text", "jsonb_extract_path_text"),
         &path,
         "text",
-        |_, a| found_text(raw::path(str_at(a, 0), a.get(1..).unwrap_or_default())),
+        |_, a| found_text(raw::path(document(a)?, a.get(1..).unwrap_or_default())),
     );
 }
 
-fn collected(element: PgType, items: impl Iterator<Item = Datum<'static>>) -> Datum<'static> {
-    Datum::Array(Box::new(Array {
+fn collected(
+    element: PgType,
+    items: impl Iterator<Item = Datum<'static>>,
+) -> Result<Datum<'static>> {
+    Ok(Datum::Array(Box::new(Array {
         element,
-        items: items.collect(),
-    }))
+        items: limits::collect(items)?,
+    })))
 }
 
 fn elements(
@@ -187,7 +213,7 @@ fn elements(
 ) -> Result<Datum<'static>> {
     let element = element_of(call.result.oid).map_or(PgType::TEXT, PgType::new);
     match (raw::elements(text), raw::kind(text)) {
-        (Some(items), _) => Ok(collected(element, items.into_iter().map(show))),
+        (Some(items), _) => collected(element, items.into_iter().map(show)),
         (None, Kind::Object) => Err(wrong("cannot extract elements from an object")),
         _ => Err(wrong("cannot extract elements from a scalar")),
     }

@@ -1,5 +1,6 @@
 //! Text put together: `concat`, `format`, quoting.
 
+use super::super::limits::Text;
 use super::super::registry::Definitions;
 use super::super::row::Call;
 use super::{pad, shown, str_at, t};
@@ -8,13 +9,13 @@ use crate::types::Datum;
 
 pub(super) fn define(all: &mut Definitions) {
     all.add("concat", "...any", "text", |c, a| {
-        let mut out = String::new();
+        let mut out = Text::default();
         for (value, ty) in a.iter().zip(c.types) {
             if !value.is_null() {
-                out.push_str(&shown(c, value, *ty));
+                out.push(&shown(c, value, *ty))?;
             }
         }
-        t(out)
+        Ok(out.into_datum())
     })
     .takes_null()
     .stable();
@@ -22,14 +23,15 @@ pub(super) fn define(all: &mut Definitions) {
         if a.first().is_none_or(Datum::is_null) {
             return Ok(Datum::Null);
         }
-        let parts: Vec<String> = a
-            .iter()
-            .zip(c.types)
-            .skip(1)
-            .filter(|(value, _)| !value.is_null())
-            .map(|(value, ty)| shown(c, value, *ty))
-            .collect();
-        t(parts.join(str_at(a, 0)))
+        let mut out = Text::default();
+        let values = a.iter().zip(c.types).skip(1);
+        for (at, (value, ty)) in values.filter(|(value, _)| !value.is_null()).enumerate() {
+            if at > 0 {
+                out.push(str_at(a, 0))?;
+            }
+            out.push(&shown(c, value, *ty))?;
+        }
+        Ok(out.into_datum())
     })
     .takes_null()
     .stable();
@@ -82,12 +84,12 @@ fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
         return Ok(Datum::Null);
     };
     let wrong = |message: String| Error::new(SqlState::INVALID_PARAMETER_VALUE, message);
-    let mut out = String::new();
+    let mut out = Text::default();
     let mut chars = template.chars().peekable();
     let mut next = 1;
     while let Some(c) = chars.next() {
         if c != '%' {
-            out.push(c);
+            out.push(c.encode_utf8(&mut [0; 4]))?;
             continue;
         }
         let mut number = String::new();
@@ -122,7 +124,7 @@ fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
             .next()
             .ok_or_else(|| wrong("unterminated format() type specifier".to_owned()))?;
         if kind == '%' {
-            out.push('%');
+            out.push("%")?;
             continue;
         }
         let (Some(value), Some(ty)) = (args.get(next), call.types.get(next)) else {
@@ -155,11 +157,11 @@ fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
                 .map_err(|_| wrong("number is out of range".to_owned()))?,
         };
         let length = text.chars().count() as i64;
-        out.push_str(&if length >= width {
-            text
+        if length >= width {
+            out.push(&text)?;
         } else {
-            pad(&text, width, " ", !minus)?
-        });
+            out.push(&pad(&text, width, " ", !minus)?)?;
+        }
     }
-    t(out)
+    Ok(out.into_datum())
 }

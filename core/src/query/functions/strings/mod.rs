@@ -6,17 +6,16 @@ mod patterns;
 mod regexp;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use super::limits::{self, fits, too_long};
 use super::registry::Definitions;
 use super::row::{Call, RowFunction};
 use crate::error::{Error, Result, SqlState};
 use crate::types::{Array, Datum, PgType, text};
-
-/// The longest text that a function makes, as in PostgreSQL.
-const MAX_TEXT: usize = 0x3fff_ffff;
 
 /// A function that operators use.
 pub(super) fn internal(name: &'static str) -> Arc<ScalarUDF> {
@@ -67,13 +66,6 @@ fn bytea(bytes: Vec<u8>) -> Result<Datum<'static>> {
 
 fn int4(value: usize) -> Result<Datum<'static>> {
     Ok(Datum::Int4(i32::try_from(value).unwrap_or(i32::MAX)))
-}
-
-fn too_long() -> Error {
-    Error::new(
-        SqlState::PROGRAM_LIMIT_EXCEEDED,
-        "requested length too large",
-    )
 }
 
 fn negative_length() -> Error {
@@ -188,9 +180,7 @@ pub(super) fn define(all: &mut Definitions) {
     });
     all.add("repeat", "text,int4", "text", |_, a| {
         let count = int_at(a, 1).max(0) as usize;
-        if str_at(a, 0).len().saturating_mul(count) > MAX_TEXT {
-            return Err(too_long());
-        }
+        fits(str_at(a, 0).len().saturating_mul(count))?;
         t(str_at(a, 0).repeat(count))
     });
     all.add("reverse", "text", "text", |_, a| {
@@ -203,14 +193,7 @@ pub(super) fn define(all: &mut Definitions) {
         replace_all(str_at(a, 0), str_at(a, 1), str_at(a, 2))
     });
     all.add("translate", "text,text,text", "text", |_, a| {
-        let to: Vec<char> = str_at(a, 2).chars().collect();
-        t(str_at(a, 0)
-            .chars()
-            .filter_map(|c| match str_at(a, 1).chars().position(|from| from == c) {
-                Some(at) => to.get(at).copied(),
-                None => Some(c),
-            })
-            .collect::<String>())
+        t(translate(str_at(a, 0), str_at(a, 1), str_at(a, 2)))
     });
     all.add("split_part", "text,text,int4", "text", |_, a| {
         split_part(str_at(a, 0), str_at(a, 1), int_at(a, 2))
@@ -281,8 +264,24 @@ pub(super) fn shown(call: &Call<'_>, value: &Datum<'_>, ty: PgType) -> String {
 fn texts<'t>(parts: impl Iterator<Item = &'t str>) -> Result<Datum<'static>> {
     Ok(Datum::Array(Box::new(Array {
         element: PgType::TEXT,
-        items: parts.map(Datum::text).collect(),
+        items: limits::collect(parts.map(Datum::text))?,
     })))
+}
+
+/// Each character of `from` as the one at its place in `to`, or left out when there is none.
+fn translate(text: &str, from: &str, to: &str) -> String {
+    let mut to = to.chars();
+    let mut map = HashMap::new();
+    for c in from.chars() {
+        let new = to.next();
+        map.entry(c).or_insert(new);
+    }
+    text.chars()
+        .filter_map(|c| match map.get(&c) {
+            Some(new) => *new,
+            None => Some(c),
+        })
+        .collect()
 }
 
 fn initcap(text: &str) -> String {
@@ -334,7 +333,8 @@ fn overlay(text: &str, new: &str, from: i64, length: i64) -> Result<String> {
 
 fn pad(text: &str, length: i64, fill: &str, left: bool) -> Result<String> {
     let length = length.max(0) as usize;
-    if length > MAX_TEXT / 4 {
+    // Four bytes a character, at most.
+    if length > limits::MAX_VALUE / 4 {
         return Err(too_long());
     }
     let count = text.chars().count();
@@ -380,9 +380,7 @@ fn replace_all(text: &str, from: &str, to: &str) -> Result<Datum<'static>> {
     let grown = to.len().saturating_sub(from.len());
     if grown > 0 {
         let count = text.matches(from).count();
-        if text.len().saturating_add(grown.saturating_mul(count)) > MAX_TEXT {
-            return Err(too_long());
-        }
+        fits(text.len().saturating_add(grown.saturating_mul(count)))?;
     }
     t(text.replace(from, to))
 }
@@ -395,24 +393,22 @@ fn string_to_array(args: &[Datum<'_>]) -> Result<Datum<'static>> {
         Some(Datum::Text(null)) => Some(null.as_ref()),
         _ => None,
     };
-    let parts: Vec<String> = match args.get(1) {
+    let item = |part: &str| match Some(part) == null {
+        true => Datum::Null,
+        false => Datum::text(part),
+    };
+    let items = match args.get(1) {
         _ if text.is_empty() => Vec::new(),
-        Some(Datum::Text(delimiter)) if delimiter.is_empty() => vec![text.to_string()],
-        Some(Datum::Text(delimiter)) => text.split(delimiter.as_ref()).map(str::to_owned).collect(),
-        _ => text.chars().map(String::from).collect(),
+        Some(Datum::Text(delimiter)) if delimiter.is_empty() => vec![item(text)],
+        Some(Datum::Text(delimiter)) => limits::collect(text.split(delimiter.as_ref()).map(item))?,
+        _ => {
+            let mut buffer = [0; 4];
+            limits::collect(text.chars().map(|c| item(c.encode_utf8(&mut buffer))))?
+        }
     };
     Ok(Datum::Array(Box::new(Array {
         element: PgType::TEXT,
-        items: parts
-            .into_iter()
-            .map(|part| {
-                if Some(part.as_str()) == null {
-                    Datum::Null
-                } else {
-                    Datum::text(part)
-                }
-            })
-            .collect(),
+        items,
     })))
 }
 

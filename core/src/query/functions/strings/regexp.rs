@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
+use super::super::limits::{self, fits};
 use super::super::registry::Definitions;
 use super::{Array, Datum, PgType, int_at, int4, str_at, t, text, texts};
 use crate::error::{Error, Result, SqlState};
@@ -83,7 +84,7 @@ pub(super) fn define(all: &mut Definitions) {
             });
             Ok(Datum::Array(Box::new(Array {
                 element: PgType::TEXT,
-                items: rows.collect(),
+                items: limits::collect(rows)?,
             })))
         });
         all.add("regexp_split_to_array", args, "_text", |_, a| {
@@ -368,7 +369,7 @@ fn translate_regex(pattern: &str) -> Cow<'_, str> {
 }
 
 /// The replacement of one match: `\1` and `\&` are PostgreSQL's; `$` is no sign of its own.
-fn expand(template: &str, found: &regex::Captures<'_>, out: &mut String) {
+fn expand(template: &str, found: &regex::Captures<'_>, out: &mut String) -> Result<()> {
     let mut chars = template.chars();
     while let Some(c) = chars.next() {
         if c != '\\' {
@@ -388,7 +389,9 @@ fn expand(template: &str, found: &regex::Captures<'_>, out: &mut String) {
             }
             None => out.push('\\'),
         }
+        fits(out.len())?;
     }
+    fits(out.len())
 }
 
 fn regexp_replace(args: &[Datum<'_>], flags: &str) -> Result<Datum<'static>> {
@@ -425,7 +428,7 @@ fn regexp_replace_at(
         }
         let Some(whole) = found.get(0) else { continue };
         out.push_str(rest.get(from..whole.start()).unwrap_or_default());
-        expand(str_at(args, 2), &found, &mut out);
+        expand(str_at(args, 2), &found, &mut out)?;
         from = whole.end();
         if n > 0 {
             break;

@@ -125,6 +125,9 @@ fn unescape(field: &str) -> Result<Cow<'_, str>> {
             other => other,
         });
     }
+    if let Some(at) = out.iter().position(|byte| *byte == 0) {
+        return Err(invalid_utf8(&out, at));
+    }
     match String::from_utf8(out) {
         Ok(text) => Ok(Cow::Owned(text)),
         Err(error) => Err(invalid_utf8(

@@ -1,0 +1,233 @@
+//! Statements that are too large, or that would make too much: each is answered or refused by a limit
+//! (54000, 54001, 53200, 57014) in good time, and others are served meanwhile.
+
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Failed, Trial};
+use omendb_tests::server::Target;
+
+use crate::protocol::ensure;
+
+/// How long one statement may take: far more than any needs, far less than what grows with the square
+/// or the cube of a statement's size takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What stops a statement that asks for too much.
+const LIMITS: &[&str] = &[
+    "53200", "54000", "54001", "54011", "57014", "0A000", "42601",
+];
+
+type Test = (&'static str, fn(&Target) -> Result<(), Failed>);
+
+const TESTS: &[Test] = &[
+    ("long_chains", long_chains),
+    ("deep_nesting", deep_nesting),
+    ("wide_statements", wide_statements),
+    ("large_values", large_values),
+    ("time_outs", time_outs),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let trial = |&(name, test): &Test| {
+        Trial::test(format!("limits::{name}"), move || {
+            let target = Target::fresh()?;
+            if matches!(target, Target::Omendb(_)) {
+                test(&target)?;
+            }
+            let one = target.connect()?.value("SELECT 1")?;
+            ensure(one == "1", "the server does not serve any more")
+        })
+    };
+    TESTS.iter().map(trial).collect()
+}
+
+/// Runs a statement on a connection of its own; its answer, or the code of the limit that it met.
+fn answer(target: &Target, what: &str, sql: &str) -> Result<Result<String, String>, Failed> {
+    let mut client = target.connect()?;
+    client.set_timeout(PATIENCE)?;
+    let start = Instant::now();
+    let answer = match client.value(sql) {
+        Ok(value) => Ok(value),
+        Err(report) => {
+            let code = report.code().to_owned();
+            ensure(
+                LIMITS.contains(&code.as_str()),
+                format!("{what}: {code} {}", report.message()),
+            )?;
+            Err(code)
+        }
+    };
+    let took = start.elapsed();
+    ensure(took < PATIENCE, format!("{what} took {took:?}"))?;
+    Ok(answer)
+}
+
+fn joined(operator: &str, count: usize, operand: impl Fn(usize) -> String) -> String {
+    let operands: Vec<String> = (0..count).map(operand).collect();
+    operands.join(operator)
+}
+
+fn long_chains(target: &Target) -> Result<(), Failed> {
+    for count in [100, 1_000, 3_900, 20_000] {
+        let text = joined("||", count, |_| "x".to_owned());
+        let sql = format!("SELECT length({text}) FROM (VALUES ('ab')) v (x)");
+        if let Ok(length) = answer(target, "||", &sql)? {
+            ensure(length == (count * 2).to_string(), "a || misses an operand")?;
+        }
+        let sum = joined(" + ", count, |_| "x".to_owned());
+        let sql = format!("SELECT {sum} FROM (VALUES (1)) v (x)");
+        if let Ok(value) = answer(target, "+", &sql)? {
+            ensure(value == count.to_string(), "a + misses an operand")?;
+        }
+        let mixed = joined("", count, |at| {
+            let operator = ["+", "-", "*"].get(at % 3).copied().unwrap_or("+");
+            format!(" {operator} 1.0")
+        });
+        let sql = format!("SELECT (x {mixed}) > 0 FROM (VALUES (100000)) v (x)");
+        answer(target, "+ - *", &sql)?;
+        let either = joined(" OR ", count, |at| format!("x = {at}"));
+        let sql = format!("SELECT count(*) FROM (VALUES (7), (-7)) v (x) WHERE {either}");
+        if let Ok(found) = answer(target, "OR", &sql)? {
+            ensure(found == "1", "an OR misses an operand")?;
+        }
+        let all = joined(" AND ", count, |at| format!("x + {at} <> 5"));
+        let sql = format!("SELECT count(*) FROM (VALUES (7), (5)) v (x) WHERE {all}");
+        if let Ok(found) = answer(target, "AND", &sql)? {
+            ensure(found == "1", "an AND misses an operand")?;
+        }
+        let text = joined("||", count, |_| "'a'".to_owned());
+        let view = format!("CREATE VIEW chain_{count} AS SELECT {text} AS a");
+        if answer(target, "CREATE VIEW", &view).is_ok() {
+            let sql = format!("SELECT count(*) FROM pg_class WHERE relname = 'chain_{count}'");
+            answer(target, "the view", &sql)?;
+        }
+        let path = joined("", count, |_| "->'a'".to_owned());
+        answer(target, "->", &format!("SELECT '{{}}'::jsonb{path}"))?;
+    }
+    Ok(())
+}
+
+fn deep_nesting(target: &Target) -> Result<(), Failed> {
+    let nested = |open: &str, inner: &str, close: &str, depth: usize| {
+        format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
+    };
+    for depth in [30, 110, 119, 500, 5_000] {
+        for (what, open, inner, close) in [
+            ("parentheses", "(", "1", ")"),
+            ("arrays", "array[", "1", "]"),
+            ("signs", "- ", "1", ""),
+            ("NOT", "NOT ", "true", ""),
+            ("CASE", "CASE WHEN true THEN ", "1", " END"),
+            ("casts", "CAST(", "1", " AS int)"),
+            // Errors inside: whoever parses must not try all the ways to read what stands around.
+            ("broken casts", "CAST(", "1 1", " AS int)"),
+            ("broken arrays", "array[", "1 1", "]"),
+            ("broken calls", "coalesce(", "1 1", ")"),
+            ("calls", "abs(", "1", ")"),
+            ("sub-queries", "(SELECT ", "1", ")"),
+        ] {
+            let sql = format!("SELECT {}", nested(open, inner, close, depth));
+            answer(target, &format!("{depth} {what}"), &sql)?;
+        }
+        let from = nested("(SELECT * FROM ", "(VALUES (1)) v", ") v", depth);
+        answer(target, "derived tables", &format!("SELECT * FROM {from}"))?;
+    }
+    Ok(())
+}
+
+fn wide_statements(target: &Target) -> Result<(), Failed> {
+    let columns = |count: usize| joined(", ", count, |at| at.to_string());
+    let widest = answer(
+        target,
+        "1664 columns",
+        &format!("SELECT {}", columns(1_664)),
+    )?;
+    ensure(widest == Ok("0".to_owned()), "1664 columns were refused")?;
+    let wider = answer(
+        target,
+        "1665 columns",
+        &format!("SELECT {}", columns(1_665)),
+    )?;
+    ensure(wider == Err("54011".to_owned()), "1665 columns were taken")?;
+    let queries: Vec<String> = (1..24)
+        .map(|at| format!("a{at} AS (SELECT a.x FROM a{0} a, a{0} b)", at - 1))
+        .collect();
+    let sql = format!(
+        "WITH a0 AS (SELECT 1 AS x), {} SELECT count(*) FROM a23",
+        queries.join(", ")
+    );
+    answer(target, "squared WITH queries", &sql)?;
+    Ok(())
+}
+
+fn large_values(target: &Target) -> Result<(), Failed> {
+    for (what, sql) in [
+        (
+            "||",
+            "SELECT length(repeat('x', 600000000) || repeat('x', 600000000))",
+        ),
+        (
+            "concat",
+            "SELECT length(concat(repeat('x', 600000000), repeat('x', 600000000)))",
+        ),
+        (
+            "format",
+            "SELECT length(format('%1$s%1$s', repeat('x', 600000000)))",
+        ),
+        (
+            "array_to_string",
+            "SELECT length(array_to_string(array_fill('x'::text, ARRAY[3]), repeat('y', 600000000)))",
+        ),
+        (
+            "regexp_replace",
+            "SELECT length(regexp_replace(repeat('x', 100000), 'x', repeat('y', 100000), 'g'))",
+        ),
+        (
+            "array_fill",
+            "SELECT cardinality(array_fill(repeat('x', 1000000), ARRAY[10000]))",
+        ),
+        (
+            "repeat",
+            "SELECT length(repeat(repeat('x', 100000), 100000))",
+        ),
+        (
+            "many rows",
+            "SELECT sum(length(repeat('x' || g, 1000000))) FROM generate_series(1, 8000) g",
+        ),
+        (
+            "string_agg",
+            "SELECT length(string_agg(repeat('x' || g, 30000000), '')) FROM generate_series(1, 20) g",
+        ),
+    ] {
+        let answer = answer(target, what, sql)?;
+        ensure(
+            matches!(answer.as_deref(), Err("53200" | "54000")),
+            format!("{what}: {answer:?}"),
+        )?;
+    }
+    Ok(())
+}
+
+fn time_outs(target: &Target) -> Result<(), Failed> {
+    for sql in [
+        "SELECT count(DISTINCT md5(g::text)) FROM generate_series(1, 100000000) g",
+        "SELECT md5(g::text) FROM generate_series(1, 100000000) g ORDER BY 1 LIMIT 1",
+        "SELECT sum(length(translate(repeat('x', 10000), 'x', g::text))) FROM generate_series(1, 100000000) g",
+    ] {
+        let mut client = target.connect()?;
+        client.set_timeout(PATIENCE)?;
+        client.simple("SET statement_timeout = '300ms'")?;
+        let start = Instant::now();
+        let code = match client.value(sql) {
+            Ok(_) => String::new(),
+            Err(report) => report.code().to_owned(),
+        };
+        let took = start.elapsed();
+        ensure(code == "57014", format!("{sql}: \"{code}\""))?;
+        ensure(
+            took < Duration::from_secs(10),
+            format!("{sql}: stopped after {took:?}"),
+        )?;
+    }
+    Ok(())
+}
