@@ -11,7 +11,7 @@ use omendb_core::session::{
 use omendb_core::storage;
 
 use crate::config::Config;
-use crate::env::{self, CommitSignal, CommitThreads};
+use crate::env::{self, CommitSignal, CommitThreads, Queries};
 use crate::storage::{DATABASE_FILE, FileBackend};
 use crate::wire::Backend;
 
@@ -19,6 +19,7 @@ use crate::wire::Backend;
 pub struct OpenDatabase {
     pub database: Database,
     _committer: CommitThreads,
+    _queries: Queries,
 }
 
 impl OpenDatabase {
@@ -42,7 +43,9 @@ impl OpenDatabase {
             owner: config.superuser.clone(),
         };
         let signal = Arc::new(CommitSignal::default());
-        let env = env::system(&signal, backend.late_sync());
+        let queries = Queries::start(config.worker_threads)
+            .map_err(|error| format!("cannot start the threads of queries: {error}"))?;
+        let env = env::system(&signal, backend.late_sync(), &queries);
         let database = Database::open(backend, &options, env)
             .await
             .map_err(|error| explain(directory, &error))?;
@@ -51,6 +54,7 @@ impl OpenDatabase {
         Ok(OpenDatabase {
             database,
             _committer: committer,
+            _queries: queries,
         })
     }
 
