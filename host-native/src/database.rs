@@ -13,7 +13,7 @@ use omendb_core::session::{
 use omendb_core::storage;
 
 use crate::config::Config;
-use crate::env::{self, CommitSignal, CommitThreads};
+use crate::env::{self, CommitSignal, CommitThreads, Queries};
 use crate::objects::{SEGMENT_DIRECTORY, SyncedDirectory};
 use crate::storage::{DATABASE_FILE, FileBackend};
 use crate::tend::TendThread;
@@ -25,6 +25,7 @@ pub struct OpenDatabase {
     /// Stopped before the thread that its commits need.
     _tending: Option<TendThread>,
     _committer: CommitThreads,
+    _queries: Queries,
 }
 
 impl OpenDatabase {
@@ -59,7 +60,9 @@ impl OpenDatabase {
         let objects = SyncedDirectory::open(&directory.join(SEGMENT_DIRECTORY))
             .map_err(|error| explain_io(directory, &error))?;
         let signal = Arc::new(CommitSignal::default());
-        let env = env::system(&signal, backend.late_sync());
+        let queries = Queries::start(config.worker_threads)
+            .map_err(|error| format!("cannot start the threads of queries: {error}"))?;
+        let env = env::system(&signal, backend.late_sync(), &queries);
         let database = Database::open(backend, Arc::new(objects), &options, env)
             .await
             .map_err(|error| explain(directory, &error))?;
@@ -78,6 +81,7 @@ impl OpenDatabase {
             database,
             _tending: tending,
             _committer: committer,
+            _queries: queries,
         })
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lanes;
+use crate::serve;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use omendb_core::env::{Clock, Committer, Entropy, Env, LateSync, Threads, Workers};
@@ -98,7 +99,45 @@ impl CommitSignal {
     }
 }
 
-/// The runtime's threads: its pool for what may not give way, its workers for the rest.
+/// Threads of a query runtime for each core. Operators may go on for long without giving way; those of
+/// one query shall not keep all others from running.
+const QUERY_THREADS_PER_CORE: usize = 2;
+
+/// The runtime that plans and runs queries. It is not the one that connections wait in, so that they
+/// can be stopped while a query gives way to nobody.
+pub struct Queries(Option<tokio::runtime::Runtime>);
+
+impl Queries {
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start(cores: usize) -> std::io::Result<Queries> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(cores.saturating_mul(QUERY_THREADS_PER_CORE).max(1))
+            .thread_name("query")
+            .thread_stack_size(serve::THREAD_STACK)
+            .enable_all()
+            .build()?;
+        Ok(Queries(Some(runtime)))
+    }
+
+    pub fn threads(&self) -> Workers {
+        match &self.0 {
+            Some(runtime) => Workers::Threads(Arc::new(RuntimeThreads(runtime.handle().clone()))),
+            None => Workers::Inline,
+        }
+    }
+}
+
+impl Drop for Queries {
+    fn drop(&mut self) {
+        // A query that does not end does not keep the process from ending.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A runtime's threads: its pool for what may not give way, its workers for the rest.
 struct RuntimeThreads(tokio::runtime::Handle);
 
 impl Threads for RuntimeThreads {
@@ -112,10 +151,8 @@ impl Threads for RuntimeThreads {
     }
 }
 
-/// An environment whose commits wake `signal` (see [`CommitThreads::start`]), and whose queries run
-/// on the runtime that this is called in.
-pub fn system(signal: &Arc<CommitSignal>, late_sync: Arc<dyn LateSync>) -> Env {
-    let threads = RuntimeThreads(tokio::runtime::Handle::current());
+/// An environment whose commits wake `signal` (see [`CommitThreads::start`]).
+pub fn system(signal: &Arc<CommitSignal>, late_sync: Arc<dyn LateSync>, queries: &Queries) -> Env {
     let signal = signal.clone();
     let wake = Arc::new(move || signal.wake());
     Env {
@@ -126,7 +163,7 @@ pub fn system(signal: &Arc<CommitSignal>, late_sync: Arc<dyn LateSync>) -> Env {
             alone: Arc::new(lanes::alone),
             late_sync,
         },
-        workers: Workers::Threads(Arc::new(threads)),
+        workers: queries.threads(),
     }
 }
 

@@ -18,6 +18,9 @@ use crate::sql::settings::Settings;
 use crate::storage::{CATALOG_TABLE, Snapshot};
 use crate::txn::{Isolation, View};
 
+/// Rows whose commit is prepared in moments.
+const BRIEF_WRITES: usize = 4096;
+
 impl Session {
     /// The kept plan, if it was made for the catalog and the settings of now. Opens no transaction.
     pub(super) fn kept_plan(&mut self, prepared: &Prepared) -> Result<Option<Arc<Planned>>> {
@@ -132,9 +135,15 @@ impl Session {
         }
     }
 
+    /// Whether the transaction ends in moments, apart from the sync.
+    pub(super) fn ends_briefly(&self) -> bool {
+        let writes = self.open.as_ref().map_or(0, |open| open.txn.written());
+        writes <= BRIEF_WRITES && !self.holds_cursors()
+    }
+
     fn is_brief_verb(&self, verb: &Verb) -> bool {
         match verb {
-            Verb::Commit { .. } => !self.holds_cursors(),
+            Verb::Commit { .. } | Verb::Rollback { .. } => self.ends_briefly(),
             Verb::Execute { name, .. } => {
                 let kept = self.statements.get(name).and_then(|it| it.kept());
                 kept.is_some_and(|planned| is_brief_way(&planned.way))
@@ -150,7 +159,7 @@ impl Session {
 
 fn is_brief_way(way: &Way) -> bool {
     match way {
-        Way::Dml(plan) => plan.is_compiled(),
+        Way::Dml(plan) => plan.is_brief(),
         Way::Empty => true,
         Way::Verb(_) | Way::Query(_) | Way::Copy | Way::Ddl => false,
     }

@@ -283,7 +283,7 @@ impl SqlSession for Session {
                 let running = self.simple.as_ref().and_then(|it| it.running.as_ref());
                 running.is_none_or(|portal| self.is_brief_portal(portal))
             }
-            Ahead::Sync => !self.holds_cursors(),
+            Ahead::Sync => self.ends_briefly(),
         }
     }
 

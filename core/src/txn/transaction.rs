@@ -202,6 +202,11 @@ impl Transaction {
         Ok(View::new(snapshot, tables, stamp, None))
     }
 
+    /// Number of rows and index entries written.
+    pub fn written(&self) -> usize {
+        self.writes.len()
+    }
+
     /// Whether anything was written.
     pub fn has_writes(&self) -> bool {
         !self.writes.is_empty()

@@ -89,6 +89,12 @@ impl WriteSet {
             .all(|table| !table.created && !table.dropped && table.rows.read().map.is_empty())
     }
 
+    /// Number of rows in it.
+    pub fn len(&self) -> usize {
+        let rows = self.tables.values();
+        rows.map(|table| table.rows.read().map.len()).sum()
+    }
+
     /// Whether the transaction itself wrote this row (or deleted it).
     pub fn has_written(&self, table: TableId, key: &[u8]) -> bool {
         self.tables

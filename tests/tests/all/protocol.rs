@@ -33,6 +33,7 @@ const TESTS: &[Test] = &[
     ("copy_by_messages", copy),
     ("copy_in_a_pipeline", copy_error),
     ("cancel", cancel),
+    ("time_out_while_planning_or_joining", heavy),
     ("cancel_with_a_wrong_key", wrong_cancel),
     ("tls_request_is_answered", tls_request),
     ("notice_and_error_fields", fields),
@@ -656,6 +657,41 @@ fn cancel(target: &Target) -> Result<(), Failed> {
     // A request that comes when nothing runs does no harm.
     Client::cancel(target.address(), client.process_id, &client.secret)?;
     std::thread::sleep(Duration::from_millis(100));
+    equal(client.value("SELECT 1")?, "1".to_owned())
+}
+
+/// A query that takes minutes to plan or to join keeps neither its own time-out from firing nor other
+/// connections from being served.
+fn heavy(target: &Target) -> Result<(), Failed> {
+    const TABLES: usize = 40;
+    let mut client = target.connect()?;
+    client.set_timeout(Duration::from_secs(60))?;
+    client.simple(
+        "CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b SELECT generate_series(1, 10)",
+    )?;
+    let tables: Vec<String> = (0..TABLES).map(|n| format!("b b{n}")).collect();
+    let joins: Vec<String> = (1..TABLES)
+        .map(|n| {
+            let last = n - 1;
+            format!("b{last}.id = b{n}.id + {n} - (SELECT max(x.id) FROM b x WHERE x.id = b{n}.id)")
+        })
+        .collect();
+    let query = format!(
+        "SELECT count(*) FROM {} WHERE {}",
+        tables.join(", "),
+        joins.join(" AND ")
+    );
+    client.simple("SET statement_timeout = '500ms'")?;
+    client.send('Q', format!("{query}\0").as_bytes())?;
+    let mut other = target.connect()?;
+    equal(
+        other.value("SELECT id FROM b WHERE id = 7")?,
+        "7".to_owned(),
+    )?;
+    equal(other.value("SELECT count(*) FROM b")?, "10".to_owned())?;
+    let answer = letters(&until_ready(&mut client)?);
+    equal(answer.replace('T', ""), "E(57014)ZI".to_owned())?;
+    client.simple("RESET statement_timeout")?;
     equal(client.value("SELECT 1")?, "1".to_owned())
 }
 

@@ -88,6 +88,16 @@ impl Prepared {
         }
     }
 
+    /// Whether it is done in moments: it is compiled, and writes no rows of other tables.
+    pub fn is_brief(&self) -> bool {
+        self.is_compiled()
+            && match &self.kind {
+                Kind::Update(update) => !update.may_cascade(),
+                Kind::Delete(delete) => delete.target.referencing.is_empty(),
+                Kind::Select(_) | Kind::Insert(_) | Kind::LockRows(_) => true,
+            }
+    }
+
     /// Whether it runs without DataFusion; then it looks at the interrupt itself where it waits.
     pub fn is_compiled(&self) -> bool {
         match &self.kind {

@@ -230,6 +230,11 @@ impl Update {
                 .all(|set| matches!(set.value, SetValue::Compiled(_)))
     }
 
+    /// Whether it may change a key that other rows reference.
+    pub(super) fn may_cascade(&self) -> bool {
+        self.mode == RowMode::Update && !self.target.referencing.is_empty()
+    }
+
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
         if !begin(
             context,
