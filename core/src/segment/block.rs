@@ -2,9 +2,12 @@
 //!
 //! Uncompressed blocks stay in a cache, and a row is a slice of one.
 
+use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::codec::{checksum, small};
 use super::side::BlockPlace;
@@ -23,10 +26,12 @@ fn damaged(what: &str) -> Error {
 }
 
 /// Rows on their way into a block.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct BlockBuilder {
     rows: Vec<u8>,
     ends: Vec<u32>,
+    /// Made for the first block: making one takes longer than a small block.
+    compressor: Option<Compressor<'static>>,
 }
 
 impl BlockBuilder {
@@ -56,8 +61,12 @@ impl BlockBuilder {
         raw.extend_from_slice(&self.rows);
         self.rows.clear();
         self.ends.clear();
-        let stored = zstd::bulk::compress(&raw, LEVEL)
-            .map_err(|error| Error::internal(format!("compressing rows: {error}")))?;
+        let failed = |error| Error::internal(format!("compressing rows: {error}"));
+        let compressor = match &mut self.compressor {
+            Some(compressor) => compressor,
+            none => none.insert(Compressor::new(LEVEL).map_err(failed)?),
+        };
+        let stored = compressor.compress(&raw).map_err(failed)?;
         out.extend_from_slice(&stored);
         Ok(BlockPlace {
             offset,
@@ -68,15 +77,44 @@ impl BlockBuilder {
     }
 }
 
+/// Decompressors to be used again: making one takes longer than to uncompress a small block.
+#[derive(Default)]
+pub(super) struct Decompressors(Mutex<Vec<Decompressor<'static>>>);
+
+/// Decompressors that are kept, some 100 KiB each.
+const MOST_DECOMPRESSORS: usize = 16;
+
+impl Decompressors {
+    fn uncompress(&self, stored: &[u8], length: usize) -> io::Result<Vec<u8>> {
+        let kept = self.0.lock().pop();
+        let mut decompressor = match kept {
+            Some(kept) => kept,
+            None => Decompressor::new()?,
+        };
+        let raw = decompressor.decompress(stored, length)?;
+        let mut kept = self.0.lock();
+        if kept.len() < MOST_DECOMPRESSORS {
+            kept.push(decompressor);
+        }
+        Ok(raw)
+    }
+}
+
 /// Checks and uncompresses a block of `rows` rows.
 ///
 /// # Errors
 /// XX001 when it is not what was written.
-pub(super) fn open(stored: &[u8], place: &BlockPlace, rows: usize) -> Result<Bytes> {
+pub(super) fn open(
+    stored: &[u8],
+    place: &BlockPlace,
+    rows: usize,
+    decompressors: &Decompressors,
+) -> Result<Bytes> {
     if checksum(stored) != place.checksum {
         return Err(damaged("wrong checksum"));
     }
-    let raw = zstd::bulk::decompress(stored, place.raw as usize)
+    let raw = decompressors
+        .uncompress(stored, place.raw as usize)
         .map_err(|error| damaged(&error.to_string()))?;
     let ends = raw
         .get(..END * rows)

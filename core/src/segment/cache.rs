@@ -9,6 +9,7 @@ use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
+use super::block::Decompressors;
 use super::columns_read::Footer;
 use super::keys::Keys;
 use super::side::Head;
@@ -97,6 +98,7 @@ pub struct Caches {
     columns: Limited<ColumnName, ArrayRef>,
     blocks_read: AtomicU64,
     columns_read: AtomicU64,
+    decompressors: Decompressors,
 }
 
 /// What the caches hold, and what was read because they did not hold it.
@@ -156,6 +158,7 @@ impl Caches {
             columns: limited(options.columns_bytes, 1 << 20),
             blocks_read: AtomicU64::new(0),
             columns_read: AtomicU64::new(0),
+            decompressors: Decompressors::default(),
         }
     }
 
@@ -178,6 +181,10 @@ impl Caches {
         let free = keys.weight().saturating_add(bytes) <= keys.capacity();
         // A little less than a shard: the hot part of one is not all of it.
         (bytes <= shard / 16 * 15, free)
+    }
+
+    pub(super) fn decompressors(&self) -> &Decompressors {
+        &self.decompressors
     }
 
     pub(super) fn resident(&self, name: Name, part: Part) -> Option<Resident> {

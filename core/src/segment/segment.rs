@@ -501,7 +501,7 @@ impl Inner {
                 .ok_or_else(|| Error::internal("a block that does not exist"))?;
             let start = head.parts().blocks.saturating_add(place.offset);
             let stored = self.read(start..start.saturating_add(place.stored.into()))?;
-            block::open(&stored, place, rows.len())
+            block::open(&stored, place, rows.len(), self.caches.decompressors())
         })?;
         Ok((rows, bytes))
     }

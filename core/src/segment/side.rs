@@ -29,6 +29,9 @@ const MAX_HEAD: u32 = 1 << 30;
 const BLOCK_BYTES: usize = 16;
 const PAGE_BYTES: usize = 16;
 
+/// Blocks on either side of where one is expected.
+const NEAR: usize = 8;
+
 /// Keys of one page: what is read at once when the keys are not in memory.
 pub(super) const PAGE_KEYS: u32 = 4096;
 
@@ -139,9 +142,17 @@ impl Head {
     /// The block that holds a row.
     #[inline]
     pub fn block_of(&self, row: u32) -> usize {
-        self.firsts
-            .partition_point(|&first| first <= row)
-            .saturating_sub(1)
+        // Most blocks have about as many rows as the others: it stands near its share of them.
+        let count = self.firsts.len();
+        let share = u64::from(row) * count as u64 / u64::from(self.rows.max(1));
+        let low = (share as usize).saturating_sub(NEAR);
+        let high = (share as usize + NEAR).min(count);
+        let starts_below = |at: usize| self.firsts.get(at).is_some_and(|&first| first <= row);
+        let (low, firsts) = match self.firsts.get(low..high) {
+            Some(near) if starts_below(low) && !starts_below(high) => (low, near),
+            _ => (0, self.firsts.as_slice()),
+        };
+        (low + firsts.partition_point(|&first| first <= row)).saturating_sub(1)
     }
 
     /// The rows of a block.
