@@ -94,7 +94,7 @@ impl Prepared {
             && match &self.kind {
                 Kind::Update(update) => !update.may_cascade(),
                 Kind::Delete(delete) => delete.target.referencing.is_empty(),
-                Kind::Select(_) | Kind::Insert(_) | Kind::LockRows(_) => true,
+                Kind::Select(_) | Kind::Insert(_) | Kind::LockRows(_) | Kind::With(_) => true,
             }
     }
 

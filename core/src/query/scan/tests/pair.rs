@@ -47,7 +47,8 @@ async fn run(session: &mut Session, sql: &str) -> Result<Vec<Row>> {
 
 pub struct Pair {
     runtime: Runtime,
-    pub database: Database,
+    /// Kept open.
+    _database: Database,
     session: Session,
 }
 
@@ -87,7 +88,7 @@ impl Pair {
             .unwrap();
         let mut pair = Pair {
             runtime,
-            database,
+            _database: database,
             session,
         };
         pair.both(&format!("CREATE TABLE {{t}} ({columns})"));
