@@ -194,8 +194,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             self.read_ahead(cx);
             if self.closed && !told && self.input.len() <= self.frame {
                 // The client may have closed only its own direction, and wait for the answer.
-                let grace =
-                    grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSED_GRACE)));
+                let grace = grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSED_GRACE)));
                 if grace.as_mut().poll(cx).is_ready() {
                     told = true;
                     on_closed();
