@@ -7,7 +7,7 @@
 //! | [`segment`], [`entries`] | finding keys, reading rows and columns |
 //! | [`meta`], [`stats`] | what the manifest keeps of a segment |
 //! | `side`, `block`, `keys` | the sidecar: its head, its blocks of rows, its key column |
-//! | `columns_read` | reading Parquet columns |
+//! | `side_read`, `columns_read` | reading the sidecar, reading Parquet columns |
 //! | `rebuild` | a lost sidecar, from the Parquet object |
 //! | [`cache`] | what stays in memory, within limits |
 //! | [`objects`] | the host's object store |
@@ -31,6 +31,7 @@ mod rebuild;
 )]
 pub mod segment;
 mod side;
+mod side_read;
 mod side_write;
 pub mod stats;
 #[cfg(test)]
