@@ -7,7 +7,7 @@
 //! | [`segment`], [`entries`] | finding keys, reading rows and columns |
 //! | [`meta`], [`stats`] | what the manifest keeps of a segment |
 //! | `side`, `block`, `keys` | the sidecar: its head, its blocks of rows, its key column |
-//! | `columns_read` | reading Parquet columns |
+//! | `side_read`, `columns_read` | reading the sidecar, reading Parquet columns |
 //! | [`table`], [`deletes`], `merged` | the segments of a table as one, without what is gone from them |
 //! | `segments`, `manifest`, `garbage` | the tier of a database: what there is, and what may be deleted |
 //! | [`seal`], [`tend`] | moving rows into new segments, and when |
@@ -40,6 +40,7 @@ pub mod seal;
 pub mod segment;
 mod segments;
 mod side;
+mod side_read;
 mod side_write;
 pub mod stats;
 pub mod table;
