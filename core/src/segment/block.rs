@@ -121,11 +121,11 @@ pub(super) fn open(
         .ok_or_else(|| damaged("it ends early"))?
         .as_chunks::<END>()
         .0;
-    let ends = ends.iter().map(|end| u32::from_le_bytes(*end) as usize);
+    let mut ends = ends.iter().map(|end| u32::from_le_bytes(*end) as usize);
     let body = raw.len() - END * rows;
     if raw.len() != place.raw as usize
         || !ends.clone().is_sorted()
-        || ends.last().unwrap_or(0) != body
+        || ends.next_back().unwrap_or(0) != body
     {
         return Err(damaged("rows that do not fill it"));
     }

@@ -116,12 +116,12 @@ impl KeyColumnBytes {
             }
             None => {
                 let (offsets, rest) = self.offsets.as_chunks::<4>();
-                let ends = offsets.iter().map(|end| u32::from_le_bytes(*end));
+                let mut ends = offsets.iter().map(|end| u32::from_le_bytes(*end));
                 rest.is_empty()
                     && offsets.len() == self.count + 1
                     && ends.clone().is_sorted()
                     && ends.clone().next() == Some(0)
-                    && ends.last().map(|end| end as usize) == Some(self.bytes.len())
+                    && ends.next_back().map(|end| end as usize) == Some(self.bytes.len())
             }
         };
         if sound {
