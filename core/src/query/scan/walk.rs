@@ -1,6 +1,5 @@
 //! Reading a table row by row: through its keys, a range of them, or an index.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
