@@ -74,9 +74,12 @@ impl ColumnRun {
             };
             match batch {
                 Some(batch) => {
-                    let rows = batch.num_rows().min(self.left);
-                    self.left -= rows;
-                    return Ok(Some(batch.slice(0, rows)));
+                    let batch = match batch.num_rows() > self.left {
+                        true => batch.slice(0, self.left),
+                        false => batch,
+                    };
+                    self.left -= batch.num_rows();
+                    return Ok(Some(batch));
                 }
                 None => {
                     self.current = None;
@@ -157,12 +160,10 @@ impl GroupBatches {
         for source in reading.layout.sources() {
             pieces.push(match source {
                 Source::Key => Piece::Key,
-                Source::Stored(at, ty, missing) => {
-                    match part.segment.column(morsel.group, *at)? {
-                        Some(column) => Piece::Column(of_type(column, part, *at, *ty)?),
-                        None => Piece::Constant(constant(missing, *ty)?),
-                    }
-                }
+                Source::Stored(at, ty, missing) => match part.segment.column(morsel.group, *at)? {
+                    Some(column) => Piece::Column(of_type(column, part, *at, *ty)?),
+                    None => Piece::Constant(constant(missing, *ty)?),
+                },
             });
         }
         Ok(Some(GroupBatches {
@@ -210,9 +211,9 @@ impl GroupBatches {
         self.columns
             .iter()
             .map(|piece| match piece {
-                Piece::Column(column) if offset.saturating_add(count) > column.len() => {
-                    Err(Error::corrupted("a row group with fewer rows than announced"))
-                }
+                Piece::Column(column) if offset.saturating_add(count) > column.len() => Err(
+                    Error::corrupted("a row group with fewer rows than announced"),
+                ),
                 Piece::Column(column) => kept(column.slice(offset, count)),
                 Piece::Constant(column) => kept(column.slice(0, count)),
                 Piece::Key => self.keys(rows.clone(), live.as_ref()),
@@ -243,7 +244,11 @@ fn live(reading: &Reading, scan: &SealedScan, morsel: &Morsel) -> Result<Option<
         .skip(from)
         .copied()
         .take_while(|row| *row < rows.end);
-    let mut gone = part.deleted.between(rows.start, rows.end).chain(own).peekable();
+    let mut gone = part
+        .deleted
+        .between(rows.start, rows.end)
+        .chain(own)
+        .peekable();
     if rows.is_empty() || gone.peek().is_none() {
         return Ok(None);
     }

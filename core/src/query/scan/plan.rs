@@ -11,7 +11,9 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_expr::{
+    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr,
+};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
@@ -117,7 +119,9 @@ impl ScanPlan {
         };
         let count = match &columns {
             Some(scan) => {
-                let worth = scan.sealed_rows().max(view.unsealed_at_most(source.table.storage)?);
+                let worth = scan
+                    .sealed_rows()
+                    .max(view.unsealed_at_most(source.table.storage)?);
                 let worth = usize::try_from(worth / MIN_PARTITION_ROWS).unwrap_or(usize::MAX);
                 parallelism.min(worth).min(scan.work.len()).max(1)
             }
@@ -221,7 +225,10 @@ impl ScanPlan {
                     count(super::metrics::GROUPS_READ),
                     count(super::metrics::GROUPS_PRUNED)
                 ));
-                lines.push(format!("Unsealed Rows: {}", count(super::metrics::UNSEALED)));
+                lines.push(format!(
+                    "Unsealed Rows: {}",
+                    count(super::metrics::UNSEALED)
+                ));
             }
             match count(super::metrics::LOOKUPS) {
                 0 => {}
@@ -322,10 +329,16 @@ impl ExecutionPlan for ScanPlan {
         Vec::new()
     }
 
+    /// Joins look here for the filters that they make while they run: one that is not found is not made.
     fn apply_expressions(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
     ) -> DfResult<TreeNodeRecursion> {
+        for filter in self.pruning.filters() {
+            if visit(filter)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
     }
 
@@ -360,7 +373,10 @@ impl ExecutionPlan for ScanPlan {
             None => Batches::Rows(RowBatches::of(
                 &self.reading,
                 &self.access,
-                self.partitions.get(partition).cloned().unwrap_or(EVERYTHING),
+                self.partitions
+                    .get(partition)
+                    .cloned()
+                    .unwrap_or(EVERYTHING),
                 self.limit,
                 &counters,
             )),
@@ -448,7 +464,9 @@ impl ExecutionPlan for ScanPlan {
                 return Ok(SortOrderPushdownResult::Exact { inner });
             }
         }
-        let Some(work) = order.first().and_then(|first| by_bounds(&self.reading, scan, first))
+        let Some(work) = order
+            .first()
+            .and_then(|first| by_bounds(&self.reading, scan, first))
         else {
             return Ok(SortOrderPushdownResult::Unsupported);
         };
@@ -466,7 +484,8 @@ impl ExecutionPlan for ScanPlan {
     /// Only where rows come in an order: else the limit came with the scan, if it is of use.
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let ordered = self.properties.output_ordering().is_some();
-        if !ordered || self.partitions.len() != 1 || self.reading.read.view.sealed(self.reading.table.storage).is_none() {
+        let sealed = self.reading.read.view.sealed(self.reading.table.storage);
+        if !ordered || self.partitions.len() != 1 || sealed.is_none() {
             return None;
         }
         let mut plan = self.again();
@@ -474,7 +493,10 @@ impl ExecutionPlan for ScanPlan {
             (Some(known), Some(limit)) => Some(known.min(limit)),
             (known, limit) => known.or(limit),
         };
-        if plan.limit.is_some_and(|limit| limit as u64 <= ROWS_ONE_BY_ONE) {
+        if plan
+            .limit
+            .is_some_and(|limit| limit as u64 <= ROWS_ONE_BY_ONE)
+        {
             plan.columns = None;
         }
         plan.rows = plan.limited(plan.rows);

@@ -13,11 +13,11 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, conjunction};
-use datafusion::physical_optimizer::pruning::{
-    PruningPredicate, PruningPredicateBuilder, PruningStatistics,
-};
 use datafusion::physical_expr_common::physical_expr::{
     snapshot_generation, snapshot_physical_expr,
+};
+use datafusion::physical_optimizer::pruning::{
+    PruningPredicate, PruningPredicateBuilder, PruningStatistics,
 };
 
 use super::super::bind::ZONE;
@@ -35,9 +35,8 @@ pub(super) struct Pruning {
 }
 
 fn is_dynamic(filter: &Arc<dyn PhysicalExpr>) -> bool {
-    let found = filter.exists(|expr| {
-        Ok(expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some())
-    });
+    let found =
+        filter.exists(|expr| Ok(expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()));
     found.unwrap_or(true)
 }
 
@@ -69,6 +68,10 @@ impl Pruning {
             filters: self.filters.clone(),
             ..Pruning::default()
         }
+    }
+
+    pub fn filters(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
+        self.filters.iter().chain(&self.dynamic)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -293,11 +296,7 @@ impl PruningStatistics for Groups<'_> {
         Some(Arc::new(UInt64Array::from_iter(counts)))
     }
 
-    fn contained(
-        &self,
-        _column: &Column,
-        _values: &HashSet<ScalarValue>,
-    ) -> Option<BooleanArray> {
+    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
         None
     }
 }

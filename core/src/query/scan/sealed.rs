@@ -155,9 +155,7 @@ impl SealedScan {
 
     /// Sealed rows, deleted ones included.
     pub fn sealed_rows(&self) -> u64 {
-        self.morsels()
-            .map(|morsel| morsel.rows.len() as u64)
-            .sum()
+        self.morsels().map(|morsel| morsel.rows.len() as u64).sum()
     }
 
     pub fn morsels(&self) -> impl Iterator<Item = &Morsel> {
@@ -241,7 +239,9 @@ fn cut(part: usize, groups: &[Group], rows: Range<u32>, out: &mut Vec<Morsel>) {
         }
         // Ranges that touch are one piece.
         match out.last_mut() {
-            Some(last) if last.part == part && last.group == group && last.rows.end == rows.start => {
+            Some(last)
+                if last.part == part && last.group == group && last.rows.end == rows.start =>
+            {
                 last.rows.end = rows.end;
             }
             _ => out.push(Morsel { part, group, rows }),

@@ -12,7 +12,10 @@ use super::walk::Reading;
 
 /// Whether the segments' own statistics are those of the rows: nothing is added or gone.
 fn is_exact(reading: &Reading, scan: &SealedScan) -> bool {
-    let whole = scan.morsels().map(|morsel| morsel.rows.len()).sum::<usize>();
+    let whole = scan
+        .morsels()
+        .map(|morsel| morsel.rows.len())
+        .sum::<usize>();
     let rows = scan.parts.iter();
     let rows: usize = rows.map(|part| part.segment.meta().rows as usize).sum();
     let table = reading.table.storage;

@@ -49,7 +49,10 @@ fn filters_leave_out_row_groups() {
         "a < 20 OR a > 700",
         "a < 20 AND t > 'text 004000'",
     ] {
-        let some = read(&mut pair, &format!("SELECT id, t FROM {{t}} WHERE {filter}"));
+        let some = read(
+            &mut pair,
+            &format!("SELECT id, t FROM {{t}} WHERE {filter}"),
+        );
         assert!(some < all / 4, "{filter}: {some} of {all}");
     }
 }
@@ -77,21 +80,34 @@ fn the_first_by_key_are_read_row_by_row() {
         pair.plan(sql)
     };
     let few = plan(&mut pair, "SELECT id, t FROM {t} ORDER BY id LIMIT 5");
-    assert!(!few.contains("Sort") && !few.contains("Row Groups"), "{few}");
+    assert!(
+        !few.contains("Sort") && !few.contains("Row Groups"),
+        "{few}"
+    );
     let many = plan(&mut pair, "SELECT id, t FROM {t} ORDER BY id");
-    assert!(!many.contains("Sort") && many.contains("Row Groups"), "{many}");
+    assert!(
+        !many.contains("Sort") && many.contains("Row Groups"),
+        "{many}"
+    );
     pair.both("DELETE FROM {t} WHERE id % 3 = 0");
     pair.both("INSERT INTO {t} VALUES (-4, 1, 'new', 1, 1), (90000, 1, 'new', 1, 1)");
     let few = plan(&mut pair, "SELECT id, t FROM {t} ORDER BY id LIMIT 5");
-    assert!(!few.contains("Sort") && !few.contains("Row Groups"), "{few}");
+    assert!(
+        !few.contains("Sort") && !few.contains("Row Groups"),
+        "{few}"
+    );
     plan(&mut pair, "SELECT id, t FROM {t} ORDER BY id");
-    plan(&mut pair, "SELECT id, t FROM {t} WHERE a > 100 ORDER BY id LIMIT 30");
+    plan(
+        &mut pair,
+        "SELECT id, t FROM {t} WHERE a > 100 ORDER BY id LIMIT 30",
+    );
 }
 
 #[test]
 fn totals_are_known_without_reading() {
     let mut pair = filled();
-    let totals = "SELECT count(*), count(a), min(a), max(a), min(t), max(t), min(n), max(id) FROM {t}";
+    let totals =
+        "SELECT count(*), count(a), min(a), max(a), min(t), max(t), min(n), max(id) FROM {t}";
     pair.both(totals);
     let plan = pair.plan(totals);
     assert!(!plan.contains("Scan"), "{plan}");

@@ -107,7 +107,9 @@ impl Test {
             1 => format!("SELECT id, t, n FROM {{t}} {condition} ORDER BY id LIMIT {limit}"),
             2 => format!("SELECT id, a FROM {{t}} {condition} ORDER BY id DESC LIMIT {limit}"),
             3 => format!("SELECT ts, id FROM {{t}} {condition} ORDER BY ts DESC, id LIMIT {limit}"),
-            4 => format!("SELECT a, id FROM {{t}} {condition} ORDER BY a DESC NULLS LAST, id LIMIT {limit}"),
+            4 => format!(
+                "SELECT a, id FROM {{t}} {condition} ORDER BY a DESC NULLS LAST, id LIMIT {limit}"
+            ),
             5 => format!(
                 "SELECT count(*), count(a), sum(b), min(t), max(t), min(n), max(n), min(f), max(f), \
                  min(m), max(m), min(d), max(ts), min(iv), bool_or(ok), max(v) FROM {{t}} {condition}"
@@ -115,9 +117,15 @@ impl Test {
             6 => format!("SELECT a, count(*), sum(n), max(t) FROM {{t}} {condition} GROUP BY a"),
             7 => format!("SELECT count(*) FROM {{t}} {condition}"),
             8 => format!("SELECT count(*) FROM (SELECT 1 FROM {{t}} LIMIT {limit}) x"),
-            9 => format!("SELECT x.id, y.b FROM {{t}} x JOIN {{t}} y ON x.a = y.id {}",
-                condition.replace("WHERE ", "WHERE x.id % 3 = 0 AND x.").replace(" AND ", " AND x.")
-                    .replace("x.x.", "x.").replace("(", "(x.").replace("NOT x.", "NOT ")),
+            9 => format!(
+                "SELECT x.id, y.b FROM {{t}} x JOIN {{t}} y ON x.a = y.id {}",
+                condition
+                    .replace("WHERE ", "WHERE x.id % 3 = 0 AND x.")
+                    .replace(" AND ", " AND x.")
+                    .replace("x.x.", "x.")
+                    .replace("(", "(x.")
+                    .replace("NOT x.", "NOT ")
+            ),
             10 => format!("SELECT t, u, by, l, j FROM {{t}} {condition}"),
             11 => format!("SELECT DISTINCT v, ok FROM {{t}} {condition}"),
             12 => format!("SELECT id FROM {{t}} {condition} ORDER BY id"),
@@ -130,26 +138,38 @@ impl Test {
         match self.within(6) {
             0 | 1 => self.insert(),
             2 => {
-                self.pair.both(&format!("DELETE FROM {{t}} WHERE {filter} AND id % 3 = 1"));
+                self.pair
+                    .both(&format!("DELETE FROM {{t}} WHERE {filter} AND id % 3 = 1"));
             }
             3 => {
-                self.pair.both(&format!("UPDATE {{t}} SET a = a + 1, t = t || '+' WHERE {filter} AND id % 4 = 1"));
+                self.pair.both(&format!(
+                    "UPDATE {{t}} SET a = a + 1, t = t || '+' WHERE {filter} AND id % 4 = 1"
+                ));
             }
             4 => {
-                self.pair.both(&format!("UPDATE {{t}} SET n = -n, f = -f WHERE {filter} AND id % 9 = 1"));
+                self.pair.both(&format!(
+                    "UPDATE {{t}} SET n = -n, f = -f WHERE {filter} AND id % 9 = 1"
+                ));
             }
             _ => {
                 let key = self.within(KEYS);
-                self.pair.both(&format!("UPDATE {{t}} SET b = -1 WHERE id = {key}"));
+                self.pair
+                    .both(&format!("UPDATE {{t}} SET b = -1 WHERE id = {key}"));
             }
         }
     }
 
     fn add_column(&mut self) {
         self.added += 1;
-        let kind = self.pick(&["int DEFAULT 7", "text", "text DEFAULT 'was not there'", "numeric(8,3) DEFAULT 1.5"]);
+        let kind = self.pick(&[
+            "int DEFAULT 7",
+            "text",
+            "text DEFAULT 'was not there'",
+            "numeric(8,3) DEFAULT 1.5",
+        ]);
         let name = self.added;
-        self.pair.both(&format!("ALTER TABLE {{t}} ADD COLUMN c{name} {kind}"));
+        self.pair
+            .both(&format!("ALTER TABLE {{t}} ADD COLUMN c{name} {kind}"));
     }
 
     fn round(&mut self) {
