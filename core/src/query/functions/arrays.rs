@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::registry::Definitions;
-use super::row::RowFunction;
+use super::row::{Call, RowFunction};
 use super::strings::{int_at, shown, str_at};
 use crate::error::{Error, Result, SqlState};
 use crate::types::names::{array_of, element_of};
@@ -97,7 +97,7 @@ pub(super) fn define(all: &mut Definitions) {
                         _ => Datum::Numeric(1.into()),
                     },
                 };
-                series(element(c.result), a, &step)
+                series(c, a, &step)
             });
         }
     }
@@ -108,7 +108,7 @@ pub(super) fn define(all: &mut Definitions) {
             &format!("_{ty}"),
             |c, a| {
                 let step = a.get(2).cloned().unwrap_or(Datum::Null).into_owned();
-                series(element(c.result), a, &step)
+                series(c, a, &step)
             },
         )
         .stable();
@@ -394,7 +394,7 @@ fn same(left: &Datum<'_>, right: &Datum<'_>) -> bool {
 }
 
 /// `start, start + step, … end`.
-fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<Datum<'static>> {
+fn series(call: &Call<'_>, args: &[Datum<'_>], step: &Datum<'static>) -> Result<Datum<'static>> {
     let (Some(start), Some(end)) = (args.first(), args.get(1)) else {
         return Ok(Datum::Null);
     };
@@ -436,11 +436,17 @@ fn series(element: PgType, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
             return Err(too_many());
         }
         values.push(value.clone());
-        match super::dates::add_interval(&value, step) {
+        let next = match (&value, step) {
+            (Datum::Timestamptz(at), Datum::Interval(by)) => {
+                ops::timestamptz_plus(*at, by, &call.style().time_zone).map(Datum::Timestamptz)
+            }
+            _ => super::dates::add_interval(&value, step),
+        };
+        match next {
             Ok(next) => value = next,
             // The series ends where its type does.
             Err(_) => break,
         }
     }
-    array(element, values)
+    array(element(call.result), values)
 }
