@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::{self, AccessExpr, Expr as Ast, Subscript};
 
 use super::coerce::{self, arrow_type};
 use super::scope::Typed;
-use super::{Binder, syntax, unsupported};
+use super::{Binder, fold, syntax, unsupported};
 use crate::error::{Error, Result, SqlState};
 use crate::query::functions;
 use crate::types::cast::Context;
@@ -111,6 +111,16 @@ impl Binder<'_> {
                     let lower = self.bound(lower_bound.as_ref(), i32::MIN)?;
                     let upper = self.bound(upper_bound.as_ref(), i32::MAX)?;
                     self.call_named("array_slice_op", vec![value, lower, upper])?
+                }
+                AccessExpr::Dot(Ast::Identifier(field)) if value.ty.oid != oid::RECORD => {
+                    return Err(Error::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!(
+                            "column notation .{} applied to type {}, which is not a composite type",
+                            fold(field),
+                            format_type(value.ty)
+                        ),
+                    ));
                 }
                 other => {
                     return unsupported(

@@ -19,6 +19,9 @@ impl Binder<'_> {
             (Ok((column, level)), _) => Ok(self.reference(&column, level)),
             // A FROM item by its name is its row.
             (Err(error), [name]) if error.state() == SqlState::UNDEFINED_COLUMN => {
+                if name.quote_style.is_none() && fold(name) == "current_schema" {
+                    return self.call_named("current_schema", Vec::new());
+                }
                 self.whole_row(&fold(name)).unwrap_or(Err(error))
             }
             (Err(error), _) => Err(error),

@@ -462,7 +462,13 @@ fn series(call: &Call<'_>, args: &[Datum<'_>], step: &Datum<'static>) -> Result<
             call.info.interrupt.check()?;
         }
         values.push(value.clone());
-        match super::dates::add_interval(&value, step) {
+        let next = match (&value, step) {
+            (Datum::Timestamptz(at), Datum::Interval(by)) => {
+                ops::timestamptz_plus(*at, by, &call.style().time_zone).map(Datum::Timestamptz)
+            }
+            _ => super::dates::add_interval(&value, step),
+        };
+        match next {
             Ok(next) => value = next,
             // The series ends where its type does.
             Err(_) => break,
