@@ -7,7 +7,9 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::row::{RowFn, RowFunction};
 use super::waiting::WaitFn;
-use super::{advisory, arrays, dates, formatting, json, math, session, strings, waiting};
+use super::{
+    advisory, array_series, arrays, dates, formatting, json, math, session, strings, waiting,
+};
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
 use crate::types::names::{array_of, element_of, from_name, physical};
@@ -156,6 +158,7 @@ impl Functions {
         formatting::define(&mut all);
         json::define(&mut all);
         arrays::define(&mut all);
+        array_series::define(&mut all);
         session::define(&mut all);
         waiting::define(&mut all);
         advisory::define(&mut all);
