@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
-use super::parse::{Source, near};
+use super::source::{Source, near};
 use crate::error::{Error, Result};
 
 /// A place in a statement's tokens.

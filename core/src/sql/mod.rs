@@ -13,7 +13,9 @@ mod parse;
 pub mod privileges;
 mod query_forms;
 mod session_verbs;
+mod setting_verbs;
 pub mod settings;
+mod source;
 mod statement;
 mod trim_form;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Datum as ArrowDatum, PrimitiveArray, Scalar};
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, i256};
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, i256};
 use arrow::error::ArrowError;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{
@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use super::super::bind::{ZONE, arrow_type};
 use super::super::errors::division_by_zero;
 use super::decimal::{has_special, power_256};
+use super::float_columns::{floats, floats_of, has_infinite, has_zero, refuse_zero};
 use crate::error::{Error, Result, SqlState};
 use crate::types::columns::{self, ColumnBuilder};
 use crate::types::names::format_type;
@@ -313,90 +314,6 @@ fn decimal(data: &DataType) -> Option<(i16, i16)> {
             Some((i16::from(*precision), i16::from(*scale)))
         }
         _ => None,
-    }
-}
-
-fn refuse_zero(right: &dyn ArrowDatum) -> Result<()> {
-    let (array, _) = right.get();
-    let zero = match array.data_type() {
-        DataType::Float64 => array
-            .as_primitive::<Float64Type>()
-            .iter()
-            .flatten()
-            .any(|value| value == 0.0),
-        DataType::Float32 => array
-            .as_primitive::<Float32Type>()
-            .iter()
-            .flatten()
-            .any(|value| value == 0.0),
-        _ => false,
-    };
-    if zero {
-        Err(division_by_zero())
-    } else {
-        Ok(())
-    }
-}
-
-/// A column of floats, or one value for all rows.
-struct Floats<'a> {
-    array: &'a dyn Array,
-    single: bool,
-}
-
-fn floats(datum: &dyn ArrowDatum) -> Floats<'_> {
-    let (array, single) = datum.get();
-    Floats { array, single }
-}
-
-fn floats_of(array: &dyn Array) -> Floats<'_> {
-    Floats {
-        array,
-        single: false,
-    }
-}
-
-impl Floats<'_> {
-    fn value(&self, row: usize) -> Option<f64> {
-        let row = if self.single { 0 } else { row };
-        if row >= self.array.len() || self.array.is_null(row) {
-            return None;
-        }
-        match self.array.data_type() {
-            DataType::Float64 => Some(self.array.as_primitive::<Float64Type>().value(row)),
-            DataType::Float32 => Some(f64::from(
-                self.array.as_primitive::<Float32Type>().value(row),
-            )),
-            _ => None,
-        }
-    }
-}
-
-fn has_zero(array: &dyn Array) -> bool {
-    match array.data_type() {
-        DataType::Float64 => array.as_primitive::<Float64Type>().values().contains(&0.0),
-        DataType::Float32 => array.as_primitive::<Float32Type>().values().contains(&0.0),
-        _ => false,
-    }
-}
-
-fn has_infinite(array: &ArrayRef) -> bool {
-    infinite(array.as_ref())
-}
-
-fn infinite(array: &dyn Array) -> bool {
-    match array.data_type() {
-        DataType::Float64 => array
-            .as_primitive::<Float64Type>()
-            .iter()
-            .flatten()
-            .any(f64::is_infinite),
-        DataType::Float32 => array
-            .as_primitive::<Float32Type>()
-            .iter()
-            .flatten()
-            .any(f32::is_infinite),
-        _ => false,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod advisory;
 mod arithmetic;
+mod array_series;
 mod arrays;
 mod casts;
 mod chain;
@@ -12,6 +13,7 @@ mod collect;
 mod dates;
 mod decimal;
 mod display;
+mod float_columns;
 mod format;
 mod formatting;
 mod json;
