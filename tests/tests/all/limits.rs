@@ -10,7 +10,7 @@ use crate::protocol::ensure;
 
 /// How long one statement may take: far more than any needs, far less than what grows with the square
 /// or the cube of a statement's size takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What stops a statement that asks for too much.
 const LIMITS: &[&str] = &[

@@ -142,10 +142,10 @@ impl Binder<'_> {
                 self.tail(bound, tail)
             }
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-                unsupported(
-                    "a data-modifying statement inside a query",
-                    "Run it as a statement of its own.",
-                )
+                Err(Error::new(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "WITH clause containing a data-modifying statement must be at the top level",
+                ))
             }
         }
     }

@@ -18,14 +18,27 @@ use super::push_aggregate::in_order;
 use super::query::Place;
 use super::scope::{OutColumn, Typed};
 use super::{Binder, Bound, Clause, syntax};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::query::functions;
 use crate::types::names::array_type;
 use crate::types::{Datum, PgType};
 
+/// Sub-queries in expressions of sub-queries. DataFusion checks a plan with each of its sub-queries,
+/// and these with theirs, on every level: twice the time for one more.
+const MAX_NESTED: usize = 12;
+
 impl Binder<'_> {
     /// Binds a sub-query; also the columns of enclosing queries that it refers to.
     pub(super) fn inner_query(&mut self, query: &ast::Query) -> Result<(Bound, Vec<Expr>)> {
+        if self.references.len() >= MAX_NESTED {
+            return Err(Error::new(
+                SqlState::STATEMENT_TOO_COMPLEX,
+                "stack depth limit exceeded",
+            )
+            .hint(format!(
+                "Sub-queries in expressions may be nested {MAX_NESTED} deep: put some of them into FROM."
+            )));
+        }
         let clause = std::mem::replace(&mut self.clause, Clause::Select);
         let conditional = std::mem::take(&mut self.conditional);
         let alternative = std::mem::take(&mut self.alternative);

@@ -62,7 +62,7 @@ fn joins_and_top_k_leave_out_row_groups() {
     let mut pair = filled();
     let all = read(&mut pair, "SELECT a + 1 FROM {t}");
     for sql in [
-        "SELECT a, t FROM {t} ORDER BY a DESC LIMIT 5",
+        "SELECT a FROM {t} ORDER BY a DESC LIMIT 5",
         "SELECT n, t FROM {t} ORDER BY n, t LIMIT 5",
         "SELECT id, t FROM {t} ORDER BY id DESC LIMIT 5",
         "SELECT {t}.t FROM {t} JOIN (VALUES (30), (33)) AS few (a) ON {t}.a = few.a",

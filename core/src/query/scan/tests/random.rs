@@ -79,7 +79,7 @@ impl Test {
             12 => format!("d = date '2020-01-01' + {key} % 700"),
             13 => format!("ts < timestamptz '2024-01-02 00:00:00+00' + interval '{key} minutes'"),
             14 => "ok".into(),
-            15 => "NOT ok".into(),
+            15 => "ok IS NOT TRUE".into(),
             16 => format!("u = md5('{low}')::uuid"),
             17 => format!("m > {key}"),
             18 => format!("(a > {low} OR b < {key})"),
