@@ -329,10 +329,10 @@ mod tests {
             }
             let listed = pollster::block_on(store.list(None).count());
             assert_eq!(listed, 1);
-            let short = pollster::block_on(store.get_ranges(&path, &[5..11]));
-            assert!(matches!(short, Err(Error::Generic { .. })));
+            let short = pollster::block_on(store.get_range(&path, 5..11));
+            assert!(short.is_err());
             pollster::block_on(store.delete(&path)).unwrap();
-            let gone = pollster::block_on(store.get_ranges(&path, &[0..1]));
+            let gone = pollster::block_on(store.get_range(&path, 0..1));
             assert!(matches!(gone, Err(Error::NotFound { .. })));
         });
         runtime.block_on(work).unwrap();

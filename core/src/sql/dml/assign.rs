@@ -150,7 +150,7 @@ fn columns_of(query: &ast::Query, count: usize) -> Result<Vec<ast::Expr>> {
         if let Some(ast::TableFactor::Derived { subquery, .. }) =
             from.first_mut().map(|item| &mut item.relation)
         {
-            *subquery = Box::new(query.clone());
+            **subquery = query.clone();
         }
         let item = matches::item("?", name.trim_matches('"'));
         let one = matches::query(None, vec![item], from, None)?;
