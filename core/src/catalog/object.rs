@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Index, Role, Schema, Sequence, Table, View};
+use crate::error::{Error, Result, SqlState};
 
 /// Any object, shared.
 #[derive(Clone, Debug)]
@@ -36,6 +37,28 @@ impl Object {
             Object::Sequence(it) => &it.name,
             Object::Role(it) => &it.name,
         }
+    }
+
+    /// The attribute number of a table's or a view's column.
+    ///
+    /// # Errors
+    /// 42703 when there is no such column.
+    pub fn column_number(&self, name: &str) -> Result<u32> {
+        let at = match self {
+            Object::Table(table) => table.column(name),
+            Object::View(view) => view.columns.iter().position(|column| column.name == name),
+            _ => None,
+        };
+        at.and_then(|at| u32::try_from(at.saturating_add(1)).ok())
+            .ok_or_else(|| {
+                Error::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!(
+                        "column \"{name}\" of relation \"{}\" does not exist",
+                        self.name()
+                    ),
+                )
+            })
     }
 
     /// OID of the schema that a relation is in.

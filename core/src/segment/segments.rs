@@ -9,7 +9,7 @@ use redb::StorageBackend;
 
 use super::garbage::{Garbage, Handle, Waste};
 use super::manifest;
-use super::table::SealedTable;
+use super::seal::parts_of;
 use super::{CacheOptions, Caches, Objects, Segment, SegmentMeta, WriteOptions};
 use crate::env::Env;
 use crate::error::Result;
@@ -72,7 +72,8 @@ impl Segments {
         let store = Store::open_with(backend, storage, env.clone(), |snapshot| {
             manifest::load(snapshot, open)
         })?;
-        let known = known_segments(&*store.snapshot()?);
+        let snapshot = store.snapshot()?;
+        let known = known_segments(&snapshot);
         let mut highest = 0;
         for owner in objects.list()? {
             highest = highest.max(owner.1);
@@ -82,8 +83,8 @@ impl Segments {
                 objects.delete(table, segment)?;
             }
         }
-        let generations = store.snapshot()?.tiers().clone();
-        let generation = generations.0.values().map(|tier| tier.generation).max();
+        let tiers = snapshot.tiers().0.values();
+        let generation = tiers.map(|tier| tier.generation).max();
         let highest = known
             .iter()
             .map(|(_, segment)| *segment)
@@ -171,10 +172,8 @@ impl Segments {
 
 fn known_segments(snapshot: &Snapshot) -> HashSet<(TableId, u64)> {
     let mut known = HashSet::new();
-    for (table, tier) in &snapshot.tiers().0 {
-        let sealed = tier.sealed.as_ref().map(|sealed| sealed.as_any());
-        let sealed = sealed.and_then(|sealed| sealed.downcast_ref::<SealedTable>());
-        for part in sealed.iter().flat_map(|sealed| sealed.parts()) {
+    for table in snapshot.tiers().0.keys() {
+        for part in parts_of(snapshot, *table) {
             known.insert((*table, part.segment.meta().segment));
         }
     }

@@ -25,7 +25,7 @@ impl AsRef<[u8]> for Value {
 }
 
 type Entry = (Value, Value);
-type PageRange = OwnedRange<format::Bytes, format::Bytes>;
+pub(super) type PageRange = OwnedRange<format::Bytes, format::Bytes>;
 
 /// Entries of a key range; from the front and from the back.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableError};
 
 use super::format::{Bytes, Table};
 use super::modified::Modified;
-use super::range::{RangeIter, Value, ValueBytes};
+use super::range::{PageRange, RangeIter, Value, ValueBytes};
 use super::tier::{Generation, Sealed, Tiers};
 use super::{CATALOG_TABLE, TableId, bounds_are_empty};
 use crate::error::Result;
@@ -111,12 +111,7 @@ impl Snapshot {
             Some(sealed) => Some(sealed.range(from, to)?),
             None => None,
         };
-        let rows = self.rows(table)?;
-        let pages = match rows {
-            Some(rows) => Some(rows.range_owned::<&[u8]>((from, to))?),
-            None => None,
-        };
-        Ok(RangeIter::new(pages, sealed))
+        Ok(RangeIter::new(self.pages(table, from, to)?, sealed))
     }
 
     /// Those entries of a range that lie in redb, in key order.
@@ -129,11 +124,20 @@ impl Snapshot {
         if bounds_are_empty(from, to) {
             return Ok(RangeIter::default());
         }
-        let pages = match self.rows(table)? {
-            Some(rows) => Some(rows.range_owned::<&[u8]>((from, to))?),
-            None => None,
-        };
-        Ok(RangeIter::new(pages, None))
+        Ok(RangeIter::new(self.pages(table, from, to)?, None))
+    }
+
+    /// The redb side of a range, which is not empty.
+    fn pages(
+        &self,
+        table: TableId,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> Result<Option<PageRange>> {
+        match self.rows(table)? {
+            Some(rows) => Ok(Some(rows.range_owned::<&[u8]>((from, to))?)),
+            None => Ok(None),
+        }
     }
 
     /// Number of entries.

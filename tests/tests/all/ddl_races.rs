@@ -3,7 +3,6 @@
 //!
 //! What the sessions do is drawn from a seed, which a failure names; `OMENDB_SEED` sets it.
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,6 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use libtest_mimic::{Failed, Trial};
 use omendb_tests::server::Target;
 use omendb_tests::wire::{Address, Client, Report};
+
+use crate::races::together;
 
 /// Rounds of what one session repeats.
 const ROUNDS: usize = 25;
@@ -74,31 +75,6 @@ impl Random {
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
     }
-}
-
-/// Runs `work` in every session at once; the first failure fails the test.
-fn together(
-    target: &Target,
-    sessions: usize,
-    work: impl Fn(usize, &mut Client) -> Result<(), Failed> + Sync,
-) -> Result<(), Failed> {
-    let barrier = Barrier::new(sessions);
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..sessions)
-            .map(|number| {
-                let (work, barrier) = (&work, &barrier);
-                scope.spawn(move || {
-                    let client = target.connect();
-                    barrier.wait();
-                    work(number, &mut client?)
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().map_err(|_| "a session panicked")??;
-        }
-        Ok(())
-    })
 }
 
 /// Runs a statement; the codes in `expected` are no failure. Conflicts are tried again.

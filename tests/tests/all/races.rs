@@ -65,7 +65,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Runs `work` in every session at once; the first failure fails the test.
-fn together(
+pub fn together(
     target: &Target,
     sessions: usize,
     work: impl Fn(usize, &mut Client) -> Result<(), Failed> + Sync,

@@ -165,7 +165,7 @@ pub(super) fn has_column(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'s
         Some(Relation::Stored(object)) => object,
     };
     let number = match string(rest.get(1)) {
-        Some(name) => Some(column_of(&object, name)?),
+        Some(name) => Some(object.column_number(name)?),
         None => int(rest.get(1)).and_then(|number| u32::try_from(number).ok()),
     };
     let Some(number) = number.filter(|it| column_numbers(&object).any(|known| known == *it)) else {
@@ -175,24 +175,6 @@ pub(super) fn has_column(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'s
         stored(source, &rights, &object, &asked)
             || column(source, &rights, &object, number, &asked),
     ))
-}
-
-fn column_of(object: &Object, name: &str) -> Result<u32> {
-    let at = match object {
-        Object::Table(table) => table.column(name),
-        Object::View(view) => view.columns.iter().position(|column| column.name == name),
-        _ => None,
-    };
-    at.and_then(|at| u32::try_from(at.saturating_add(1)).ok())
-        .ok_or_else(|| {
-            Error::new(
-                SqlState::UNDEFINED_COLUMN,
-                format!(
-                    "column \"{name}\" of relation \"{}\" does not exist",
-                    object.name()
-                ),
-            )
-        })
 }
 
 pub(super) fn has_sequence(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {

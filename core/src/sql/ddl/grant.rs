@@ -204,7 +204,7 @@ fn on_relation(
     }
     let mut by_column: Vec<(u32, String, Privileges)> = Vec::new();
     for (privileges, name) in &columns {
-        let number = column_number(&object, name)?;
+        let number = object.column_number(name)?;
         match by_column.iter_mut().find(|(it, ..)| *it == number) {
             Some((.., all)) => *all = all.with(*privileges),
             None => by_column.push((number, (*name).to_owned(), *privileges)),
@@ -257,24 +257,6 @@ fn on_relation(
 fn has_usage(wanted: &Wanted) -> bool {
     let is_usage = |(word, columns): &(String, Vec<String>)| word == "usage" && columns.is_empty();
     matches!(wanted, Wanted::These(list) if list.iter().any(is_usage))
-}
-
-fn column_number(object: &Object, name: &str) -> Result<u32> {
-    let at = match object {
-        Object::Table(table) => table.column(name),
-        Object::View(view) => view.columns.iter().position(|column| column.name == name),
-        _ => None,
-    };
-    at.and_then(|at| u32::try_from(at.saturating_add(1)).ok())
-        .ok_or_else(|| {
-            Error::new(
-                SqlState::UNDEFINED_COLUMN,
-                format!(
-                    "column \"{name}\" of relation \"{}\" does not exist",
-                    object.name()
-                ),
-            )
-        })
 }
 
 /// The columns of a table that have lists of their own.
