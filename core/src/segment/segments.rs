@@ -115,9 +115,12 @@ impl Segments {
         self.next_generation.fetch_add(1, Ordering::Relaxed)
     }
 
+    fn segment(&self, meta: SegmentMeta) -> Segment {
+        Segment::new(meta, self.objects.clone(), self.caches.clone())
+    }
+
     pub(super) fn handle(&self, meta: SegmentMeta) -> Arc<Handle> {
-        let segment = Segment::new(meta, self.objects.clone(), self.caches.clone());
-        Arc::new(Handle::new(segment, self.garbage.clone()))
+        Arc::new(Handle::new(self.segment(meta), self.garbage.clone()))
     }
 
     /// Deletes what nobody reads any more. Returns the number of segments deleted.
@@ -155,8 +158,7 @@ impl Segments {
             .into_iter()
             .filter(|meta| !used.contains(&(meta.table, meta.segment)));
         while let Some(meta) = segments.next() {
-            self.caches.forget((meta.table, meta.segment));
-            if let Err(error) = self.objects.delete(meta.table, meta.segment) {
+            if let Err(error) = self.segment(meta.clone()).delete_objects() {
                 let left = std::iter::once(meta).chain(segments).collect();
                 self.garbage.add(Waste {
                     segments: left,
