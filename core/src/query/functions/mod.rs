@@ -28,6 +28,7 @@ mod regression;
 mod row;
 mod sealing;
 mod session;
+mod short_decimal;
 mod single;
 mod spread;
 mod strings;
