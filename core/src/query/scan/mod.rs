@@ -35,4 +35,5 @@ mod walk;
 pub(super) use cache::ColumnCache;
 pub(super) use plan::ScanPlan;
 pub(super) use rows::BATCH_ROWS;
+pub(super) use sealed::parts_of;
 pub(super) use source::TableSource;
