@@ -114,10 +114,13 @@ def difference(query, expected, got):
         if not same_row(key(want), key(have)):
             return f"out of order: {have} instead of {want}"
     # Floats are no part of what tells rows apart.
-    def exact(row):
-        return [str(value) for value in row if not isinstance(value, (float, decimal.Decimal))]
+    columns = enumerate(zip(*expected, *got))
+    exact = [at for at, column in columns if not any(isinstance(value, float) for value in column)]
 
-    for want, have in zip(sorted(expected, key=exact), sorted(got, key=exact)):
+    def shown(row):
+        return [f"{row[at]:f}" if isinstance(row[at], decimal.Decimal) else str(row[at]) for at in exact]
+
+    for want, have in zip(sorted(expected, key=shown), sorted(got, key=shown)):
         if not same_row(want, have):
             return f"{have} instead of {want}"
     return None
