@@ -12,6 +12,7 @@ use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{
     EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr, conjunction,
 };
@@ -195,6 +196,15 @@ impl ScanPlan {
                 shown.get(at).copied()
             }),
         }
+    }
+
+    /// Whether an expression over all columns refers to row keys, which are there only of rows that match.
+    fn reads_keys(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
+        let is_key = |column: &Column| {
+            let position = self.reading.positions.get(column.index());
+            position.copied().flatten().is_none()
+        };
+        collect_columns(expr).iter().any(is_key)
     }
 
     /// The way taken, in the words of PostgreSQL's EXPLAIN.
@@ -481,22 +491,27 @@ impl ExecutionPlan for ScanPlan {
         result: ChildPushdownResult,
         _config: &ConfigOptions,
     ) -> DfResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        let filters = result.parent_filters.into_iter();
-        let filters: Vec<Arc<dyn PhysicalExpr>> = filters.map(|filter| filter.filter).collect();
         // Rows are counted before what stands above a limit leaves some of them out.
-        let taken = self.columns.is_some() && self.limit.is_none();
-        let applied = match phase {
-            FilterPushdownPhase::Pre if taken => PushedDown::Yes,
-            _ => PushedDown::No,
-        };
-        let answers = vec![applied; filters.len()];
+        let takes_any = self.columns.is_some() && self.limit.is_none();
+        let mut taken = Vec::new();
+        let mut answers = Vec::with_capacity(result.parent_filters.len());
+        for filter in result.parent_filters {
+            let filter = self.inside(filter.filter)?;
+            let takes = takes_any && !self.reads_keys(&filter);
+            answers.push(match phase {
+                FilterPushdownPhase::Pre if takes => PushedDown::Yes,
+                _ => PushedDown::No,
+            });
+            if takes {
+                taken.push(filter);
+            }
+        }
         let propagation = FilterPushdownPropagation::with_parent_pushdown_result(answers);
-        if !taken || filters.is_empty() {
+        if taken.is_empty() {
             return Ok(propagation);
         }
-        let filters: DfResult<Vec<_>> = filters.into_iter().map(|f| self.inside(f)).collect();
         let mut plan = self.again();
-        plan.pruning = Arc::new(self.pruning.with(filters?));
+        plan.pruning = Arc::new(self.pruning.with(taken));
         Ok(propagation.with_updated_node(Arc::new(plan)))
     }
 
