@@ -52,7 +52,7 @@ impl Tree {
     pub(super) fn cheapest(&self) -> Vec<(usize, usize)> {
         let mut best = self.by_smallest_pair();
         for start in 0..self.relations.len() {
-            let order = self.from_one(start);
+            let order = self.starting_with(start);
             if order.cost < best.cost {
                 best = order;
             }
@@ -85,7 +85,7 @@ impl Tree {
         }
     }
 
-    fn from_one(&self, start: usize) -> Order {
+    fn starting_with(&self, start: usize) -> Order {
         let mut sets = self.sets();
         let mut order = Order::default();
         loop {
