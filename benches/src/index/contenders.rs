@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use blart::TreeMap;
+use congee::Congee;
 use omendb_core::index::{Index, Shape, Words};
 use redb::{ReadableDatabase, TableDefinition};
 
@@ -146,25 +146,28 @@ impl Contender for BTree {
     }
 }
 
-/// An adaptive radix tree over the keys' bytes in order.
-struct Radix(TreeMap<[u8; 8], u32>);
+/// An adaptive radix tree that many threads may use.
+struct Radix(Congee<usize, usize>);
 
 impl Radix {
     fn new(keys: &[u64]) -> Self {
-        let mut tree = TreeMap::new();
-        for (&key, position) in keys.iter().zip(0..) {
-            tree.insert(key.to_be_bytes(), position);
+        let tree = Congee::default();
+        let guard = tree.pin();
+        for (position, &key) in keys.iter().enumerate() {
+            tree.insert(key as usize, position, &guard).expect("memory");
         }
+        drop(guard);
         Radix(tree)
     }
 }
 
 impl Contender for Radix {
-    contender!(|_| "adaptive radix tree (blart)".into(),);
+    contender!(|_| "adaptive radix tree (congee)".into(),);
 
     #[inline]
     fn get(&self, key: u64) -> u32 {
-        self.0.get(&key.to_be_bytes()).copied().unwrap_or(ABSENT)
+        let found = self.0.get(&(key as usize), &self.0.pin());
+        found.map_or(ABSENT, |at| at as u32)
     }
 }
 

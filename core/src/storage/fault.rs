@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
@@ -110,6 +111,9 @@ pub struct Disk {
 #[derive(Debug, Default)]
 struct State {
     files: Image,
+    /// Between the halves of a late sync of the rows: the operations before the first one, and what was
+    /// written to the rows since, none of which is on the disk before the second.
+    late: Option<(usize, Vec<Op>)>,
     ops: Vec<Op>,
     calls: u64,
     fault: Option<Fault>,
@@ -139,10 +143,9 @@ impl Disk {
         })
     }
 
-    /// The late sync of the rows on this disk. The whole sync is recorded at its first half: until
-    /// the second is done, a crash leaves what one right before the first would have left.
+    /// The late sync of the rows on this disk.
     pub fn late_sync(&self) -> Arc<dyn LateSync> {
-        self.late.clone()
+        Arc::new(self.clone())
     }
 
     /// Runs once, between the halves of the next sync of the rows or during the next one of the log.
@@ -176,6 +179,10 @@ impl Disk {
 
 #[derive(Default)]
 struct Late {
+    /// The next sync of the rows is a late one.
+    deferred: AtomicBool,
+    /// It has had its first half.
+    begun: AtomicBool,
     during: Mutex<Option<Box<dyn FnOnce() -> io::Result<()> + Send>>>,
 }
 
@@ -192,11 +199,31 @@ impl std::fmt::Debug for Late {
     }
 }
 
-impl LateSync for Late {
-    fn defer(&self) {}
+impl LateSync for Disk {
+    fn defer(&self) {
+        self.late.deferred.store(true, Ordering::Relaxed);
+    }
 
     fn finish(&self) -> io::Result<()> {
-        self.run()
+        self.late.deferred.store(false, Ordering::Relaxed);
+        if self.late.begun.swap(false, Ordering::Relaxed) {
+            self.late.run()?;
+        }
+        self.state.lock().finish();
+        Ok(())
+    }
+}
+
+impl State {
+    /// The second half of a late sync, if there was a first one.
+    fn finish(&mut self) {
+        if let Some((before, held)) = self.late.take() {
+            self.ops.push(Op {
+                file: ROWS,
+                act: Act::Sync(before),
+            });
+            self.ops.extend(held);
+        }
     }
 }
 
@@ -222,10 +249,18 @@ impl Backend {
     fn change(&self, act: Act) -> io::Result<()> {
         self.call(|state| {
             apply(&mut state.files[self.file], &act, |_| true);
-            state.ops.push(Op {
+            let held = self.file == ROWS && matches!(act, Act::Write { .. });
+            if self.file == ROWS && !held {
+                state.finish();
+            }
+            let op = Op {
                 file: self.file,
                 act,
-            });
+            };
+            match &mut state.late {
+                Some((_, writes)) if held => writes.push(op),
+                _ => state.ops.push(op),
+            }
             Ok(())
         })
     }
@@ -253,12 +288,22 @@ impl StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let before = self.disk.op_count();
+        let late = &self.disk.late;
         if self.file == LOG {
             // What is written to the log during its sync may well be lost.
-            self.disk.late.run()?;
+            let before = self.disk.op_count();
+            late.run()?;
+            return self.change(Act::Sync(before));
         }
-        self.change(Act::Sync(before))
+        if late.deferred.swap(false, Ordering::Relaxed) {
+            return self.call(|state| {
+                state.finish();
+                state.late = Some((state.ops.len(), Vec::new()));
+                late.begun.store(true, Ordering::Relaxed);
+                Ok(())
+            });
+        }
+        self.change(Act::Sync(usize::MAX))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use redb::StorageBackend;
 
 use super::gate::Gate;
+use super::log_record;
 use crate::error::{Error, Result, SqlState};
 use crate::index::checksum::crc32c;
 
@@ -136,7 +137,7 @@ impl Log {
 
     /// Whether a group of up to twice [`MAX_LOGGED`] might not fit.
     pub fn is_full(&self) -> bool {
-        let room = (2 * MAX_LOGGED + RECORD_HEAD) as u64;
+        let room = (2 * MAX_LOGGED + RECORD_HEAD + log_record::MAX_NUMBER) as u64;
         self.at + room > half_at(self.next.half) + HALF_BYTES
     }
 
@@ -164,11 +165,9 @@ impl Log {
         Ok(())
     }
 
-    /// What a checkpoint stores that is made now. It takes a number, because it may have changes that
-    /// the log has not: nothing after it may seem to follow what is before it.
+    /// What a checkpoint stores that is made now.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
-            number: self.next.number + 1,
             half: 1 - self.next.half,
             ..self.next
         }

@@ -12,10 +12,10 @@ use super::{TableId, TableWrites, WriteBatch};
 use crate::error::{Error, Result, SqlState};
 
 /// The most bytes of a varint.
-const MAX_NUMBER: usize = 10;
+pub(super) const MAX_NUMBER: usize = 10;
 
 impl WriteBatch {
-    /// The most bytes that this batch takes in a record.
+    /// The most bytes that this batch takes in a record, which has a number beside its batches.
     pub(super) fn log_bytes(&self) -> usize {
         let tables = self.create.len() + self.drop.len() + 3;
         let rows = self.writes.values().map(|writes| {

@@ -1,11 +1,15 @@
 //! What the commit log gives back, and what it must not be taken for.
 
+use std::sync::Arc;
+
+use futures::FutureExt;
+use parking_lot::Mutex;
 use redb::{Builder, TableDefinition};
 
 use super::support::{Way, batch, commit, open};
 use crate::error::SqlState;
 use crate::storage::fault::{Crashes, Disk, Image, Random, Survival};
-use crate::storage::{Store, TableId};
+use crate::storage::{Pending, Store, TableId};
 
 const T: TableId = 16384;
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -21,10 +25,15 @@ fn get(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
 
 /// What is on the disk now.
 fn image(disk: &Disk) -> Image {
+    crashed(disk, Survival::All)
+}
+
+/// What a crash now would leave on the disk.
+fn crashed(disk: &Disk, survival: Survival) -> Image {
     let ops = disk.ops();
     let mut crashes = Crashes::new(Image::default(), &ops);
     while crashes.advance() {}
-    crashes.image(Survival::All, &mut Random(1))
+    crashes.image(survival, &mut Random(1))
 }
 
 #[test]
@@ -138,4 +147,87 @@ fn the_log_is_used_again_and_stays_small() {
         let row = get(&store, &(round % 10).to_be_bytes());
         assert_eq!(row, Some(round.to_be_bytes().to_vec()));
     }
+}
+
+/// Submits a row whose commit lets someone go on who waited for it.
+fn awaited(store: &Store, key: &[u8], row: &[u8]) -> Pending {
+    let batch = batch(&[(T, key, Some(row))]);
+    let hook = Box::new(|_| true);
+    store.submit_with(batch, None, Some(hook)).unwrap()
+}
+
+#[test]
+fn a_checkpoint_leaves_alone_what_the_one_before_needs() {
+    let disk = Disk::default();
+    let store = Way::Log.open(&disk).unwrap();
+    // The file has to have room: a late sync is finished before a file grows.
+    put(&store, b"room", &[7; 100_000]);
+    commit(&store, batch(&[(T, b"room", None)])).unwrap();
+    put(&store, b"large", &[6; 5000]);
+    for row in [b"1", b"2"] {
+        let pending = awaited(&store, b"k", row);
+        while store.commit_step() {}
+        assert!(pending.durable.now_or_never().unwrap().is_ok());
+    }
+    // While the checkpoint's sync is under way, a record is written; and then the machine stops.
+    let stopped = Arc::new(Mutex::new(None));
+    let (stepper, during, then) = (store.clone(), disk.clone(), stopped.clone());
+    disk.during_sync(move || {
+        let pending = awaited(&stepper, b"k", b"3");
+        assert!(stepper.commit_step());
+        assert_eq!(get(&stepper, b"k"), Some(b"3".to_vec()));
+        let [rows, _] = crashed(&during, Survival::None);
+        let [_, log] = crashed(&during, Survival::All);
+        *then.lock() = Some([rows, log]);
+        assert!(pending.durable.now_or_never().is_none());
+        Ok(())
+    });
+    put(&store, b"large", &[7; 5000]);
+    let stopped = stopped.lock().take().unwrap();
+    let store = Way::Log.open(&Disk::with_image(stopped)).unwrap();
+    assert_eq!(get(&store, b"k"), Some(b"2".to_vec()));
+    assert_eq!(get(&store, b"large"), Some(vec![6; 5000]));
+}
+
+#[test]
+fn what_is_shown_at_once_is_not_yet_acknowledged() {
+    let disk = Disk::default();
+    let store = Way::Log.open(&disk).unwrap();
+    drop(awaited(&store, b"k", b"1"));
+    while store.commit_step() {}
+    let mut second = awaited(&store, b"k", b"2");
+    assert!((&mut second.durable).now_or_never().is_none());
+    assert_eq!(get(&store, b"k"), Some(b"2".to_vec()));
+    assert_eq!(store.stats().syncs, 1);
+    while store.commit_step() {}
+    assert!(second.durable.now_or_never().unwrap().is_ok());
+    assert_eq!(store.stats().syncs, 2);
+}
+
+#[test]
+fn a_log_that_fills_up_during_a_sync_waits_for_its_end() {
+    let disk = Disk::default();
+    let store = Way::Log.open(&disk).unwrap();
+    drop(awaited(&store, b"k", b"1"));
+    while store.commit_step() {}
+    let pending = Arc::new(Mutex::new(Vec::new()));
+    let (stepper, during) = (store.clone(), pending.clone());
+    disk.during_sync(move || {
+        for number in 0..40_u8 {
+            during
+                .lock()
+                .push(awaited(&stepper, &[number], &[number; 1000]));
+            while stepper.commit_step() {}
+        }
+        Ok(())
+    });
+    put(&store, b"k", b"2");
+    while store.commit_step() {}
+    for pending in pending.lock().drain(..) {
+        assert!(pending.durable.now_or_never().unwrap().is_ok());
+    }
+    store.check_writable().unwrap();
+    drop(store);
+    let store = Way::Log.open(&disk).unwrap();
+    assert_eq!(get(&store, &[39]), Some(vec![39; 1000]));
 }

@@ -248,11 +248,15 @@ impl Workload {
                 let Ok(mut commit) = store.submit_with(batch, None, Some(Box::new(hook))) else {
                     return acknowledged;
                 };
-                // Whoever waits may make it visible at once.
-                if random.coin() {
-                    let _ = (&mut commit.visible).now_or_never();
+                // Whoever waits may make it visible at once, but is not answered before the sync.
+                match random.coin() {
+                    true => match (&mut commit.durable).now_or_never() {
+                        Some(Ok(())) => acknowledged.push(disk.op_count()),
+                        Some(Err(_)) => return acknowledged,
+                        None => pending.lock().push(commit.durable),
+                    },
+                    false => pending.lock().push(commit.durable),
                 }
-                pending.lock().push(commit.durable);
             }
             loop {
                 let commits = std::mem::take(&mut *pending.lock());

@@ -1,0 +1,59 @@
+//! Plain key-value stores.
+
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, TableDefinition};
+
+use super::{Done, Lookup, Store, payload};
+
+const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
+
+/// One redb table, with a cache of `cache` bytes.
+pub struct Redb(Database);
+
+impl Redb {
+    pub fn new(directory: &Path, cache: usize) -> Done<Self> {
+        let database = redb::Builder::new()
+            .set_cache_size(cache)
+            .create(directory.join("rows.redb"))?;
+        Ok(Redb(database))
+    }
+}
+
+impl Store for Redb {
+    fn name(&self) -> &'static str {
+        "redb"
+    }
+
+    fn write(&mut self, rows: &[(u64, u64)]) -> Done<()> {
+        let writer = self.0.begin_write()?;
+        {
+            let mut table = writer.open_table(TABLE)?;
+            let mut bytes = Vec::new();
+            for (number, version) in rows {
+                payload(*number, *version, &mut bytes);
+                table.insert(number, bytes.as_slice())?;
+            }
+        }
+        Ok(writer.commit()?)
+    }
+
+    fn read(&mut self, read: &mut dyn FnMut(&Lookup<'_>) -> Done<()>) -> Done<()> {
+        let table = self.0.begin_read()?.open_table(TABLE)?;
+        read(&|number, row| match table.get(number)? {
+            Some(found) => {
+                row(found.value());
+                Ok(true)
+            }
+            None => Ok(false),
+        })
+    }
+
+    fn range(&mut self, from: u64, count: u64, row: &mut dyn FnMut(&[u8])) -> Done<()> {
+        let table = self.0.begin_read()?.open_table(TABLE)?;
+        for entry in table.range(from..from + count)? {
+            row(entry?.1.value());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! The engine: rows in redb with a commit log, sealed into segments once they are cold.
+
+use std::borrow::Cow;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use omendb::commit_log::LogFile;
+use omendb::objects::SyncedDirectory;
+use omendb::storage::FileBackend;
+use omendb_core::env::{Clock, Committer, Entropy, Env, Workers};
+use omendb_core::segment::{CacheOptions, Effort, Layout, LayoutColumn, Options, Segments, Shape};
+use omendb_core::storage::{self, TableId};
+use omendb_core::txn::{BeginOptions, Interrupt, Isolation, Transactions};
+use omendb_core::types::{Datum, PgType, key, row};
+use pollster::block_on;
+
+use super::{Done, Lookup, Store, payload};
+
+const TABLE: TableId = 16_384;
+const TYPES: [PgType; 2] = [PgType::INT8, PgType::TEXT];
+
+struct Host(Instant);
+
+impl Clock for Host {
+    fn now(&self) -> i64 {
+        self.0.elapsed().as_micros() as i64
+    }
+
+    fn sleep(&self, _: u64) -> BoxFuture<'static, ()> {
+        futures::future::pending().boxed()
+    }
+}
+
+impl Entropy for Host {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(0x5a);
+    }
+}
+
+/// A database of one table `(number int8 PRIMARY KEY, payload text)`.
+pub struct Engine {
+    segments: Segments,
+    transactions: Transactions,
+}
+
+impl Engine {
+    /// With caches of `cache` bytes: a quarter for pages of redb, the rest for segments.
+    pub fn new(directory: &Path, cache: usize) -> Done<Self> {
+        let host = Arc::new(Host(Instant::now()));
+        let env = Env {
+            clock: host.clone(),
+            entropy: host,
+            committer: Committer::Inline,
+            workers: Workers::Inline,
+        };
+        let quarter = cache as u64 / 4;
+        let options = Options {
+            caches: CacheOptions {
+                keys_bytes: quarter,
+                blocks_bytes: 2 * quarter,
+                columns_bytes: 1 << 20,
+            },
+            ..Options::default()
+        };
+        let storage = storage::Options {
+            cache_bytes: cache / 4,
+        };
+        let segments = Segments::open(
+            FileBackend::open(directory)?,
+            Some(Arc::new(LogFile::open(directory)?)),
+            Arc::new(SyncedDirectory::open(&directory.join("segments"))?),
+            &storage,
+            &options,
+            env.clone(),
+        )?;
+        let transactions = Transactions::new(segments.store().clone(), env);
+        Ok(Engine {
+            segments,
+            transactions,
+        })
+    }
+}
+
+fn key_of(number: u64) -> Done<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(9);
+    key::encode(&Datum::Int8(number as i64), PgType::INT8, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn shape() -> Shape {
+    let column = |(name, ty): (&str, PgType)| LayoutColumn {
+        name: name.to_owned(),
+        ty,
+        not_null: true,
+        missing: Datum::Null,
+        dropped: false,
+    };
+    let columns = ["number", "payload"].into_iter().zip(TYPES).map(column);
+    Shape {
+        layout: Layout {
+            columns: columns.collect(),
+        },
+        key: vec![0],
+    }
+}
+
+impl Store for Engine {
+    fn name(&self) -> &'static str {
+        "OmenDB"
+    }
+
+    fn write(&mut self, rows: &[(u64, u64)]) -> Done<()> {
+        let options = BeginOptions {
+            isolation: Isolation::ReadCommitted,
+            read_only: false,
+        };
+        let mut transaction = self.transactions.begin(options, Interrupt::default());
+        let mut bytes = Vec::new();
+        for (number, version) in rows {
+            payload(*number, *version, &mut bytes);
+            let text = std::str::from_utf8(&bytes)?;
+            let values = [Datum::Int8(*number as i64), Datum::text(text)];
+            transaction.put(TABLE, key_of(*number)?, row::encode(&values, &TYPES)?)?;
+        }
+        Ok(block_on(transaction.commit())?)
+    }
+
+    fn settle(&mut self) -> Done<()> {
+        block_on(self.segments.tend(TABLE, shape(), Effort::All))?;
+        block_on(self.segments.sweep())?;
+        Ok(())
+    }
+
+    fn read(&mut self, read: &mut dyn FnMut(&Lookup<'_>) -> Done<()>) -> Done<()> {
+        let snapshot = self.segments.store().snapshot()?;
+        read(&|number, pass| {
+            let Some(found) = snapshot.get(TABLE, &key_of(number)?)? else {
+                return Ok(false);
+            };
+            pass(payload_of(found.as_ref())?);
+            Ok(true)
+        })
+    }
+
+    fn range(&mut self, from: u64, count: u64, pass: &mut dyn FnMut(&[u8])) -> Done<()> {
+        let snapshot = self.segments.store().snapshot()?;
+        let (from, to) = (key_of(from)?, key_of(from + count)?);
+        let bounds = (
+            Bound::Included(from.as_slice()),
+            Bound::Excluded(to.as_slice()),
+        );
+        for entry in snapshot.range(TABLE, bounds.0, bounds.1)? {
+            pass(payload_of(entry?.1.as_ref())?);
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of the second column.
+fn payload_of(bytes: &[u8]) -> Done<&[u8]> {
+    match row::RowRef::new(bytes)?.get(1, PgType::TEXT)? {
+        Datum::Text(Cow::Borrowed(text)) => Ok(text.as_bytes()),
+        other => Err(format!("a payload is {other:?}").into()),
+    }
+}
