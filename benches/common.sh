@@ -21,7 +21,7 @@ wrong=0
 # Starts an engine and makes it the one that is used.
 start() { # engine
     if [[ $1 == postgres ]]; then
-        PG_ORACLE_DIR=$work PGCONF="shared_buffers=256MB max_wal_size=4GB" \
+        PG_ORACLE_DIR=$work PGCONF=${PGCONF:-shared_buffers=256MB max_wal_size=4GB} \
             "$here/../tests/record/postgres.sh" start "$pg_port" >/dev/null
         pid[$1]=$(head -1 "$work/omendb-oracle-$pg_port/data/postmaster.pid")
     else
@@ -80,6 +80,12 @@ same() { # what, SQL
     done
 }
 
+# The Python that has the clients' packages.
+need_python() {
+    : "${PYTHON:=$(ls -d "${XDG_CACHE_HOME:-$HOME/.cache}"/omendb/venv-*/bin/python 2>/dev/null | tail -1)}"
+    [[ -n $PYTHON ]] || { echo "no python environment: tests/run tools" >&2; exit 1; }
+}
+
 finish() { ((wrong == 0)) || { echo "$wrong wrong answers" >&2; exit 1; }; }
 
 # Processes of the server: itself and its children.
@@ -105,6 +111,9 @@ rss_mb() {
 }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
+# Megabytes of files and folders.
+mb() { du -cb "$@" | awk 'END { printf "%.0f", $1 / 1e6 }'; }
+duckdb_version() { "$PYTHON" -c 'import duckdb; print("DuckDB", duckdb.__version__)'; }
 machine() {
     echo "$(nproc) cores, $(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo)," \
         "Linux $(uname -r | cut -d. -f1,2), $("$PG_BIN/postgres" --version | grep -o 'PostgreSQL) [0-9.]*' | tr -d ')'), $(date -u +%F)"

@@ -4,8 +4,7 @@
 # (tests/run tools makes an environment).
 source "$(dirname "$0")/common.sh"
 runs=${RUNS:-5}
-: "${PYTHON:=$(ls -d "${XDG_CACHE_HOME:-$HOME/.cache}"/omendb/venv-*/bin/python 2>/dev/null | tail -1)}"
-[[ -n $PYTHON ]] || { echo "no python environment: tests/run tools" >&2; exit 1; }
+need_python
 for engine in $engines; do
     start $engine
     echo "$engine" >&2

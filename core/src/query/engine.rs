@@ -23,7 +23,9 @@ use futures::{StreamExt, TryStreamExt};
 use super::bind::{Binder, Late, ZONE};
 use super::by_value::by_value;
 use super::context::{ReadContext, RunContext};
+use super::estimate::Estimator;
 use super::functions::Functions;
+use super::join_order::order_joins;
 use super::outer_joins::ForgetConstants;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
@@ -35,6 +37,14 @@ use crate::catalog::Catalog;
 use crate::env::Workers;
 use crate::error::{Error, Result, SqlState};
 use crate::types::{Datum, PgType, columns};
+
+/// Up to this size, the smaller side of a join is hashed into one table.
+const ONE_TABLE_BYTES: usize = 256 << 20;
+const ONE_TABLE_ROWS: usize = 2_000_000;
+/// Join keys within so many numbers, or that are such a share of the numbers between the first and the
+/// last, are looked up in an array of 4 bytes for each number: at most 1 MB, or 200 bytes for each key.
+const ARRAY_KEYS: usize = 1 << 18;
+const ARRAY_DENSITY: f64 = 0.02;
 
 /// An optimized plan and what it needs of each execution.
 pub(super) struct Planned {
@@ -65,6 +75,15 @@ impl QueryEngine {
             .with_create_default_catalog_and_schema(false);
         config.options_mut().sql_parser.parse_float_as_decimal = true;
         config.options_mut().execution.enable_ansi_mode = true;
+        // One hash table for all partitions: to send the rows of the larger side from one partition to
+        // another takes longer than to hash the smaller one in one thread.
+        let optimizer = &mut config.options_mut().optimizer;
+        optimizer.hash_join_single_partition_threshold = ONE_TABLE_BYTES;
+        optimizer.hash_join_single_partition_threshold_rows = ONE_TABLE_ROWS;
+        // Integer keys that lie close enough together are found in an array.
+        let execution = &mut config.options_mut().execution;
+        execution.perfect_hash_join_small_build_threshold = ARRAY_KEYS;
+        execution.perfect_hash_join_min_key_density = ARRAY_DENSITY;
         let mut rules = PhysicalOptimizer::new().rules;
         rules.insert(0, Arc::new(ForgetConstants));
         let state = SessionStateBuilder::new()
@@ -184,13 +203,14 @@ impl QueryEngine {
             interrupt,
             only,
         });
-        let state = self.state_for(&info, &plan.inner.catalog, Some(read));
+        let state = self.state_for(&info, &plan.inner.catalog, Some(read.clone()));
         let mut logical = plan.inner.plan.clone();
         let values = self.values(&plan.inner, &parameters, &state)?;
         if !values.is_empty() {
             logical = logical.replace_params_with_values(&ParamValues::Map(values))?;
             logical = simplified(logical, &state)?;
         }
+        let logical = order_joins(logical, &Estimator::new(&read))?;
         let physical = super::shared::physical(&logical, &state).await?;
         Ok((physical, state))
     }

@@ -10,8 +10,10 @@ use crate::error::{Error, Result, SqlState};
 mod arithmetic;
 mod dates;
 pub mod roots;
+mod small;
 
-pub use arithmetic::{numeric_add, numeric_div, numeric_mul, numeric_rem, numeric_sub};
+pub use arithmetic::{as_float, numeric_add, numeric_div, numeric_mul, numeric_rem, numeric_sub};
+pub use small::{Small, numeric_small};
 
 /// A binary operator on values of the types below; see [`result_type`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

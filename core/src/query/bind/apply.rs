@@ -1,6 +1,7 @@
 //! Where a sub-query's rows meet the outer rows: scalar sub-queries beside them, LATERAL items, and
 //! which of the simple forms are left to DataFusion.
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType};
 use datafusion::functions_aggregate::count::count_udaf;
@@ -8,7 +9,7 @@ use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Subquery, Volatility,
+    Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -374,13 +375,54 @@ fn has_reference(expr: &Expr) -> bool {
             .unwrap_or(true)
 }
 
+/// Whether there is a division in an expression whose divisor may be zero. The one of an average is NULL
+/// where nothing was counted.
+fn may_divide_by_zero(expr: &Expr) -> bool {
+    let found = expr.exists(|node| {
+        let Expr::ScalarFunction(call) = node else {
+            return Ok(false);
+        };
+        Ok(match (call.func.name(), call.args.as_slice()) {
+            ("/" | "%", [_, divisor]) => {
+                let mut divisor = divisor;
+                while let Some(inner) = recast_of(divisor) {
+                    divisor = inner;
+                }
+                match divisor {
+                    Expr::Case(_) => false,
+                    Expr::Literal(value, _) => !is_nonzero(value),
+                    _ => true,
+                }
+            }
+            ("/" | "%", _) => true,
+            _ => false,
+        })
+    });
+    found.unwrap_or(true)
+}
+
+/// What is cast.
+fn recast_of(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Cast(cast) => Some(&cast.expr),
+        Expr::ScalarFunction(call) if call.func.name() == "numeric_recast" => call.args.first(),
+        _ => None,
+    }
+}
+
+fn is_nonzero(value: &ScalarValue) -> bool {
+    let zero = ScalarValue::new_zero(&value.data_type());
+    zero.is_ok_and(|zero| !value.is_null() && *value != zero)
+}
+
 /// Whether a scalar sub-query is an aggregate over rows found by equalities with the outer row.
 fn joins_by_equality(subquery: &Subquery) -> bool {
     let mut node = subquery.subquery.as_ref();
     let aggregate = loop {
         match node {
             LogicalPlan::Projection(projection) => {
-                if projection.expr.iter().any(has_reference) {
+                let refused = |expr: &Expr| has_reference(expr) || may_divide_by_zero(expr);
+                if projection.expr.iter().any(refused) {
                     return false;
                 }
                 node = &projection.input;
@@ -391,11 +433,21 @@ fn joins_by_equality(subquery: &Subquery) -> bool {
             _ => return false,
         }
     };
-    // An aggregate that fails for some rows may do so for rows that nobody asked for.
+    // An aggregate that fails for some rows may do so for rows that nobody asked for. A sum of decimals
+    // has room for all of them.
+    let schema = aggregate.input.schema();
     let plain = aggregate.aggr_expr.iter().all(|call| {
-        matches!(call.clone().unalias(), Expr::AggregateFunction(call)
-            if EXACT.contains(&call.func.name()) || call.func.name() == "avg")
-            && !has_reference(call)
+        let fails_not = match call.clone().unalias() {
+            Expr::AggregateFunction(inner) => match inner.func.name() {
+                "avg" => true,
+                "numeric_sum" => call
+                    .get_type(schema)
+                    .is_ok_and(|data| data != DataType::Binary),
+                name => EXACT.contains(&name),
+            },
+            _ => false,
+        };
+        fails_not && !has_reference(call)
     });
     let domain = Domain {
         outer: subquery.subquery.as_ref().clone(),

@@ -204,13 +204,23 @@ impl Binder<'_> {
         Ok(typed)
     }
 
-    /// A whole primary key in GROUP BY determines the table's other columns.
-    pub(super) fn add_dependents(&self, grouping: &mut Grouping) {
+    /// A whole primary key in GROUP BY determines the table's other columns: those that `after` refers
+    /// to become groups, too. The others would only make groups wider.
+    pub(super) fn add_dependents(
+        &self,
+        grouping: &mut Grouping,
+        after: &[&mut Expr],
+    ) -> Result<()> {
         if grouping.sets.is_some() {
-            return;
+            return Ok(());
+        }
+        let mut used: HashSet<Column> = HashSet::new();
+        for expr in after {
+            used.extend(expr.column_refs().into_iter().cloned());
+            used.extend(outer_columns(expr)?);
         }
         let Some(frame) = self.frames.last() else {
-            return;
+            return Ok(());
         };
         for item in &frame.items {
             if item.key.is_empty() {
@@ -231,11 +241,13 @@ impl Binder<'_> {
             }
             for column in &item.columns {
                 let expr = Expr::Column(column.column.clone());
-                if column.merged.is_none() && !grouping.exprs.contains(&expr) {
+                let wanted = column.merged.is_none() && used.contains(&column.column);
+                if wanted && !grouping.exprs.contains(&expr) {
                     grouping.exprs.push(expr);
                 }
             }
         }
+        Ok(())
     }
 
     pub(super) fn aggregate(
@@ -474,17 +486,7 @@ impl Binder<'_> {
 
     /// 42803 for a column that is neither grouped nor aggregated.
     fn all_grouped(&self, expr: &Expr, allowed: &HashSet<Column>) -> Result<()> {
-        let mut outer: Vec<Column> = Vec::new();
-        expr.apply(|node| {
-            if let Some(inner) = subquery_of(node) {
-                for reference in &inner.outer_ref_columns {
-                    if let Expr::OuterReferenceColumn(_, column) = reference {
-                        outer.push(column.clone());
-                    }
-                }
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })?;
+        let outer = outer_columns(expr)?;
         let here = |column: &Column| {
             self.frames.last().is_some_and(|frame| {
                 let items = frame.items.iter().flat_map(|item| &item.columns);
@@ -517,6 +519,22 @@ impl Binder<'_> {
         }
         Ok(())
     }
+}
+
+/// The columns of this query that sub-queries of an expression refer to.
+fn outer_columns(expr: &Expr) -> Result<Vec<Column>> {
+    let mut outer: Vec<Column> = Vec::new();
+    expr.apply(|node| {
+        if let Some(inner) = subquery_of(node) {
+            for reference in &inner.outer_ref_columns {
+                if let Expr::OuterReferenceColumn(_, column) = reference {
+                    outer.push(column.clone());
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(outer)
 }
 
 fn too_many_sets() -> Error {

@@ -2,6 +2,7 @@
 
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Expr, Like, Operator};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr as Ast};
 
 use super::coerce;
@@ -195,6 +196,15 @@ impl Binder<'_> {
         let mut pattern = self.implicit(pattern, PgType::TEXT)?;
         if let Some(escape) = escape {
             pattern = self.call_named("like_escape", vec![pattern, unknown(Some(escape))])?;
+        }
+        if let Expr::Literal(ScalarValue::Utf8View(Some(known)), _) = &pattern.expr
+            && !insensitive
+            && let Some(like) = functions::like_pieces(&text.expr, known)
+        {
+            return Ok(boolean(match negated {
+                true => Expr::Not(Box::new(like)),
+                false => like,
+            }));
         }
         Ok(boolean(Expr::Like(Like::new(
             negated,

@@ -124,7 +124,7 @@ impl Binder<'_> {
         after.extend(distinct_on.iter_mut().map(|on| &mut on.expr));
         let aggregates = find_aggregate_exprs(after.iter().map(|expr| &**expr));
         if !aggregates.is_empty() || grouping.present || select.having.is_some() {
-            self.add_dependents(&mut grouping);
+            self.add_dependents(&mut grouping, &after)?;
             plan = self.aggregate(plan, &grouping, aggregates, &mut after)?;
         }
         drop(after);

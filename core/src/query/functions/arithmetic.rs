@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Datum as ArrowDatum, PrimitiveArray, Scalar};
-use arrow::buffer::NullBuffer;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, Datum as ArrowDatum, PrimitiveArray, Scalar,
+};
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, i256};
 use arrow::error::ArrowError;
@@ -17,11 +18,13 @@ use super::super::bind::{ZONE, arrow_type};
 use super::super::errors::division_by_zero;
 use super::decimal::{has_special, power_256};
 use super::float_columns::{floats, floats_of, has_infinite, has_zero, refuse_zero};
+use super::short_decimal;
 use crate::error::{Error, Result, SqlState};
-use crate::types::columns::{self, ColumnBuilder};
+use crate::types::columns::{self, ColumnBuilder, Decimal};
+use crate::types::kinds::numeric::packed;
 use crate::types::names::format_type;
-use crate::types::ops::{self, BinaryOp};
-use crate::types::{PgType, oid};
+use crate::types::ops::{self, BinaryOp, Small};
+use crate::types::{Datum, PgType, oid};
 
 /// Digits of a 128 bit decimal.
 const SHORT_DIGITS: i16 = 38;
@@ -164,7 +167,44 @@ impl ArithmeticFunction {
         Ok(())
     }
 
+    /// Packed numbers, in 128 bits where those hold them.
+    fn packed(&self, left: &ArrayRef, right: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+        let mut builder = BinaryBuilder::with_capacity(rows, rows * 16);
+        let mut bytes = Vec::new();
+        let at = |array: &ArrayRef, row: usize| if array.len() == 1 { 0 } else { row };
+        for row in 0..rows {
+            let (l, r) = (at(left, row), at(right, row));
+            if left.is_null(l) || right.is_null(r) {
+                builder.append_null();
+                continue;
+            }
+            bytes.clear();
+            let small = small_at(left, l).zip(small_at(right, r));
+            let small = small.and_then(|(l, r)| ops::numeric_small(self.call.op, l, r));
+            match small {
+                Some((digits, scale)) => packed::pack_small(digits, scale, &mut bytes),
+                None => {
+                    let l = columns::get(left.as_ref(), l, self.call.left.0)?;
+                    let r = columns::get(right.as_ref(), r, self.call.right.0)?;
+                    if l.is_null() || r.is_null() {
+                        builder.append_null();
+                        continue;
+                    }
+                    let Datum::Numeric(value) = ops::apply(self.call.op, &l, &r)? else {
+                        return Err(Error::internal("arithmetic on numbers yields no number"));
+                    };
+                    packed::pack(&value, &mut bytes);
+                }
+            }
+            builder.append_value(&bytes);
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+
     fn by_value(&self, left: &ArrayRef, right: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+        if self.call.result.oid == oid::NUMERIC && self.data == DataType::Binary {
+            return self.packed(left, right, rows);
+        }
         let mut builder = match self.call.result.oid {
             oid::NUMERIC => ColumnBuilder::numeric(&self.data, rows),
             _ => ColumnBuilder::new(self.call.result, ZONE, rows),
@@ -184,6 +224,7 @@ impl ArithmeticFunction {
 
     /// Decimals of more than 128 bits: the result has room for every digit.
     fn wide(&self, left: &ArrayRef, right: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+        let nulls = short_decimal::nulls_of(left.as_ref(), right.as_ref(), rows);
         let (DataType::Decimal256(_, scale), Some(left), Some(right)) =
             (&self.data, Wide::of(left), Wide::of(right))
         else {
@@ -209,14 +250,20 @@ impl ArithmeticFunction {
                 }
             });
         }
-        let nulls = match (left.len == 1, right.len == 1) {
-            (true, false) if left.nulls.is_none() => right.nulls,
-            (false, true) if right.nulls.is_none() => left.nulls,
-            (true, false) | (false, true) => Some(NullBuffer::new_null(rows)),
-            _ => NullBuffer::union(left.nulls.as_ref(), right.nulls.as_ref()),
-        };
         let array = PrimitiveArray::<Decimal256Type>::new(values.into(), nulls);
         Ok(Arc::new(array.with_data_type(self.data.clone())))
+    }
+}
+
+/// A number of a column, if 128 bits hold it.
+fn small_at(array: &ArrayRef, row: usize) -> Option<Small> {
+    match array.data_type() {
+        DataType::Decimal128(_, scale) => {
+            let value = array.as_primitive::<Decimal128Type>().value(row);
+            (!Decimal128Type::is_special(value)).then_some((value, i64::from(*scale)))
+        }
+        DataType::Binary => packed::unpack_small(array.as_binary::<i32>().value(row)),
+        _ => None,
     }
 }
 
@@ -224,7 +271,6 @@ impl ArithmeticFunction {
 struct Wide<'a> {
     short: Option<&'a [i128]>,
     long: Option<&'a [i256]>,
-    nulls: Option<NullBuffer>,
     len: usize,
     scale: i8,
 }
@@ -245,11 +291,6 @@ impl<'a> Wide<'a> {
         Some(Wide {
             short,
             long,
-            // A single NULL makes all results NULL.
-            nulls: array
-                .nulls()
-                .filter(|nulls| nulls.null_count() > 0)
-                .cloned(),
             len: array.len(),
             scale,
         })
@@ -344,8 +385,16 @@ impl ScalarUDFImpl for ArithmeticFunction {
         );
         let (l, r) = (one_or_all(left)?, one_or_all(right)?);
         let rows = if constant { 1 } else { args.number_rows };
-        let columnar = self.columnar && !has_special(&l) && !has_special(&r);
-        let result = if columnar && matches!(self.data, DataType::Decimal256(..)) {
+        let short = match self.call.result.oid {
+            oid::NUMERIC if self.columnar => {
+                short_decimal::compute(self.call.op, &l, &r, rows, &self.data)
+            }
+            _ => None,
+        };
+        let columnar = short.is_none() && self.columnar && !has_special(&l) && !has_special(&r);
+        let result = if let Some(short) = short {
+            short
+        } else if columnar && matches!(self.data, DataType::Decimal256(..)) {
             self.wide(&l, &r, rows)?
         } else if columnar {
             let is_scalar = |value: &ColumnarValue| matches!(value, ColumnarValue::Scalar(_));

@@ -1,12 +1,17 @@
 //! Casts value by value, and between names and OIDs.
 
 use std::hash::{Hash, Hasher};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
 use datafusion::error::Result as DfResult;
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -19,6 +24,11 @@ use crate::types::cast::{self, Context};
 use crate::types::columns::{self, ColumnBuilder};
 use crate::types::names::{element_of, format_type, from_name, no_such_type};
 use crate::types::{Datum, PgType, oid};
+
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+/// Days, counted from 1970, that surely lie in the range of timestamps.
+const SAFE_DAYS: RangeInclusive<i32> = -1_000_000..=100_000_000;
 
 /// A cast with PostgreSQL's rounding and checks.
 pub(in crate::query) fn cast_function(
@@ -62,7 +72,7 @@ impl ScalarUDFImpl for CastFunction {
         "cast"
     }
 
-    fn schema_name(&self, args: &[datafusion::logical_expr::Expr]) -> DfResult<String> {
+    fn schema_name(&self, args: &[Expr]) -> DfResult<String> {
         let shown: Vec<String> = args
             .iter()
             .map(|arg| arg.schema_name().to_string())
@@ -82,6 +92,38 @@ impl ScalarUDFImpl for CastFunction {
         true
     }
 
+    /// A date compared with a timestamp is compared with a date: `d + 0:00 < t` as `d < date of t`.
+    fn preimage(
+        &self,
+        args: &[Expr],
+        value: &Expr,
+        _info: &SimplifyContext,
+    ) -> DfResult<PreimageResult> {
+        let ([date], Expr::Literal(ScalarValue::TimestampMicrosecond(Some(value), None), _)) =
+            (args, value)
+        else {
+            return Ok(PreimageResult::None);
+        };
+        let infinite = [i64::MIN, i64::MAX].contains(value);
+        if infinite || (self.from.oid, self.to.oid) != (oid::DATE, oid::TIMESTAMP) {
+            return Ok(PreimageResult::None);
+        }
+        // The first date that does not begin before the timestamp, and the first that begins after it.
+        let day = value.div_euclid(DAY);
+        let (lower, upper) = match value.rem_euclid(DAY) {
+            0 => (day, day + 1),
+            _ => (day + 1, day + 1),
+        };
+        let (Some(lower), Some(upper)) = (finite_day(lower), finite_day(upper)) else {
+            return Ok(PreimageResult::None);
+        };
+        let date_of = |day| ScalarValue::Date32(Some(day));
+        Ok(PreimageResult::Range {
+            expr: date.clone(),
+            interval: Box::new(Interval::try_new(date_of(lower), date_of(upper))?),
+        })
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
         let context = RunContext::of(&args.config_options)?;
         let style = &context.info.style;
@@ -92,6 +134,12 @@ impl ScalarUDFImpl for CastFunction {
             ColumnarValue::Array(array) => (array.clone(), false),
             ColumnarValue::Scalar(value) => (value.to_array()?, true),
         };
+        if (self.from.oid, self.to.oid) == (oid::DATE, oid::TIMESTAMP)
+            && !constant
+            && let Some(result) = midnights(&array)
+        {
+            return Ok(ColumnarValue::Array(result));
+        }
         let mut builder = ColumnBuilder::new(self.to, ZONE, array.len());
         for row in 0..array.len() {
             let value = columns::get(array.as_ref(), row, self.from)?;
@@ -110,6 +158,23 @@ impl ScalarUDFImpl for CastFunction {
         }
         Ok(ColumnarValue::Array(result))
     }
+}
+
+/// The first moments of dates; `None` when one of them is no timestamp's.
+fn midnights(array: &ArrayRef) -> Option<ArrayRef> {
+    let dates = array.as_primitive_opt::<Date32Type>()?;
+    if !dates.values().iter().all(|day| SAFE_DAYS.contains(day)) {
+        return None;
+    }
+    let moments =
+        dates.unary::<_, TimestampMicrosecondType>(|day| i64::from(day).wrapping_mul(DAY));
+    Some(Arc::new(moments))
+}
+
+/// A day that is neither infinity.
+fn finite_day(day: i64) -> Option<i32> {
+    let day = i32::try_from(day).ok()?;
+    (day > i32::MIN && day < i32::MAX).then_some(day)
 }
 
 /// Names to OIDs (`'t'::regclass`) and back (`oid::regclass::text`).

@@ -28,6 +28,7 @@ mod regression;
 mod row;
 mod sealing;
 mod session;
+mod short_decimal;
 mod single;
 mod spread;
 mod strings;
@@ -51,6 +52,7 @@ pub(super) use registry::{Functions, Output, argument_names};
 pub(super) use regression::regression;
 pub(super) use single::{more_than_one_row, nullable, only_looks_volatile, single};
 pub(super) use spread::spread;
+pub(super) use strings::like_pieces;
 pub(super) use sum::{numeric_sum, sum_layout};
 
 use std::sync::Arc;

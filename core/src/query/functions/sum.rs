@@ -1,8 +1,9 @@
 //! `sum(numeric)` of all values: exact, whatever the number of rows; NaN and the infinities count as
 //! PostgreSQL counts them.
 //!
-//! Decimals of up to [`SHORT_INPUT`] digits are summed in 128 bits, which 10^10 rows cannot overflow;
-//! wider ones in 256 bits, packed ones one by one.
+//! Values of 64 bits are summed in 128 bits, whatever their column could hold. Others are summed in
+//! what the result has: 128 bits where the input has up to [`SHORT_INPUT`] digits, which 10^10 rows
+//! cannot overflow, else 256 bits; packed ones one by one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowNativeTypeOp, DataType, Decimal128Type, Decimal256Type, Field, FieldRef,
+    ArrowNativeTypeOp, DataType, Decimal128Type, Decimal256Type, Field, FieldRef, i256,
 };
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -20,6 +21,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::decimal::widen;
+use super::short_decimal::is_short;
 use super::sum_packed::PackedGroups;
 use crate::error::{Error, Result, SqlState};
 use crate::types::columns::{self, ColumnBuilder, Decimal};
@@ -133,33 +135,34 @@ struct Total {
 }
 
 impl Total {
-    fn add(&mut self, value: Numeric) -> Result<()> {
-        self.count += 1;
+    /// Adds the sum of so many values of one scale.
+    fn add(&mut self, value: Numeric, count: u64) -> Result<()> {
+        self.count += count;
         if let Some(finite) = value.finite() {
-            *self.scales.entry(numeric::parts(finite).1).or_default() += 1;
+            *self.scales.entry(numeric::parts(finite).1).or_default() += count;
             self.finite = numeric_add(&self.finite, &value)?;
             return Ok(());
         }
         match self.specials.iter_mut().find(|(known, _)| *known == value) {
-            Some((_, count)) => *count += 1,
-            None => self.specials.push((value, 1)),
+            Some((_, known)) => *known += count,
+            None => self.specials.push((value, count)),
         }
         Ok(())
     }
 
-    fn remove(&mut self, value: Numeric) -> Result<()> {
-        self.count = self.count.saturating_sub(1);
+    fn remove(&mut self, value: Numeric, count: u64) -> Result<()> {
+        self.count = self.count.saturating_sub(count);
         if let Some(finite) = value.finite() {
             let scale = numeric::parts(finite).1;
-            if let Some(count) = self.scales.get_mut(&scale) {
-                *count = count.saturating_sub(1);
+            if let Some(known) = self.scales.get_mut(&scale) {
+                *known = known.saturating_sub(count);
             }
             self.scales.retain(|_, count| *count > 0);
             self.finite = numeric_sub(&self.finite, &value)?;
             return Ok(());
         }
-        if let Some((_, count)) = self.specials.iter_mut().find(|(known, _)| *known == value) {
-            *count = count.saturating_sub(1);
+        if let Some((_, known)) = self.specials.iter_mut().find(|(known, _)| *known == value) {
+            *known = known.saturating_sub(count);
         }
         self.specials.retain(|(_, count)| *count > 0);
         Ok(())
@@ -168,17 +171,48 @@ impl Total {
     fn each(
         &mut self,
         arrays: &[ArrayRef],
-        apply: fn(&mut Total, Numeric) -> Result<()>,
+        apply: fn(&mut Total, Numeric, u64) -> Result<()>,
     ) -> DfResult<()> {
         for array in arrays.iter().take(1) {
+            if let Some((digits, scale)) = short_total(array) {
+                let count = array.len() - array.null_count();
+                if count > 0 {
+                    apply(self, Numeric::new(digits, scale), count as u64)?;
+                }
+                continue;
+            }
             for row in 0..array.len() {
                 if let Datum::Numeric(value) = columns::get(array.as_ref(), row, PgType::NUMERIC)? {
-                    apply(self, value)?;
+                    apply(self, value, 1)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Digits and scale of the sum of a decimal column; `None` where a value does not fit 64 bits.
+fn short_total(array: &ArrayRef) -> Option<(i128, i64)> {
+    fn total<T: Summed>(array: &ArrayRef) -> Option<i128> {
+        let values = array.as_primitive::<T>();
+        let mut sum = 0_i128;
+        if values.null_count() == 0 {
+            for value in values.values() {
+                sum += i128::from(T::short(*value)?);
+            }
+        } else {
+            for value in values.iter().flatten() {
+                sum += i128::from(T::short(value)?);
+            }
+        }
+        Some(sum)
+    }
+    let (sum, scale) = match array.data_type() {
+        DataType::Decimal128(_, scale) => (total::<Decimal128Type>(array)?, *scale),
+        DataType::Decimal256(_, scale) => (total::<Decimal256Type>(array)?, *scale),
+        _ => return None,
+    };
+    Some((sum, i64::from(scale)))
 }
 
 impl Accumulator for Total {
@@ -229,24 +263,37 @@ impl Accumulator for Total {
 /// One sum for each group, in decimals of type `T`.
 struct Groups<T: Decimal> {
     layout: DataType,
-    sums: Vec<T::Native>,
+    /// Sums of what fits 64 bits. To overflow, one would need 2^64 rows.
+    short: Vec<i128>,
+    /// Sums of what does not; empty as long as there is nothing.
+    long: Vec<T::Native>,
     seen: Vec<bool>,
 }
 
 /// Sums that are kept in this type, over inputs of either width.
 trait Summed: Decimal {
     fn of_128(value: i128) -> Self::Native;
+    /// A value that fits 64 bits.
+    fn short(value: Self::Native) -> Option<i64>;
 }
 
 impl Summed for Decimal128Type {
     fn of_128(value: i128) -> i128 {
         value
     }
+
+    fn short(value: i128) -> Option<i64> {
+        is_short(value).then_some(value as i64)
+    }
 }
 
 impl Summed for Decimal256Type {
-    fn of_128(value: i128) -> arrow::datatypes::i256 {
+    fn of_128(value: i128) -> i256 {
         widen(value)
+    }
+
+    fn short(value: i256) -> Option<i64> {
+        value.to_i128().and_then(Decimal128Type::short)
     }
 }
 
@@ -254,7 +301,8 @@ impl<T: Summed> Groups<T> {
     fn new(layout: DataType) -> Self {
         Groups {
             layout,
-            sums: Vec::new(),
+            short: Vec::new(),
+            long: Vec::new(),
             seen: Vec::new(),
         }
     }
@@ -262,35 +310,75 @@ impl<T: Summed> Groups<T> {
     fn add_all<V: Copy>(
         &mut self,
         values: &[V],
-        nulls: Option<&NullBuffer>,
-        groups: &[usize],
-        filter: Option<&BooleanArray>,
+        rows: Rows<'_>,
         count: usize,
+        short: impl Fn(V) -> Option<i64>,
         widen: impl Fn(V) -> T::Native,
     ) -> Result<()> {
-        self.sums.resize(count, T::Native::default());
+        self.short.resize(count, 0);
         self.seen.resize(count, false);
-        for (row, (value, group)) in values.iter().zip(groups).enumerate() {
-            let skipped = nulls.is_some_and(|nulls| nulls.is_null(row))
-                || filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row));
-            if skipped {
+        if !self.long.is_empty() {
+            self.long.resize(count, T::Native::default());
+        }
+        for (row, (value, group)) in values.iter().zip(rows.groups).enumerate() {
+            if rows.skips(row) {
                 continue;
             }
-            let (Some(sum), Some(seen)) = (self.sums.get_mut(*group), self.seen.get_mut(*group))
+            let (Some(sum), Some(seen)) = (self.short.get_mut(*group), self.seen.get_mut(*group))
             else {
                 return Err(Error::internal("a group without a sum"));
             };
             *seen = true;
-            *sum = added::<T>(*sum, widen(*value))?;
+            match short(*value) {
+                Some(value) => *sum += i128::from(value),
+                None => self.add_long(widen(*value), *group, count)?,
+            }
         }
         Ok(())
     }
 
-    fn take(&mut self, emit: EmitTo) -> ArrayRef {
-        let sums = emit.take_needed(&mut self.sums);
+    #[cold]
+    fn add_long(&mut self, value: T::Native, group: usize, count: usize) -> Result<()> {
+        self.long.resize(count, T::Native::default());
+        if let Some(sum) = self.long.get_mut(group) {
+            *sum = added::<T>(*sum, value)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        let some_long = !self.long.is_empty();
+        if some_long {
+            self.long.resize(self.short.len(), T::Native::default());
+        }
+        let short = emit.take_needed(&mut self.short);
         let seen = emit.take_needed(&mut self.seen);
+        let mut sums: Vec<T::Native> = short.into_iter().map(T::of_128).collect();
+        if some_long {
+            let long = emit.take_needed(&mut self.long);
+            for (sum, long) in sums.iter_mut().zip(long) {
+                *sum = added::<T>(*sum, long)?;
+            }
+        }
         let array = PrimitiveArray::<T>::new(sums.into(), Some(NullBuffer::from(seen)));
-        Arc::new(array.with_data_type(self.layout.clone()))
+        Ok(Arc::new(array.with_data_type(self.layout.clone())))
+    }
+}
+
+/// Which group each row belongs to, and which rows count.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    groups: &'a [usize],
+    nulls: Option<&'a NullBuffer>,
+    filter: Option<&'a BooleanArray>,
+}
+
+impl Rows<'_> {
+    fn skips(&self, row: usize) -> bool {
+        self.nulls.is_some_and(|nulls| nulls.is_null(row))
+            || self
+                .filter
+                .is_some_and(|filter| filter.is_null(row) || !filter.value(row))
     }
 }
 
@@ -320,26 +408,30 @@ impl<T: Summed> GroupsAccumulator for Groups<T> {
         let [array] = values else {
             return Err(Error::internal("a sum of one column").into());
         };
-        let nulls = array.nulls();
+        let rows = Rows {
+            groups,
+            nulls: array.nulls().filter(|nulls| nulls.null_count() > 0),
+            filter,
+        };
         match array.data_type() {
             DataType::Decimal128(..) => {
                 let values = array.as_primitive::<Decimal128Type>().values();
-                self.add_all(values, nulls, groups, filter, count, T::of_128)?;
+                self.add_all(values, rows, count, Decimal128Type::short, T::of_128)?;
             }
             _ => {
                 let values = array.as_primitive::<T>().values();
-                self.add_all(values, nulls, groups, filter, count, |value| value)?;
+                self.add_all(values, rows, count, T::short, |value| value)?;
             }
         }
         Ok(())
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> DfResult<ArrayRef> {
-        Ok(self.take(emit))
+        Ok(self.take(emit)?)
     }
 
     fn state(&mut self, emit: EmitTo) -> DfResult<Vec<ArrayRef>> {
-        Ok(vec![self.take(emit)])
+        Ok(vec![self.take(emit)?])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], count: usize) -> DfResult<()> {
@@ -355,10 +447,12 @@ impl<T: Summed> GroupsAccumulator for Groups<T> {
         let count = values.first().map_or(0, |array| array.len());
         let groups: Vec<usize> = (0..count).collect();
         each.update_batch(values, &groups, filter, count)?;
-        Ok(vec![each.take(EmitTo::All)])
+        Ok(vec![each.take(EmitTo::All)?])
     }
 
     fn size(&self) -> usize {
-        self.sums.capacity() * size_of::<T::Native>() + self.seen.capacity()
+        self.short.capacity() * size_of::<i128>()
+            + self.long.capacity() * size_of::<T::Native>()
+            + self.seen.capacity()
     }
 }

@@ -1,15 +1,17 @@
-//! Reads sealed rows as columns: batches cut from the columns of row groups, less what is gone.
+//! Reads sealed rows as columns: batches cut from the columns of row groups, less what is gone and what
+//! does not match.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryViewBuilder, BooleanArray, BooleanBufferBuilder, RecordBatch,
+    Array, ArrayRef, BinaryViewArray, BinaryViewBuilder, BooleanBufferBuilder, RecordBatch,
 };
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::FilterBuilder;
+use arrow::datatypes::SchemaRef;
 
 use super::super::bind::ZONE;
+use super::filter::{RowFilter, count};
 use super::metrics::Counters;
 use super::prune::{Pruner, Pruning};
 use super::rows::{BATCH_ROWS, Source};
@@ -30,7 +32,20 @@ pub(super) struct ColumnRun {
     pruner: Option<Pruner>,
     counters: Counters,
     current: Option<Current>,
+    /// Made when the first batch is there, for the same reason.
+    filter: Option<RowFilter>,
+    output: Output,
     left: usize,
+    /// Nothing is left but what the filter has gathered.
+    ended: bool,
+}
+
+/// What a scan shows of its columns.
+#[derive(Clone)]
+pub(super) struct Output {
+    pub schema: SchemaRef,
+    /// Which columns of the layout; `None` for all.
+    pub columns: Option<Arc<[usize]>>,
 }
 
 enum Current {
@@ -44,7 +59,7 @@ impl ColumnRun {
         scan: &Arc<SealedScan>,
         takes: Takes,
         pruning: Arc<Pruning>,
-        limit: Option<usize>,
+        (output, limit): (Output, Option<usize>),
         counters: Counters,
     ) -> ColumnRun {
         ColumnRun {
@@ -55,41 +70,77 @@ impl ColumnRun {
             pruner: None,
             counters,
             current: None,
+            filter: None,
+            output,
             left: limit.unwrap_or(usize::MAX),
+            ended: false,
         }
     }
 
     pub fn batch(&mut self) -> Result<Option<RecordBatch>> {
         while self.left > 0 {
             self.reading.read.interrupt.check()?;
-            let batch = match &mut self.current {
-                Some(Current::Columns(group)) => group.next(&self.reading)?,
-                Some(Current::Rows(rows)) => {
-                    let batch = rows.next()?;
-                    let count = batch.as_ref().map_or(0, RecordBatch::num_rows);
-                    self.counters.unsealed.add(count);
-                    batch
-                }
-                None => None,
-            };
-            match batch {
-                Some(batch) => {
-                    let batch = match batch.num_rows() > self.left {
-                        true => batch.slice(0, self.left),
-                        false => batch,
-                    };
-                    self.left -= batch.num_rows();
-                    return Ok(Some(batch));
-                }
-                None => {
-                    self.current = None;
-                    if !self.take()? {
-                        return Ok(None);
+            if let Some(batch) = self.filter.as_mut().and_then(RowFilter::next) {
+                let batch = match batch.num_rows() > self.left {
+                    true => batch.slice(0, self.left),
+                    false => batch,
+                };
+                self.left -= batch.num_rows();
+                return Ok(Some(batch));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            if !self.step()? {
+                self.current = None;
+                if !self.take()? {
+                    self.ended = true;
+                    if let Some(filter) = &mut self.filter {
+                        filter.finish()?;
                     }
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Filters the next batch of what is at hand, if there is one.
+    fn step(&mut self) -> Result<bool> {
+        let Some(current) = &mut self.current else {
+            return Ok(false);
+        };
+        let filter = match &mut self.filter {
+            Some(filter) => filter,
+            None => self.filter.insert(self.pruning.row_filter(
+                &self.reading.layout.schema,
+                self.output.columns.clone(),
+                self.output.schema.clone(),
+            )?),
+        };
+        let (batch, live, selected) = match current {
+            Current::Columns(group) => {
+                let Some(Slice { first, batch, live }) = group.next(&self.reading)? else {
+                    return Ok(false);
+                };
+                let known = count(live.as_ref(), batch.num_rows());
+                let selected = filter.select(&batch, live)?;
+                let batch = group.with_keys(batch, first, selected.as_ref())?;
+                (batch, known, selected)
+            }
+            Current::Rows(rows) => {
+                let Some(batch) = rows.next()? else {
+                    return Ok(false);
+                };
+                self.counters.unsealed.add(batch.num_rows());
+                let selected = filter.select(&batch, None)?;
+                let rows = batch.num_rows();
+                (batch, rows, selected)
+            }
+        };
+        let kept = count(selected.as_ref(), batch.num_rows());
+        self.counters.removed.add(live.saturating_sub(kept));
+        filter.push(batch, selected)?;
+        Ok(true)
     }
 
     /// Goes on with the next piece of work, if there is one.
@@ -176,60 +227,81 @@ impl GroupBatches {
         }))
     }
 
-    fn next(&mut self, reading: &Reading) -> Result<Option<RecordBatch>> {
+    /// The next rows, those that are gone among them; keys are left empty.
+    fn next(&mut self, reading: &Reading) -> Result<Option<Slice>> {
         while !self.rest.is_empty() {
-            let count = self.rest.len().min(BATCH_ROWS);
+            let length = self.rest.len().min(BATCH_ROWS);
             let first = self.rest.start;
-            self.rest.start = first.saturating_add(count as u32);
-            let rows = first..self.rest.start;
+            self.rest.start = first.saturating_add(length as u32);
             let live = self.live.as_ref().map(|live| {
                 let offset = first.saturating_sub(self.start) as usize;
-                live.slice(offset, count)
+                live.slice(offset, length)
             });
-            let alive = live.as_ref().map_or(count, BooleanBuffer::count_set_bits);
+            let alive = count(live.as_ref(), length);
             if alive == 0 {
                 continue;
             }
-            let live = live.filter(|_| alive < count);
-            let columns = self.cut(rows, live)?;
-            return reading.layout.batch(columns, alive).map(Some);
+            let offset = first.saturating_sub(self.group_start) as usize;
+            let columns = self.columns.iter().map(|piece| match piece {
+                Piece::Column(column) if offset.saturating_add(length) > column.len() => Err(
+                    Error::corrupted("a row group with fewer rows than announced"),
+                ),
+                Piece::Column(column) => Ok(column.slice(offset, length)),
+                Piece::Constant(column) => Ok(column.slice(0, length)),
+                Piece::Key => Ok(no_keys(length)),
+            });
+            return Ok(Some(Slice {
+                first,
+                batch: reading
+                    .layout
+                    .batch(columns.collect::<Result<_>>()?, length)?,
+                live: live.filter(|_| alive < length),
+            }));
         }
         Ok(None)
     }
 
-    fn cut(&self, rows: Range<u32>, live: Option<BooleanBuffer>) -> Result<Vec<ArrayRef>> {
-        let count = rows.len();
-        let offset = rows.start.saturating_sub(self.group_start) as usize;
-        let filter = live
-            .as_ref()
-            .map(|live| FilterBuilder::new(&BooleanArray::new(live.clone(), None)).optimize());
-        let filter = filter.map(FilterBuilder::build);
-        let kept = |column: ArrayRef| match &filter {
-            Some(filter) => filter.filter(column.as_ref()).map_err(Error::from),
-            None => Ok(column),
-        };
-        self.columns
-            .iter()
-            .map(|piece| match piece {
-                Piece::Column(column) if offset.saturating_add(count) > column.len() => Err(
-                    Error::corrupted("a row group with fewer rows than announced"),
-                ),
-                Piece::Column(column) => kept(column.slice(offset, count)),
-                Piece::Constant(column) => kept(column.slice(0, count)),
-                Piece::Key => self.keys(rows.clone(), live.as_ref()),
-            })
-            .collect()
-    }
-
-    fn keys(&self, rows: Range<u32>, live: Option<&BooleanBuffer>) -> Result<ArrayRef> {
-        let mut builder = BinaryViewBuilder::with_capacity(rows.len());
-        for (at, row) in rows.enumerate() {
-            if live.is_none_or(|live| live.value(at)) {
-                builder.append_value(self.part.segment.key(row)?);
+    /// The batch with the keys of the selected rows, where keys are asked for.
+    fn with_keys(
+        &self,
+        slice: RecordBatch,
+        first: u32,
+        selected: Option<&BooleanBuffer>,
+    ) -> Result<RecordBatch> {
+        if !self.columns.iter().any(|piece| matches!(piece, Piece::Key)) {
+            return Ok(slice);
+        }
+        let mut keys = BinaryViewBuilder::with_capacity(slice.num_rows());
+        for (at, row) in (first..).take(slice.num_rows()).enumerate() {
+            match selected.is_none_or(|selected| selected.value(at)) {
+                true => keys.append_value(self.part.segment.key(row)?),
+                false => keys.append_value(b""),
             }
         }
-        Ok(Arc::new(builder.finish()))
+        let keys: ArrayRef = Arc::new(keys.finish());
+        let columns = slice.columns().iter().zip(&self.columns);
+        let columns = columns.map(|(column, piece)| match piece {
+            Piece::Key => keys.clone(),
+            Piece::Column(_) | Piece::Constant(_) => column.clone(),
+        });
+        Ok(RecordBatch::try_new(slice.schema(), columns.collect())?)
     }
+}
+
+/// Rows of a row group.
+struct Slice {
+    /// Number of the first one in its segment.
+    first: u32,
+    batch: RecordBatch,
+    /// Which of them count; `None` when all do.
+    live: Option<BooleanBuffer>,
+}
+
+/// As many empty keys.
+fn no_keys(rows: usize) -> ArrayRef {
+    Arc::new(BinaryViewArray::from_iter_values(std::iter::repeat_n(
+        b"", rows,
+    )))
 }
 
 /// Which rows count; `None` when all do.

@@ -8,6 +8,8 @@ pub(super) const GROUPS_READ: &str = "row_groups_read";
 pub(super) const GROUPS_PRUNED: &str = "row_groups_pruned";
 /// Rows that were not sealed.
 pub(super) const UNSEALED: &str = "rows_unsealed";
+/// Rows that did not match.
+pub(super) const REMOVED: &str = "rows_removed";
 /// Rows that were looked up by their keys.
 pub(super) const LOOKUPS: &str = "lookups";
 
@@ -17,6 +19,7 @@ pub(super) struct Counters {
     pub read: Count,
     pub pruned: Count,
     pub unsealed: Count,
+    pub removed: Count,
     pub lookups: Count,
 }
 
@@ -31,6 +34,7 @@ impl Counters {
             read: count(GROUPS_READ),
             pruned: count(GROUPS_PRUNED),
             unsealed: count(UNSEALED),
+            removed: count(REMOVED),
             lookups: count(LOOKUPS),
         }
     }

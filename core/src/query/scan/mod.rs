@@ -11,12 +11,14 @@
 //! | `cache` | decoded columns of unsealed rows, kept between queries |
 //! | `sealed` | sealed rows: which pieces are read, and by whom |
 //! | `columns` | the columns of a row group as batches |
+//! | `filter` | rows that match |
 //! | `prune` | row groups that no filter can match |
 //! | `statistics` | what is known of the columns before they are read |
 //! | `metrics` | what is counted for EXPLAIN ANALYZE |
 
 mod cache;
 mod columns;
+mod filter;
 mod metrics;
 mod order;
 mod plan;
@@ -33,4 +35,5 @@ mod walk;
 pub(super) use cache::ColumnCache;
 pub(super) use plan::ScanPlan;
 pub(super) use rows::BATCH_ROWS;
+pub(super) use sealed::parts_of;
 pub(super) use source::TableSource;

@@ -11,14 +11,17 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{
-    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr,
+    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr, conjunction,
 };
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
@@ -27,7 +30,8 @@ use datafusion::physical_plan::{
 use futures::stream;
 
 use super::cache::ColumnCache;
-use super::columns::ColumnRun;
+use super::columns::{ColumnRun, Output};
+use super::filter::moved;
 use super::metrics::Counters;
 use super::order::{by_bounds, ordering, split};
 use super::prune::Pruning;
@@ -55,6 +59,7 @@ pub(in crate::query) struct ScanPlan {
     columns: Option<Arc<SealedScan>>,
     handout: Handout,
     pruning: Arc<Pruning>,
+    output: Output,
     limit: Option<usize>,
     rows: Precision<usize>,
     column_statistics: OnceLock<Vec<ColumnStatistics>>,
@@ -127,8 +132,13 @@ impl ScanPlan {
             }
             None => partitions.len(),
         };
+        let output = Output {
+            schema: reading.layout.schema.clone(),
+            columns: None,
+        };
         let mut plan = ScanPlan {
-            properties: properties(&reading, &access, columns.is_none(), count),
+            properties: properties(&reading, &access, &output, columns.is_none(), count),
+            output,
             reading,
             access,
             partitions,
@@ -153,6 +163,7 @@ impl ScanPlan {
             columns: self.columns.clone(),
             handout: Handout::default(),
             pruning: self.pruning.clone(),
+            output: self.output.clone(),
             limit: self.limit,
             rows: self.rows,
             column_statistics: OnceLock::new(),
@@ -173,8 +184,27 @@ impl ScanPlan {
         let mut plan = self.again();
         plan.partitions = vec![EVERYTHING];
         plan.columns = plan.columns.filter(|scan| scan.in_key_order());
-        plan.properties = properties(&self.reading, &self.access, true, 1);
+        plan.properties = properties(&self.reading, &self.access, &self.output, true, 1);
         plan
+    }
+
+    /// An expression over what is shown, over all columns that are read.
+    fn inside(&self, expr: Arc<dyn PhysicalExpr>) -> DfResult<Arc<dyn PhysicalExpr>> {
+        match &self.output.columns {
+            None => Ok(expr),
+            Some(shown) => moved(expr, &self.reading.layout.schema, |at| {
+                shown.get(at).copied()
+            }),
+        }
+    }
+
+    /// Whether an expression over all columns refers to row keys, which are there only of rows that match.
+    fn reads_keys(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
+        let is_key = |column: &Column| {
+            let position = self.reading.positions.get(column.index());
+            position.copied().flatten().is_none()
+        };
+        collect_columns(expr).iter().any(is_key)
     }
 
     /// The way taken, in the words of PostgreSQL's EXPLAIN.
@@ -192,6 +222,10 @@ impl ScanPlan {
     pub fn details(&self, analyze: bool) -> Vec<String> {
         let mut lines = Vec::new();
         let view = &self.reading.read.view;
+        let conditions = self.pruning.conditions();
+        if !conditions.is_empty() {
+            lines.push(format!("Filter: {}", conjunction(conditions.to_vec())));
+        }
         if parts_of(view, self.reading.table.storage).is_none() {
             return lines;
         }
@@ -229,6 +263,10 @@ impl ScanPlan {
                     "Unsealed Rows: {}",
                     count(super::metrics::UNSEALED)
                 ));
+            }
+            if !self.pruning.is_empty() {
+                let removed = count(super::metrics::REMOVED);
+                lines.push(format!("Rows Removed by Filter: {removed}"));
             }
             match count(super::metrics::LOOKUPS) {
                 0 => {}
@@ -273,12 +311,14 @@ fn columns(
 fn properties(
     reading: &Reading,
     access: &Access,
+    output: &Output,
     ordered: bool,
     partitions: usize,
 ) -> Arc<PlanProperties> {
-    let schema = &reading.layout.schema;
+    let schema = &output.schema;
+    let shown = shown(&reading.positions, output);
     let order = match ordered {
-        true => ordering(&reading.table, access, &reading.positions, schema),
+        true => ordering(&reading.table, access, &shown, schema),
         false => EquivalenceProperties::new(schema.clone()),
     };
     Arc::new(PlanProperties::new(
@@ -287,6 +327,17 @@ fn properties(
         EmissionType::Incremental,
         Boundedness::Bounded,
     ))
+}
+
+/// What is shown of something that there is for each column that is read.
+fn shown<T: Clone>(all: &[T], output: &Output) -> Vec<T> {
+    match &output.columns {
+        None => all.to_vec(),
+        Some(columns) => {
+            let columns = columns.iter().filter_map(|at| all.get(*at));
+            columns.cloned().collect()
+        }
+    }
 }
 
 /// A running partition.
@@ -366,7 +417,7 @@ impl ExecutionPlan for ScanPlan {
                     scan,
                     self.handout.join(partition),
                     self.pruning.clone(),
-                    self.limit,
+                    (self.output.clone(), self.limit),
                     counters,
                 ))
             }
@@ -391,7 +442,7 @@ impl ExecutionPlan for ScanPlan {
             batch
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(
-            self.reading.layout.schema.clone(),
+            self.output.schema.clone(),
             stream::iter(batches),
         )))
     }
@@ -414,11 +465,18 @@ impl ExecutionPlan for ScanPlan {
             Some(scan) => statistics::columns(&self.reading, scan),
             None => vec![ColumnStatistics::new_unknown(); self.reading.positions.len()],
         });
-        let part = args.partition().is_some() || self.limit.is_some();
-        let columns = known.iter().cloned().map(|column| match part {
-            true => column.to_inexact(),
-            false => column,
-        });
+        let whole = self.limit.is_none() && self.pruning.is_empty();
+        let rows = match self.pruning.is_empty() {
+            true => rows,
+            false => rows.to_inexact(),
+        };
+        let part = args.partition().is_some() || !whole;
+        let columns = shown(known, &self.output)
+            .into_iter()
+            .map(|column| match part {
+                true => column.to_inexact(),
+                false => column,
+            });
         Ok(Arc::new(Statistics {
             num_rows: rows,
             total_byte_size: Precision::Absent,
@@ -426,26 +484,69 @@ impl ExecutionPlan for ScanPlan {
         }))
     }
 
-    /// Takes every filter to leave out row groups by, and applies none of them.
+    /// Takes conditions for good. What joins and sorts know is of use, but they go on to look themselves.
     fn handle_child_pushdown_result(
         &self,
-        _phase: FilterPushdownPhase,
+        phase: FilterPushdownPhase,
         result: ChildPushdownResult,
         _config: &ConfigOptions,
     ) -> DfResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        let filters: Vec<Arc<dyn PhysicalExpr>> = result
-            .parent_filters
-            .into_iter()
-            .map(|filter| filter.filter)
-            .collect();
-        let none = vec![PushedDown::No; filters.len()];
-        let propagation = FilterPushdownPropagation::with_parent_pushdown_result(none);
-        if self.columns.is_none() || filters.is_empty() {
+        // Rows are counted before what stands above a limit leaves some of them out.
+        let takes_any = self.columns.is_some() && self.limit.is_none();
+        let mut taken = Vec::new();
+        let mut answers = Vec::with_capacity(result.parent_filters.len());
+        for filter in result.parent_filters {
+            let filter = self.inside(filter.filter)?;
+            let takes = takes_any && !self.reads_keys(&filter);
+            answers.push(match phase {
+                FilterPushdownPhase::Pre if takes => PushedDown::Yes,
+                _ => PushedDown::No,
+            });
+            if takes {
+                taken.push(filter);
+            }
+        }
+        let propagation = FilterPushdownPropagation::with_parent_pushdown_result(answers);
+        if taken.is_empty() {
             return Ok(propagation);
         }
         let mut plan = self.again();
-        plan.pruning = Arc::new(self.pruning.with(filters));
+        plan.pruning = Arc::new(self.pruning.with(taken));
         Ok(propagation.with_updated_node(Arc::new(plan)))
+    }
+
+    /// Columns that only conditions read are not passed on.
+    fn try_swapping_with_projection(
+        &self,
+        projection: &ProjectionExec,
+    ) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+        if self.columns.is_none() || self.pruning.is_empty() {
+            return Ok(None);
+        }
+        let known: Vec<usize> = (0..self.reading.positions.len()).collect();
+        let known = shown(&known, &self.output);
+        let columns = projection.expr().iter().map(|item| {
+            let column = item.expr.downcast_ref::<Column>()?;
+            known.get(column.index()).copied()
+        });
+        let Some(columns) = columns.collect::<Option<Vec<usize>>>() else {
+            return Ok(None);
+        };
+        let mut plan = self.again();
+        plan.output = Output {
+            schema: projection.schema(),
+            columns: Some(columns.into()),
+        };
+        let partitions = self.properties.partitioning.partition_count();
+        let ordered = self.properties.output_ordering().is_some();
+        plan.properties = properties(
+            &self.reading,
+            &self.access,
+            &plan.output,
+            ordered,
+            partitions,
+        );
+        Ok(Some(Arc::new(plan)))
     }
 
     /// Key order where it is asked for; for another order, row groups first that have what comes first.
@@ -464,10 +565,11 @@ impl ExecutionPlan for ScanPlan {
                 return Ok(SortOrderPushdownResult::Exact { inner });
             }
         }
-        let Some(work) = order
-            .first()
-            .and_then(|first| by_bounds(&self.reading, scan, first))
-        else {
+        let Some(first) = order.first() else {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        };
+        let first = PhysicalSortExpr::new(self.inside(first.expr.clone())?, first.options);
+        let Some(work) = by_bounds(&self.reading, scan, &first) else {
             return Ok(SortOrderPushdownResult::Unsupported);
         };
         let mut plan = self.again();
@@ -485,7 +587,8 @@ impl ExecutionPlan for ScanPlan {
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let ordered = self.properties.output_ordering().is_some();
         let sealed = self.reading.read.view.sealed(self.reading.table.storage);
-        if !ordered || self.partitions.len() != 1 || sealed.is_none() {
+        let filtered = !self.pruning.is_empty();
+        if !ordered || filtered || self.partitions.len() != 1 || sealed.is_none() {
             return None;
         }
         let mut plan = self.again();

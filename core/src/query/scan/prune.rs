@@ -1,8 +1,8 @@
 //! Which row groups a scan can leave out, because no row of them can match.
 //!
 //! Filters come from the plan above the scan: conditions of the query, and dynamic ones, which joins
-//! and top-k sorts make tighter while they run. All of them are applied again to what is read, so
-//! where nothing is known a row group is read.
+//! and top-k sorts make tighter while they run. They are applied to the rows of what is read as well
+//! (`filter`), so where nothing is known a row group is read.
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -21,8 +21,10 @@ use datafusion::physical_optimizer::pruning::{
 };
 
 use super::super::bind::ZONE;
+use super::filter::RowFilter;
 use super::sealed::{Morsel, SealedScan, Work};
 use super::walk::Reading;
+use crate::error::Result;
 use crate::types::columns;
 
 /// The filters of a scan.
@@ -76,6 +78,22 @@ impl Pruning {
 
     pub fn is_empty(&self) -> bool {
         self.filters.is_empty() && self.dynamic.is_empty()
+    }
+
+    /// The conditions of the query.
+    pub fn conditions(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.filters
+    }
+
+    /// The filters on rows, in one partition: see [`RowFilter::new`].
+    pub fn row_filter(
+        &self,
+        schema: &SchemaRef,
+        shown: Option<Arc<[usize]>>,
+        output: SchemaRef,
+    ) -> Result<RowFilter> {
+        let (filters, dynamic) = (self.filters.iter(), self.dynamic.iter());
+        RowFilter::new(filters.cloned(), dynamic.cloned(), schema, shown, output)
     }
 
     /// For each piece of work, whether it may have a row that matches the filters that never change.

@@ -55,7 +55,7 @@ pub(super) struct SealedScan {
 }
 
 /// The segments of a table, if that is how its sealed rows lie.
-pub(super) fn parts_of(view: &View, table: TableId) -> Option<&[Part]> {
+pub(in crate::query) fn parts_of(view: &View, table: TableId) -> Option<&[Part]> {
     let sealed = view.sealed(table)?.as_any();
     Some(sealed.downcast_ref::<SealedTable>()?.parts())
 }

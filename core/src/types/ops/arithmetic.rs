@@ -242,7 +242,8 @@ fn as_int(datum: &Datum<'_>) -> Option<i64> {
     }
 }
 
-fn as_float(datum: &Datum<'_>) -> Option<f64> {
+/// A number as the nearest float.
+pub fn as_float(datum: &Datum<'_>) -> Option<f64> {
     use bigdecimal::ToPrimitive;
     match datum {
         Datum::Float4(value) => Some(f64::from(*value)),

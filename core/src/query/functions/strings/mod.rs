@@ -2,10 +2,13 @@
 
 mod bytes;
 mod compose;
+mod like;
 mod patterns;
 mod regexp;
 mod regexp_compile;
 mod spelling;
+
+pub(in crate::query) use like::like_pieces;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

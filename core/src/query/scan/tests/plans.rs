@@ -73,6 +73,60 @@ fn joins_and_top_k_leave_out_row_groups() {
 }
 
 #[test]
+fn rows_that_match_nothing_above_are_left_out_by_the_scan() {
+    let mut pair = filled();
+    for (sql, removed) in [
+        ("SELECT id FROM {t} WHERE a = 300", 100),
+        ("SELECT t FROM {t} WHERE a % 7 = 3 AND n > 10", 2000),
+        (
+            "SELECT {t}.t FROM {t} JOIN (VALUES (30), (700)) AS few (a) ON {t}.a = few.a",
+            100,
+        ),
+        (
+            "SELECT count(*) FROM {t} x JOIN {t} y ON x.a = y.id WHERE y.t LIKE '%9%'",
+            2000,
+        ),
+    ] {
+        pair.both(sql);
+        let plan = pair.plan(sql);
+        let found = number(&plan, "Rows Removed by Filter: ");
+        assert!(found >= removed, "{sql}: {found}\n{plan}");
+        assert!(!plan.contains("->  Filter"), "{sql}\n{plan}");
+    }
+}
+
+#[test]
+fn a_limit_counts_rows_before_a_join_drops_them() {
+    let mut pair = filled();
+    for sql in [
+        "SELECT x.id FROM (SELECT id, a FROM {t} ORDER BY id LIMIT 9) x JOIN (VALUES (1), (300)) v (a) ON x.a = v.a",
+        "SELECT x.id FROM (SELECT id, a FROM {t} ORDER BY id LIMIT 3000) x JOIN (VALUES (1), (600)) v (a) ON x.a = v.a",
+        "SELECT x.id FROM (SELECT id, a FROM {t} WHERE a > 5 ORDER BY id LIMIT 9) x JOIN (VALUES (6), (600)) v (a) ON x.a = v.a",
+        "SELECT x.id FROM (SELECT id, a FROM {t} ORDER BY a DESC, id LIMIT 9) x JOIN (VALUES (1), (714)) v (a) ON x.a = v.a",
+    ] {
+        pair.both(sql);
+    }
+}
+
+#[test]
+fn deleted_and_own_rows_pass_the_same_conditions() {
+    let mut pair = filled();
+    pair.both("DELETE FROM {t} WHERE id % 5 = 0");
+    pair.both("UPDATE {t} SET a = 300 WHERE id BETWEEN 10 AND 12");
+    pair.both("INSERT INTO {t} VALUES (90000, 300, 'new', 1, 1), (-3, 299, 'new', 1, 1)");
+    for sql in [
+        "SELECT * FROM {t} WHERE a = 300",
+        "SELECT count(*), sum(n) FROM {t} WHERE a > 290 AND t LIKE 'text%'",
+        "UPDATE {t} SET f = 0 WHERE a = 300 AND t <> 'new'",
+        "DELETE FROM {t} WHERE a BETWEEN 299 AND 301 AND f < 900",
+        "SELECT * FROM {t} WHERE a BETWEEN 295 AND 305",
+        "SELECT x.id, y.t FROM {t} x JOIN {t} y ON x.a = y.id WHERE y.n < 3 ORDER BY x.id",
+    ] {
+        pair.both(sql);
+    }
+}
+
+#[test]
 fn the_first_by_key_are_read_row_by_row() {
     let mut pair = filled();
     let plan = |pair: &mut Pair, sql: &str| {

@@ -60,12 +60,21 @@ pub fn encode_small(digits: i128, scale: i64, out: &mut Vec<u8>) {
     // 39 digits at most.
     let mut text = [0_u8; 40];
     let mut at = text.len();
-    let mut rest = digits.unsigned_abs();
-    while rest > 0 {
+    let mut put = |digit: u8| {
         at -= 1;
         if let Some(slot) = text.get_mut(at) {
-            *slot = b'0' + (rest % 10) as u8;
+            *slot = b'0' + digit;
         }
+    };
+    let mut long = digits.unsigned_abs();
+    while long > u128::from(u64::MAX) {
+        put((long % 10) as u8);
+        long /= 10;
+    }
+    // Divisions of 64 bits take a fraction of the time.
+    let mut rest = long as u64;
+    while rest > 0 {
+        put((rest % 10) as u8);
         rest /= 10;
     }
     encode_digits(digits < 0, text.get(at..).unwrap_or(&[]), scale, out);
