@@ -12,7 +12,7 @@ export PG_BIN
 [[ -x $OMENDB ]] || { echo "no release build at $OMENDB: cargo build --release" >&2; exit 1; }
 export PGHOST=127.0.0.1 PGUSER=postgres PGDATABASE=postgres PGTZ=UTC
 engines="postgres omendb"
-pg_port=${PG_PORT:-5597} omen_port=${OMENDB_PORT:-5596}
+pg_port=${PG_PORT:-5597} omen_port=${OMEN_PORT:-5596}
 work=$(mktemp -d "${TMPDIR:-/tmp}/omendb-bench-XXXXXX")
 chmod 755 "$work"
 declare -A pid

@@ -12,6 +12,7 @@ use omendb_core::session::{
 };
 use omendb_core::storage;
 
+use crate::commit_log::LogFile;
 use crate::config::Config;
 use crate::env::{self, CommitSignal, CommitThreads, Queries};
 use crate::objects::{SEGMENT_DIRECTORY, SyncedDirectory};
@@ -37,6 +38,7 @@ impl OpenDatabase {
         let directory = &config.data_dir;
         let backend =
             FileBackend::open(directory).map_err(|error| explain_io(directory, &error))?;
+        let log = LogFile::open(directory).map_err(|error| explain_io(directory, &error))?;
         let options = DatabaseOptions {
             storage: storage::Options {
                 cache_bytes: config.page_cache,
@@ -63,9 +65,15 @@ impl OpenDatabase {
         let queries = Queries::start(config.worker_threads)
             .map_err(|error| format!("cannot start the threads of queries: {error}"))?;
         let env = env::system(&signal, backend.late_sync(), &queries);
-        let database = Database::open(backend, Arc::new(objects), &options, env)
-            .await
-            .map_err(|error| explain(directory, &error))?;
+        let database = Database::open(
+            backend,
+            Some(Arc::new(log)),
+            Arc::new(objects),
+            &options,
+            env,
+        )
+        .await
+        .map_err(|error| explain(directory, &error))?;
         let committer = CommitThreads::start(&database, signal)
             .map_err(|error| format!("cannot start the commit threads: {error}"))?;
         let tending = match config.seal_interval {

@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`storage`] | the storage backend on a file |
+//! | [`commit_log`] | the commit log on a file |
 //! | [`objects`] | the object store on a directory |
 //! | [`tend`] | the thread that seals rows |
 //! | [`env`] | clock, randomness, the commit thread |
@@ -18,6 +19,7 @@
 //! | [`cli`] | `omendb sql` and `omendb check` |
 
 pub mod cli;
+pub mod commit_log;
 pub mod config;
 pub mod database;
 pub mod env;

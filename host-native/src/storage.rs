@@ -62,20 +62,11 @@ impl FileBackend {
     /// `WouldBlock` when another process has it open.
     pub fn open(directory: &Path) -> io::Result<FileBackend> {
         create_directory(directory)?;
-        let path = directory.join(DATABASE_FILE);
-        let created = !path.exists();
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
+        let file = open_file(directory, DATABASE_FILE)?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => Error::from(ErrorKind::WouldBlock),
             TryLockError::Error(error) => error,
         })?;
-        if created {
-            sync_directory(directory)?;
-        }
         let len = file.metadata()?.len();
         let shared = Shared {
             file,
@@ -381,22 +372,22 @@ fn read_zeroed(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, out, offset)
 }
 
 #[cfg(windows)]
-fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, out, offset)
 }
 
 #[cfg(unix)]
-fn write_all_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+pub(crate) fn write_all_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, data, offset)
 }
 
 #[cfg(windows)]
-fn write_all_at(file: &File, mut data: &[u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_all_at(file: &File, mut data: &[u8], mut offset: u64) -> io::Result<()> {
     while !data.is_empty() {
         let count = std::os::windows::fs::FileExt::seek_write(file, data, offset)?;
         if count == 0 {
@@ -406,6 +397,22 @@ fn write_all_at(file: &File, mut data: &[u8], mut offset: u64) -> io::Result<()>
         offset += count as u64;
     }
     Ok(())
+}
+
+/// Opens a file of a data directory, or creates it, readable for its owner only, and makes its name
+/// durable.
+pub(crate) fn open_file(directory: &Path, name: &str) -> io::Result<File> {
+    let path = directory.join(name);
+    let created = !path.exists();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path)?;
+    if created {
+        sync_directory(directory)?;
+    }
+    Ok(file)
 }
 
 /// Makes `directory`, readable for its owner only, and makes its name durable.

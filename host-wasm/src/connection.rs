@@ -55,6 +55,7 @@ impl Connection {
         let _entered = runtime.enter();
         let database = block_on(Database::open(
             InMemoryBackend::new(),
+            None,
             Arc::new(InMemory::new()),
             &options,
             host::env(),

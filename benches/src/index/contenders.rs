@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
+use blart::TreeMap;
 use omendb_core::index::{Index, Shape, Words};
 use redb::{ReadableDatabase, TableDefinition};
 
@@ -74,6 +75,7 @@ pub fn all<'k>(keys: &'k [u64], redb: bool, extra: &[Extra]) -> Vec<Built<'k>> {
         build(keys, |keys| Box::new(BTree::new(keys))),
         build(keys, |keys| Box::new(SortedVector { keys })),
         build(keys, |keys| Box::new(Eytzinger::new(keys))),
+        build(keys, |keys| Box::new(Radix::new(keys))),
         flat(keys, |keys| {
             Learned::new(keys, "static search tree", &|column| {
                 Index::build_as(column, Shape::Tree)
@@ -141,6 +143,28 @@ impl Contender for BTree {
     #[inline]
     fn get(&self, key: u64) -> u32 {
         self.0.get(&key).copied().unwrap_or(ABSENT)
+    }
+}
+
+/// An adaptive radix tree over the keys' bytes in order.
+struct Radix(TreeMap<[u8; 8], u32>);
+
+impl Radix {
+    fn new(keys: &[u64]) -> Self {
+        let mut tree = TreeMap::new();
+        for (&key, position) in keys.iter().zip(0..) {
+            tree.insert(key.to_be_bytes(), position);
+        }
+        Radix(tree)
+    }
+}
+
+impl Contender for Radix {
+    contender!(|_| "adaptive radix tree (blart)".into(),);
+
+    #[inline]
+    fn get(&self, key: u64) -> u32 {
+        self.0.get(&key.to_be_bytes()).copied().unwrap_or(ABSENT)
     }
 }
 

@@ -54,9 +54,10 @@ impl Segments {
     /// Opens a database with its sealed tier, and removes objects that an interruption left behind.
     ///
     /// # Errors
-    /// As [`Store::open`]; 58030 when the object store fails, XX001 when the manifest is damaged.
+    /// As [`Store::open_with`]; 58030 when the object store fails, XX001 when the manifest is damaged.
     pub fn open(
         backend: impl StorageBackend,
+        log: Option<Arc<dyn StorageBackend>>,
         objects: Arc<dyn ObjectStore>,
         storage: &storage::Options,
         options: &Options,
@@ -69,7 +70,7 @@ impl Segments {
             let segment = Segment::new(meta, objects.clone(), caches.clone());
             Arc::new(Handle::new(segment, garbage.clone()))
         };
-        let store = Store::open_with(backend, storage, env.clone(), |snapshot| {
+        let store = Store::open_with(backend, log, storage, env.clone(), |snapshot| {
             manifest::load(snapshot, open)
         })?;
         let snapshot = store.snapshot()?;

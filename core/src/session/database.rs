@@ -49,15 +49,18 @@ pub struct Login {
 impl Database {
     /// Opens the database in `backend`, or creates one when the backend is empty.
     ///
-    /// `objects` holds the sealed rows. It has to make an object durable before it says that it is written.
+    /// `log` takes commits until the next checkpoint of `backend`: without one, each commit writes all
+    /// that it changed to `backend` itself. `objects` holds the sealed rows. It has to make an object durable before it says that it is written.
     pub async fn open(
         backend: impl StorageBackend,
+        log: Option<Arc<dyn StorageBackend>>,
         objects: Arc<dyn ObjectStore>,
         options: &DatabaseOptions,
         env: Env,
     ) -> Result<Database> {
         let sealed = &options.segments;
-        let segments = Segments::open(backend, objects, &options.storage, sealed, env.clone())?;
+        let segments =
+            Segments::open(backend, log, objects, &options.storage, sealed, env.clone())?;
         let store = segments.store().clone();
         let transactions = Transactions::new(store.clone(), env.clone());
         let engine = Engine {

@@ -1,29 +1,24 @@
 //! The commit step: applies what is queued as a group, makes it visible, and makes it durable.
 //!
-//! With a [`LateSync`] a durable commit returns before its sync is done, and the next step may run
-//! during the sync. If transactions wait for each other's locks, it makes what is queued visible,
-//! for a later commit to make durable; if not, it leaves that to whoever syncs, who then takes all of
-//! it in one commit.
+//! A group is durable once the [`Log`] with its record is synced, or else once redb is: without a log,
+//! for a change that is too large for one, and when half of the log is full (a checkpoint).
+//!
+//! With a [`LateSync`] the sync comes after the step, and the next step may run meanwhile. If
+//! transactions wait for each other's locks, it makes what is queued visible, for a later sync to make
+//! durable; if not, it leaves that to whoever syncs, who then takes all of it at once.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures::channel::oneshot;
-use redb::{
-    CursorError, Database, Durability, ReadableDatabase, ReadableTable, StorageError,
-    WriteTransaction,
-};
+use redb::{Database, Durability, ReadableDatabase, StorageBackend, StorageError};
 
-use super::format::{Bytes, Table};
-use super::queue::Item;
+use super::apply::OpenTables;
+use super::format::{self, LogState};
+use super::log::Log;
+use super::queue::{Item, Take};
 use super::store::Inner;
-use super::{
-    DELETED_TABLE, Generation, Relocation, SEGMENT_TABLE, Snapshot, TableId, TableWrites, Tiers,
-    WriteBatch,
-};
+use super::{Snapshot, log_record};
 use crate::env::LateSync;
 use crate::error::{Error, Result};
 
@@ -32,32 +27,59 @@ const MAX_GROUP: usize = 1024;
 /// Steps for which others are expected to wait for locks, after one whose commits let someone go on.
 /// Few in tests, so that short workloads meet both ways and the change between them.
 const CONTENDED_STEPS: u32 = if cfg!(test) { 2 } else { 64 };
-/// From this many changes of one table on, looking for a run to append pays.
-const MIN_BULK: usize = 16;
 
 pub(super) type Answers = Vec<oneshot::Sender<Result<()>>>;
 
 /// The database, as commit steps use it one at a time.
 pub(super) struct Writer {
-    pub database: Database,
-    /// Of commits that are visible and wait for a durable one.
+    /// Dropped before redb, which then writes nothing more.
+    log: Option<Log>,
+    database: Database,
+    /// Of commits that are visible and wait for a sync.
     waiting: Answers,
-    /// The sync of a durable commit is under way.
+    /// A sync is under way.
     pub syncing: bool,
 }
 
 impl Writer {
-    pub fn new(database: Database) -> Self {
+    pub fn new(database: Database, log: Option<Log>) -> Self {
         Writer {
             database,
+            log,
             waiting: Answers::new(),
             syncing: false,
         }
     }
 
-    /// Whether someone waits for a durable commit that nobody makes at the moment.
+    /// Whether someone waits for a sync that nobody does at the moment.
     pub fn has_waiting(&self) -> bool {
         !self.syncing && !self.waiting.is_empty()
+    }
+
+    /// Closes the database; its log is then no longer needed.
+    pub fn close(self) -> Result<()> {
+        let Some(log) = self.log else {
+            return Ok(self.database.close()?);
+        };
+        let writer = self.database.begin_write()?;
+        let state = LogState {
+            checkpoint: log.checkpoint(),
+            in_use: false,
+        };
+        format::set_log_state(&writer, &state)?;
+        writer.commit()?;
+        self.database.close()?;
+        log.close()
+    }
+
+    /// What may be taken from the queue now.
+    fn takes(&self) -> Take {
+        match &self.log {
+            // A checkpoint is one sync after the other.
+            Some(log) if self.syncing && log.is_full() => Take::Nothing,
+            Some(_) if self.syncing => Take::Logged,
+            _ => Take::Any,
+        }
     }
 }
 
@@ -67,17 +89,46 @@ pub(super) enum Step {
     Nothing,
     Worked,
     /// The caller has to sync, and then to give these answers.
-    Sync(Answers),
+    Sync(Unsynced, Answers),
+}
+
+/// What a step left to sync.
+pub(super) enum Unsynced {
+    Log(Arc<dyn StorageBackend>),
+    /// The second half of redb's.
+    Rows(Arc<dyn LateSync>),
 }
 
 /// Runs one step.
 pub(super) fn step(inner: &Inner, writer: &mut Writer) -> Step {
-    let contended = inner.contended.load(Relaxed);
-    if writer.syncing && contended == 0 {
+    if writer.syncing && inner.contended.load(Relaxed) == 0 {
         return Step::Nothing;
     }
+    let takes = writer.takes();
+    run(inner, writer, takes, commit)
+}
+
+/// Makes visible what goes to the log, and leaves it to a later step to sync.
+pub(super) fn show(inner: &Inner, writer: &mut Writer) {
+    let takes = match &writer.log {
+        Some(log) if !log.is_full() => Take::Logged,
+        _ => return,
+    };
+    run(inner, writer, takes, |inner, writer, group| {
+        let applied = commit_group(inner, writer, group, Durability::None)?;
+        Ok((applied.let_go, Step::Worked))
+    });
+}
+
+/// Commits the next group in some way, which says whether someone waited for it.
+fn run(
+    inner: &Inner,
+    writer: &mut Writer,
+    takes: Take,
+    commit: impl FnOnce(&Inner, &mut Writer, Vec<Item>) -> Result<(bool, Step)>,
+) -> Step {
     let mut poison = PoisonOnPanic { inner, armed: true };
-    let group = inner.take_queued(MAX_GROUP);
+    let group = inner.take_queued(MAX_GROUP, takes);
     let idle = group.is_empty() && (writer.syncing || writer.waiting.is_empty());
     let step = match (idle, inner.poisoned()) {
         (true, _) => Step::Nothing,
@@ -90,7 +141,7 @@ pub(super) fn step(inner: &Inner, writer: &mut Writer) -> Step {
             Ok((let_go, step)) => {
                 let contended = match let_go {
                     true => CONTENDED_STEPS,
-                    false => contended.saturating_sub(1),
+                    false => inner.contended.load(Relaxed).saturating_sub(1),
                 };
                 inner.contended.store(contended, Relaxed);
                 step
@@ -112,44 +163,87 @@ fn commit(inner: &Inner, writer: &mut Writer, group: Vec<Item>) -> Result<(bool,
         let applied = commit_group(inner, writer, group, Durability::None)?;
         return Ok((applied.let_go, Step::Worked));
     }
+    let logged = |log: &Log| !log.is_full() && group.iter().all(Item::is_logged);
+    match writer.log.as_ref().is_some_and(logged) {
+        true => commit_to_log(inner, writer, group),
+        false => commit_to_rows(inner, writer, group),
+    }
+}
+
+/// Commits a group and has it synced with the log.
+fn commit_to_log(inner: &Inner, writer: &mut Writer, group: Vec<Item>) -> Result<(bool, Step)> {
+    let applied = commit_group(inner, writer, group, Durability::None)?;
+    Ok((applied.let_go, sync_log(inner, writer)?))
+}
+
+/// Has everything that is visible synced with the log.
+fn sync_log(inner: &Inner, writer: &mut Writer) -> Result<Step> {
+    let (Some(log), false) = (&writer.log, writer.waiting.is_empty()) else {
+        return Ok(Step::Worked);
+    };
+    let backend = log.backend().clone();
+    let answers = std::mem::take(&mut writer.waiting);
+    if inner.late_sync().is_some() {
+        writer.syncing = true;
+        return Ok(Step::Sync(Unsynced::Log(backend), answers));
+    }
+    let synced = backend.sync_data().map_err(StorageError::from);
+    settle(inner, synced, answers)?;
+    Ok(Step::Worked)
+}
+
+/// Commits a group and makes redb durable: with everything visible, whether the log has it or not.
+fn commit_to_rows(inner: &Inner, writer: &mut Writer, group: Vec<Item>) -> Result<(bool, Step)> {
     let late_sync = inner.late_sync();
     if let Some(late_sync) = late_sync {
         late_sync.defer();
     }
     let applied = commit_group(inner, writer, group, Durability::Immediate)?;
     if !applied.committed {
-        if writer.waiting.is_empty() {
+        if writer.waiting.is_empty() || writer.log.is_some() {
             // There was no sync, so there is none to finish: this takes `defer` back.
             if let Some(late_sync) = late_sync {
                 late_sync.finish().map_err(StorageError::from)?;
             }
-            return Ok((false, Step::Worked));
+            return Ok((false, sync_log(inner, writer)?));
         }
         // One durable commit takes everything visible with it.
         writer.database.begin_write()?.commit()?;
     }
     let answers = std::mem::take(&mut writer.waiting);
-    if late_sync.is_some() {
+    if let Some(late_sync) = late_sync {
         writer.syncing = true;
-        return Ok((applied.let_go, Step::Sync(answers)));
+        let unsynced = Unsynced::Rows(late_sync.clone());
+        return Ok((applied.let_go, Step::Sync(unsynced, answers)));
     }
-    inner.counters.syncs.fetch_add(1, Relaxed);
-    answer(answers, &Ok(()));
+    settle(inner, Ok(()), answers)?;
     Ok((applied.let_go, Step::Worked))
 }
 
 /// Does the sync that a step left to do, and gives the answers.
-pub(super) fn sync(inner: &Inner, late_sync: &dyn LateSync, answers: Answers) {
+pub(super) fn sync(inner: &Inner, unsynced: &Unsynced, answers: Answers) {
     let mut poison = PoisonOnPanic { inner, armed: true };
-    let outcome = match late_sync.finish() {
-        Ok(()) => {
-            inner.counters.syncs.fetch_add(1, Relaxed);
-            Ok(())
-        }
-        Err(error) => Err(inner.poison(&Error::from(StorageError::from(error)))),
+    let synced = match unsynced {
+        Unsynced::Log(backend) => backend.sync_data(),
+        Unsynced::Rows(late_sync) => late_sync.finish(),
     };
-    answer(answers, &outcome);
+    // The answers tell of a failure.
+    let _ = settle(inner, synced.map_err(StorageError::from), answers);
     poison.armed = false;
+}
+
+/// Answers after a sync; one that failed poisons the store.
+fn settle(
+    inner: &Inner,
+    synced: std::result::Result<(), StorageError>,
+    answers: Answers,
+) -> Result<()> {
+    let outcome = synced.map_err(|error| inner.poison(&Error::from(error)));
+    if outcome.is_ok() {
+        inner.counters.syncs.fetch_add(1, Relaxed);
+    }
+    answer(answers, &outcome);
+    outcome
 }
 
 fn answer(answers: Answers, outcome: &Result<()>) {
@@ -202,7 +296,7 @@ fn commit_group(
     durability: Durability,
 ) -> Result<Applied> {
     let mut accepted = Vec::with_capacity(group.len());
-    match apply_group(inner, &writer.database, group, durability, &mut accepted) {
+    match apply_group(inner, writer, group, durability, &mut accepted) {
         Ok(None) => Ok(Applied {
             committed: false,
             let_go: false,
@@ -235,10 +329,11 @@ fn commit_group(
     }
 }
 
-/// The part of [`commit_group`] that can fail: everything before the new state is visible.
+/// The part of [`commit_group`] that can fail: everything before the new state is visible. Where there
+/// is a log, what redb does not make durable is appended to it, and what it does is a checkpoint.
 fn apply_group(
     inner: &Inner,
-    database: &Database,
+    writer: &mut Writer,
     group: Vec<Item>,
     durability: Durability,
     accepted: &mut Vec<(Item, u64)>,
@@ -276,10 +371,11 @@ fn apply_group(
     if accepted.is_empty() {
         return Ok(None);
     }
-    let mut writer = database.begin_write()?;
-    writer.set_durability(durability)?;
+    let mut rows = writer.database.begin_write()?;
+    rows.set_durability(durability)?;
+    let checkpoint = matches!(durability, Durability::Immediate);
     let tiers = {
-        let mut tables = OpenTables::new(&writer, current.tiers().clone());
+        let mut tables = OpenTables::new(&rows, current.tiers().clone());
         for (item, _) in accepted.iter() {
             for (table, writes) in &item.batch.writes {
                 inner.recorders.note(*table, writes);
@@ -291,166 +387,29 @@ fn apply_group(
         }
         tables.tiers
     };
-    writer.commit()?;
+    if let (Some(log), true) = (&writer.log, checkpoint) {
+        let state = LogState {
+            checkpoint: log.checkpoint(),
+            in_use: true,
+        };
+        format::set_log_state(&rows, &state)?;
+    }
+    // redb gets nothing that the log has not.
+    if let (Some(log), false) = (&mut writer.log, checkpoint) {
+        let batches = accepted.iter().map(|(item, _)| &item.batch);
+        log.append(|record| log_record::encode(batches, record))?;
+    }
+    rows.commit()?;
+    if let (Some(log), true) = (&mut writer.log, checkpoint) {
+        log.turn();
+    }
     let changed = accepted.iter().flat_map(|(item, _)| item.batch.tables());
     inner.modified.record(sequence, changed);
-    let reader = database.begin_read()?;
+    let reader = writer.database.begin_read()?;
     Ok(Some(Arc::new(Snapshot::new(
         sequence,
         inner.modified.clone(),
         reader,
         tiers,
     ))))
-}
-
-/// The tables that one redb transaction writes to; each is opened once for the whole group.
-struct OpenTables<'txn> {
-    writer: &'txn WriteTransaction,
-    tables: BTreeMap<(TableId, Generation), redb::Table<'txn, Bytes, Bytes>>,
-    /// Where rows are after what was applied so far.
-    tiers: Arc<Tiers>,
-}
-
-impl<'txn> OpenTables<'txn> {
-    fn new(writer: &'txn WriteTransaction, tiers: Arc<Tiers>) -> Self {
-        OpenTables {
-            writer,
-            tables: BTreeMap::new(),
-            tiers,
-        }
-    }
-
-    fn open(
-        &mut self,
-        table: TableId,
-        generation: Generation,
-    ) -> Result<&mut redb::Table<'txn, Bytes, Bytes>> {
-        match self.tables.entry((table, generation)) {
-            Entry::Occupied(open) => Ok(open.into_mut()),
-            Entry::Vacant(vacant) => {
-                let name = Table::of(table, generation);
-                Ok(vacant.insert(self.writer.open_table(name.definition())?))
-            }
-        }
-    }
-
-    fn delete(&mut self, table: TableId, generation: Generation) -> Result<()> {
-        // redb refuses to delete a table that is open.
-        self.tables.remove(&(table, generation));
-        let name = Table::of(table, generation);
-        self.writer.delete_table(name.definition())?;
-        Ok(())
-    }
-
-    fn apply(&mut self, batch: &WriteBatch) -> Result<()> {
-        for table in &batch.create {
-            self.open(*table, self.tiers.generation(*table))?;
-        }
-        for (table, writes) in &batch.writes {
-            self.unseal(*table, writes)?;
-            let generation = self.tiers.generation(*table);
-            write_rows(self.open(*table, generation)?, writes)?;
-        }
-        for table in &batch.drop {
-            self.delete(*table, self.tiers.generation(*table))?;
-            if let Some(tier) = Arc::make_mut(&mut self.tiers).0.remove(table) {
-                self.forget(*table)?;
-                if let Some(sealed) = tier.sealed {
-                    sealed.dropped();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what is written out of the sealed tier: a key has one row.
-    fn unseal(&mut self, table: TableId, writes: &TableWrites) -> Result<()> {
-        let Some(sealed) = self.tiers.sealed(table) else {
-            return Ok(());
-        };
-        let mut beside = WriteBatch::default();
-        if let Some(left) = sealed.without(writes, &mut beside)? {
-            if let Some(tier) = Arc::make_mut(&mut self.tiers).0.get_mut(&table) {
-                tier.sealed = Some(left);
-            }
-            self.apply(&beside)?;
-        }
-        Ok(())
-    }
-
-    /// Removes what the tier remembers of a dropped table; its keys begin with the table.
-    fn forget(&mut self, table: TableId) -> Result<()> {
-        let (from, to) = (table.to_be_bytes(), table.saturating_add(1).to_be_bytes());
-        for reserved in [SEGMENT_TABLE, DELETED_TABLE] {
-            self.open(reserved, 0)?
-                .retain_in::<&[u8], _>(from.as_slice()..to.as_slice(), |_, _| false)?;
-        }
-        Ok(())
-    }
-
-    fn relocate(&mut self, relocation: Relocation) -> Result<()> {
-        for (table, generation, writes) in &relocation.rows {
-            write_rows(self.open(*table, *generation)?, writes)?;
-        }
-        self.apply(&relocation.beside)?;
-        for (table, generation) in relocation.drop {
-            self.delete(table, generation)?;
-        }
-        for (table, tier) in relocation.tiers {
-            Arc::make_mut(&mut self.tiers).0.insert(table, tier);
-        }
-        Ok(())
-    }
-}
-
-/// Applies changes in key order. The run beyond the table's last key (all of them, when the table
-/// is new) goes in through a cursor, which fills whole pages.
-fn write_rows(table: &mut redb::Table<'_, Bytes, Bytes>, writes: &TableWrites) -> Result<()> {
-    if writes.len() < MIN_BULK {
-        return write_each(table, writes.iter());
-    }
-    let last = table.last()?.map(|(key, _)| key.value().to_vec());
-    let Some(last) = last else {
-        return append(table, writes.iter());
-    };
-    write_each(
-        table,
-        writes.range::<[u8], _>((Bound::Unbounded, Bound::Included(last.as_slice()))),
-    )?;
-    append(
-        table,
-        writes.range::<[u8], _>((Bound::Excluded(last.as_slice()), Bound::Unbounded)),
-    )
-}
-
-fn write_each<'a>(
-    table: &mut redb::Table<'_, Bytes, Bytes>,
-    writes: impl Iterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>,
-) -> Result<()> {
-    for (key, row) in writes {
-        match row {
-            Some(row) => table.insert(key.as_slice(), row.as_slice())?,
-            None => table.remove(key.as_slice())?,
-        };
-    }
-    Ok(())
-}
-
-/// Writes keys that are all greater than any in the table.
-fn append<'a>(
-    table: &mut redb::Table<'_, Bytes, Bytes>,
-    writes: impl Iterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>,
-) -> Result<()> {
-    let mut cursor = table.upper_bound_mut(Bound::<&[u8]>::Unbounded)?;
-    for (key, row) in writes {
-        if let Some(row) = row {
-            cursor
-                .insert_before(key.as_slice(), row.as_slice())
-                .map_err(|error| match error {
-                    CursorError::Storage(error) => error.into(),
-                    other => Error::internal(format!("appending rows: {other}")),
-                })?;
-        }
-    }
-    Ok(cursor.close()?)
 }

@@ -1,7 +1,8 @@
-//! A disk in memory that crashes and fails on demand, for tests.
+//! A disk in memory that crashes and fails on demand, for tests. It has two files: a database's rows,
+//! and its commit log.
 //!
-//! Writes are volatile until `sync_data`. All that changes the disk is recorded, so that one run of a
-//! workload yields the image of a crash at any of its operations, under any [`Survival`] rule.
+//! Writes are volatile until their file's `sync_data`. All that changes the disk is recorded, so that one
+//! run of a workload yields the image of a crash at any of its operations, under any [`Survival`] rule.
 
 use std::io;
 use std::ops::Range;
@@ -40,12 +41,28 @@ impl Random {
     }
 }
 
-/// A recorded operation.
+const ROWS: usize = 0;
+const LOG: usize = 1;
+
+/// What the files of a disk hold.
+pub type Image = [Vec<u8>; 2];
+
+/// A recorded operation on one of the files.
 #[derive(Clone, Debug)]
-pub enum Op {
-    Write { offset: u64, data: Vec<u8> },
+pub struct Op {
+    file: usize,
+    act: Act,
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Write {
+        offset: u64,
+        data: Vec<u8>,
+    },
     SetLen(u64),
-    Sync,
+    /// What was done to the file before the operation of this number is durable.
+    Sync(usize),
 }
 
 /// Which unsynced operations a crash leaves behind.
@@ -92,7 +109,7 @@ pub struct Disk {
 
 #[derive(Debug, Default)]
 struct State {
-    content: Vec<u8>,
+    files: Image,
     ops: Vec<Op>,
     calls: u64,
     fault: Option<Fault>,
@@ -100,24 +117,35 @@ struct State {
 
 impl Disk {
     /// A disk that holds `image`, all of it durable.
-    pub fn with_image(image: Vec<u8>) -> Self {
+    pub fn with_image(image: Image) -> Self {
         let disk = Disk::default();
-        disk.state.lock().content = image;
+        disk.state.lock().files = image;
         disk
     }
 
     /// What a database is opened on.
     pub fn backend(&self) -> Backend {
-        Backend(self.clone())
+        Backend {
+            disk: self.clone(),
+            file: ROWS,
+        }
     }
 
-    /// The late sync of a database on this disk. The whole sync is recorded at its first half: until
+    /// Its commit log.
+    pub fn log(&self) -> Arc<dyn StorageBackend> {
+        Arc::new(Backend {
+            disk: self.clone(),
+            file: LOG,
+        })
+    }
+
+    /// The late sync of the rows on this disk. The whole sync is recorded at its first half: until
     /// the second is done, a crash leaves what one right before the first would have left.
     pub fn late_sync(&self) -> Arc<dyn LateSync> {
         self.late.clone()
     }
 
-    /// Runs once, between the halves of the next sync.
+    /// Runs once, between the halves of the next sync of the rows or during the next one of the log.
     pub fn during_sync(&self, work: impl FnOnce() -> io::Result<()> + Send + 'static) {
         *self.late.during.lock() = Some(Box::new(work));
     }
@@ -136,9 +164,9 @@ impl Disk {
         self.state.lock().ops.len()
     }
 
-    /// Bytes on the disk.
+    /// Bytes on the disk, in both files.
     pub fn size(&self) -> usize {
-        self.state.lock().content.len()
+        self.state.lock().files.iter().map(Vec::len).sum()
     }
 
     pub fn ops(&self) -> Vec<Op> {
@@ -151,6 +179,13 @@ struct Late {
     during: Mutex<Option<Box<dyn FnOnce() -> io::Result<()> + Send>>>,
 }
 
+impl Late {
+    fn run(&self) -> io::Result<()> {
+        let during = self.during.lock().take();
+        during.map_or(Ok(()), |work| work())
+    }
+}
+
 impl std::fmt::Debug for Late {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Late").finish_non_exhaustive()
@@ -161,18 +196,20 @@ impl LateSync for Late {
     fn defer(&self) {}
 
     fn finish(&self) -> io::Result<()> {
-        let during = self.during.lock().take();
-        during.map_or(Ok(()), |work| work())
+        self.run()
     }
 }
 
-/// The disk as redb sees it.
+/// A file of the disk.
 #[derive(Debug)]
-pub struct Backend(Disk);
+pub struct Backend {
+    disk: Disk,
+    file: usize,
+}
 
 impl Backend {
     fn call<T>(&self, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
-        let mut state = self.0.state.lock();
+        let mut state = self.disk.state.lock();
         let call = state.calls;
         state.calls += 1;
         match state.fault {
@@ -181,11 +218,22 @@ impl Backend {
             _ => act(&mut state),
         }
     }
+
+    fn change(&self, act: Act) -> io::Result<()> {
+        self.call(|state| {
+            apply(&mut state.files[self.file], &act, |_| true);
+            state.ops.push(Op {
+                file: self.file,
+                act,
+            });
+            Ok(())
+        })
+    }
 }
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.call(|state| Ok(state.content.len() as u64))
+        self.call(|state| Ok(state.files[self.file].len() as u64))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -193,7 +241,7 @@ impl StorageBackend for Backend {
             let from = offset as usize;
             let found = from
                 .checked_add(out.len())
-                .and_then(|to| state.content.get(from..to))
+                .and_then(|to| state.files[self.file].get(from..to))
                 .ok_or(io::ErrorKind::UnexpectedEof)?;
             out.copy_from_slice(found);
             Ok(())
@@ -201,37 +249,30 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.call(|state| {
-            apply(&mut state.content, &Op::SetLen(len), |_| true);
-            state.ops.push(Op::SetLen(len));
-            Ok(())
-        })
+        self.change(Act::SetLen(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.call(|state| {
-            state.ops.push(Op::Sync);
-            Ok(())
-        })
+        let before = self.disk.op_count();
+        if self.file == LOG {
+            // What is written to the log during its sync may well be lost.
+            self.disk.late.run()?;
+        }
+        self.change(Act::Sync(before))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.call(|state| {
-            let op = Op::Write {
-                offset,
-                data: data.to_vec(),
-            };
-            apply(&mut state.content, &op, |_| true);
-            state.ops.push(op);
-            Ok(())
+        self.change(Act::Write {
+            offset,
+            data: data.to_vec(),
         })
     }
 }
 
 /// Applies an operation; of a write, only the sectors that `survives` says.
-fn apply(content: &mut Vec<u8>, op: &Op, mut survives: impl FnMut(u64) -> bool) {
-    match op {
-        Op::Write { offset, data } => {
+fn apply(content: &mut Vec<u8>, act: &Act, mut survives: impl FnMut(u64) -> bool) {
+    match act {
+        Act::Write { offset, data } => {
             let mut at = *offset as usize;
             let mut rest = data.as_slice();
             while !rest.is_empty() {
@@ -247,28 +288,28 @@ fn apply(content: &mut Vec<u8>, op: &Op, mut survives: impl FnMut(u64) -> bool) 
                 rest = tail;
             }
         }
-        Op::SetLen(len) => content.resize(*len as usize, 0),
-        Op::Sync => {}
+        Act::SetLen(len) => content.resize(*len as usize, 0),
+        Act::Sync(_) => {}
     }
 }
 
 /// Walks through recorded operations and yields what a crash at each place leaves behind.
 pub struct Crashes<'a> {
     ops: &'a [Op],
-    /// What is durable after the last sync before `at`.
-    durable: Vec<u8>,
-    /// The first operation after that sync.
-    unsynced: usize,
+    /// What is durable at `at`.
+    durable: Image,
+    /// The operations before `at` that are not, in order.
+    unsynced: Vec<usize>,
     at: usize,
 }
 
 impl<'a> Crashes<'a> {
     /// Begins before the first of `ops`, on a disk that durably holds `image`.
-    pub fn new(image: Vec<u8>, ops: &'a [Op]) -> Self {
+    pub fn new(image: Image, ops: &'a [Op]) -> Self {
         Crashes {
             ops,
             durable: image,
-            unsynced: 0,
+            unsynced: Vec::new(),
             at: 0,
         }
     }
@@ -283,38 +324,46 @@ impl<'a> Crashes<'a> {
         let Some(op) = self.ops.get(self.at) else {
             return false;
         };
+        let Act::Sync(before) = op.act else {
+            self.unsynced.push(self.at);
+            self.at += 1;
+            return true;
+        };
         self.at += 1;
-        if matches!(op, Op::Sync) {
-            for op in &self.ops[self.unsynced..self.at] {
-                apply(&mut self.durable, op, |_| true);
+        let (ops, durable) = (self.ops, &mut self.durable);
+        self.unsynced.retain(|number| {
+            let synced = ops[*number].file == op.file && *number < before;
+            if synced {
+                apply(&mut durable[op.file], &ops[*number].act, |_| true);
             }
-            self.unsynced = self.at;
-        }
+            !synced
+        });
         true
     }
 
     /// Whether there is anything that could be lost.
     pub fn has_unsynced(&self) -> bool {
-        self.unsynced < self.at
+        !self.unsynced.is_empty()
     }
 
     /// The disk after a crash here.
-    pub fn image(&self, survival: Survival, random: &mut Random) -> Vec<u8> {
+    pub fn image(&self, survival: Survival, random: &mut Random) -> Image {
         let mut image = self.durable.clone();
-        let pending = &self.ops[self.unsynced..self.at];
-        let prefix = random.within(0..pending.len() as u64 + 1) as usize;
-        for (number, op) in pending.iter().enumerate() {
+        let prefix = random.within(0..self.unsynced.len() as u64 + 1) as usize;
+        for (number, op) in self.unsynced.iter().enumerate() {
+            let Op { file, act } = &self.ops[*op];
+            let file = &mut image[*file];
             match survival {
-                Survival::All => apply(&mut image, op, |_| true),
+                Survival::All => apply(file, act, |_| true),
                 Survival::None => {}
-                Survival::Prefix if number < prefix => apply(&mut image, op, |_| true),
+                Survival::Prefix if number < prefix => apply(file, act, |_| true),
                 Survival::Prefix => {}
-                Survival::Random if random.coin() => apply(&mut image, op, |_| true),
+                Survival::Random if random.coin() => apply(file, act, |_| true),
                 Survival::Random => {}
                 Survival::Torn => match random.within(0..3) {
                     0 => {}
-                    1 => apply(&mut image, op, |_| true),
-                    _ => apply(&mut image, op, |_| random.coin()),
+                    1 => apply(file, act, |_| true),
+                    _ => apply(file, act, |_| random.coin()),
                 },
             }
         }

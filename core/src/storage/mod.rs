@@ -4,11 +4,15 @@
 //! sequences) lives in tables of one redb database, so that one redb read transaction is one
 //! snapshot of everything.
 
+mod apply;
 mod batch;
 mod commit;
 #[cfg(any(test, feature = "fault"))]
 pub mod fault;
 mod format;
+mod gate;
+mod log;
+mod log_record;
 mod modified;
 mod queue;
 mod range;

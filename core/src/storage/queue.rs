@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
+use super::log::MAX_LOGGED;
 use super::{Relocation, Snapshot, Store, WriteBatch};
 use crate::error::{Error, Result, SqlState};
 
@@ -41,7 +42,9 @@ pub struct Pending {
 /// One batch in the queue.
 pub(super) struct Item {
     pub batch: WriteBatch,
-    /// Such an item makes a group of its own, and has an empty batch.
+    /// The most bytes that it takes in the log.
+    pub log_bytes: usize,
+    /// Such an item has an empty batch.
     pub relocate: Option<Relocate>,
     pub validate: Option<Validate>,
     pub on_visible: Option<OnVisible>,
@@ -50,6 +53,11 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// Whether it goes to the log, where there is one. What does not makes a group of its own.
+    pub fn is_logged(&self) -> bool {
+        self.relocate.is_none() && self.log_bytes <= MAX_LOGGED
+    }
+
     /// Answers that the batch was not committed. What the hook owns is released first, so that
     /// whoever is told finds it released.
     pub fn fail(mut self, error: &Error) {
@@ -67,23 +75,47 @@ pub(super) struct Queue {
     pub closed: bool,
 }
 
+/// What of the queue may be committed next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    Any,
+    /// What goes to the log, but nothing that comes after something else.
+    Logged,
+    Nothing,
+}
+
 impl Queue {
-    /// The items that are committed next, as one group.
-    pub fn take(&mut self, limit: usize) -> Vec<Item> {
-        let alone = |item: &Item| item.relocate.is_some();
-        let count = match self.items.iter().position(alone) {
-            Some(0) => 1,
-            Some(before) => before,
-            None => self.items.len(),
+    /// The items that are committed next, as one group: one that does not go to the log, or several
+    /// that do and fill twice [`MAX_LOGGED`] at most.
+    pub fn take(&mut self, limit: usize, take: Take) -> Vec<Item> {
+        let logged = self.items.iter().take_while(|item| item.is_logged());
+        let mut bytes = 0;
+        let fit = logged.take_while(|item| {
+            bytes += item.log_bytes;
+            bytes <= 2 * MAX_LOGGED
+        });
+        let count = match (take, fit.take(limit).count()) {
+            (Take::Nothing, _) => 0,
+            (Take::Any, 0) => self.items.len().min(1),
+            (_, count) => count,
         };
-        self.items.drain(..count.min(limit)).collect()
+        self.items.drain(..count).collect()
     }
 }
 
-/// A batch's outcome; with a store to drive, whoever polls it runs the commit step.
+/// What whoever waits for a batch does for it.
+#[derive(Clone)]
+pub(super) enum Drive {
+    /// Runs commit steps, with their syncs.
+    Commit(Store),
+    /// Makes it visible, and leaves the sync to the host's threads.
+    Show(Store),
+}
+
+/// A batch's outcome, which its first poll may bring about.
 pub(super) struct Outcome<T> {
     pub receiver: oneshot::Receiver<Result<T>>,
-    pub drive: Option<Store>,
+    pub drive: Option<Drive>,
 }
 
 impl<T: Send> Outcome<T> {
@@ -91,6 +123,19 @@ impl<T: Send> Outcome<T> {
         self.receiver
             .poll_unpin(cx)
             .map(|sent| sent.unwrap_or_else(|_| Err(lost())))
+    }
+
+    /// Runs steps until the batch is committed.
+    fn commit(&mut self, store: &Store, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        // One step takes everything that is queued now, unless the queue is very long; each
+        // further one takes more, so this ends with our own batch at the latest.
+        loop {
+            let worked = store.commit_step();
+            let polled = self.poll_receiver(cx);
+            if polled.is_ready() || !worked {
+                return polled;
+            }
+        }
     }
 }
 
@@ -102,17 +147,16 @@ impl<T: Send> Future for Outcome<T> {
         if let ready @ Poll::Ready(_) = this.poll_receiver(cx) {
             return ready;
         }
-        let Some(store) = this.drive.take() else {
-            return Poll::Pending;
-        };
-        // One step takes everything that is queued now, unless the queue is very long; each
-        // further one takes more, so this ends with our own batch at the latest.
-        loop {
-            let worked = store.commit_step();
-            let polled = this.poll_receiver(cx);
-            if polled.is_ready() || !worked {
-                this.drive = Some(store);
-                return polled;
+        match this.drive.take() {
+            None => Poll::Pending,
+            Some(Drive::Show(store)) => {
+                store.show();
+                this.poll_receiver(cx)
+            }
+            Some(Drive::Commit(store)) => {
+                let polled = this.commit(&store, cx);
+                this.drive = Some(Drive::Commit(store));
+                polled
             }
         }
     }
@@ -121,7 +165,7 @@ impl<T: Send> Future for Outcome<T> {
 impl<T> Drop for Outcome<T> {
     fn drop(&mut self) {
         // What nobody waits for is committed nevertheless.
-        if let Some(store) = self.drive.take() {
+        if let Some(Drive::Commit(store) | Drive::Show(store)) = self.drive.take() {
             store.hand_over();
         }
     }

@@ -1,15 +1,21 @@
-//! What an interruption leaves behind: a file that was not yet a database, and redb tables to which
-//! rows were being moved.
+//! What an interruption leaves behind: commits that are in the log alone, a file that was not yet a
+//! database, and redb tables to which rows were being moved.
 //!
 //! redb creates a file in this order: it extends the file with zeros, writes the first page without
 //! the magic number that names a redb file, syncs, and writes the magic number. If the machine stops
 //! before the last step, redb does not know the file afterwards. Nothing was ever acknowledged by
 //! such a file, so it is emptied and created anew; but only if every byte says so.
 
+use std::sync::Arc;
+
 use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
 
-use super::Tiers;
-use super::format::Table;
+use super::apply::OpenTables;
+use super::format::{self, LogState, Table};
+use super::gate::Gate;
+use super::log::{Checkpoint, Identity, Log};
+use super::{Tiers, log_record};
+use crate::env::Env;
 use crate::error::{Error, Result, SqlState};
 
 /// Where redb's magic number stands.
@@ -65,6 +71,85 @@ pub(super) fn drop_other_generations(database: &Database, tiers: &Tiers) -> Resu
         writer.delete_table(table.definition())?;
     }
     Ok(writer.commit()?)
+}
+
+/// Opens the commit log for a new life of the database. First, what the log alone has of the life
+/// before is applied, durably; `tiers` follows.
+///
+/// # Errors
+/// 55000 when the database was not closed and `backend` is not its log; XX001 when a record is damaged
+/// in a way that no crash explains.
+pub(super) fn open_log(
+    database: &Database,
+    tiers: &mut Arc<Tiers>,
+    backend: Option<Arc<dyn StorageBackend>>,
+    env: &Env,
+    gate: &Gate,
+) -> Result<Option<Log>> {
+    let state = format::log_state(database)?;
+    let interrupted = state.is_some_and(|state| state.in_use);
+    let Some(backend) = backend else {
+        return match interrupted {
+            true => Err(no_log()),
+            false => Ok(None),
+        };
+    };
+    let writer = database.begin_write()?;
+    let last = match state {
+        Some(LogState { checkpoint, .. }) if interrupted => {
+            if !Log::is_of(&*backend, &checkpoint.identity)? {
+                return Err(no_log());
+            }
+            let mut tables = OpenTables::new(&writer, tiers.clone());
+            let mut replay = Log::replay(&*backend, checkpoint);
+            let mut records = 0_u64;
+            while let Some(record) = replay.next()? {
+                for batch in log_record::decode(&record)? {
+                    tables.apply(&batch)?;
+                }
+                records += 1;
+            }
+            if records > 0 {
+                tracing::info!(records, "recovered commits from the log");
+            }
+            *tiers = tables.tiers;
+            checkpoint
+        }
+        state => {
+            let mut identity = Identity::default();
+            env.entropy.fill(&mut identity);
+            let first = Checkpoint {
+                identity,
+                life: 0,
+                number: 1,
+                half: 0,
+            };
+            let last = state.map_or(first, |state| state.checkpoint);
+            Log::create(&*backend, &last.identity)?;
+            last
+        }
+    };
+    let checkpoint = Checkpoint {
+        life: last.life + 1,
+        ..last
+    };
+    let state = LogState {
+        checkpoint,
+        in_use: true,
+    };
+    format::set_log_state(&writer, &state)?;
+    writer.commit()?;
+    Ok(Some(Log::start(backend, checkpoint, gate.clone())?))
+}
+
+fn no_log() -> Error {
+    Error::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "the database was not closed, and the commit log that belongs to it is missing",
+    )
+    .hint(
+        "The log holds the last commits: put it back beside the database's file, and open and close the database where it ran.",
+    )
 }
 
 fn io(error: std::io::Error) -> Error {

@@ -11,8 +11,11 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use redb::{Builder, ReadableDatabase, StorageBackend};
 
 use super::commit::{Step, Writer};
+use super::gate::Gate;
 use super::modified::Modified;
-use super::queue::{Item, MAX_QUEUED, OnVisible, Outcome, Pending, Queue, Relocate, Validate};
+use super::queue::{
+    Drive, Item, MAX_QUEUED, OnVisible, Outcome, Pending, Queue, Relocate, Take, Validate,
+};
 use super::recorder::{Recorders, Recording};
 use super::{Snapshot, TableId, Tiers, WriteBatch, commit, format, recover};
 use crate::env::{Committer, Env, LateSync};
@@ -35,7 +38,7 @@ pub struct Stats {
     pub commits: u64,
     /// Groups of transactions applied together.
     pub groups: u64,
-    /// Durable commits: each made every group before it durable.
+    /// Syncs, of the log or of redb: each made every group before it durable.
     pub syncs: u64,
     /// Transactions that wait in the queue now.
     pub queued: u64,
@@ -60,6 +63,10 @@ pub(super) struct Inner {
     /// Tells who closes the store that a sync is over.
     synced: Condvar,
     poison: OnceLock<Error>,
+    /// Before the rows. Shut once nothing more may be written.
+    gate: Gate,
+    /// Whether there is a commit log.
+    logs: bool,
     /// Steps for which commits are expected to let others go on.
     pub contended: AtomicU32,
     pub modified: Arc<Modified>,
@@ -80,13 +87,18 @@ impl Store {
     /// 58030 when the backend fails; 55000 when it holds something else than a database, 0A000 when
     /// it holds one of an unknown version; XX001 when it is damaged.
     pub fn open(backend: impl StorageBackend, options: &Options, env: Env) -> Result<Store> {
-        Store::open_with(backend, options, env, |_| Ok(Tiers::default()))
+        Store::open_with(backend, None, options, env, |_| Ok(Tiers::default()))
     }
 
-    /// [`Store::open`] for a database with sealed rows: `load` reads from the first snapshot where
-    /// they are. What an interrupted relocation left behind is removed.
+    /// [`Store::open`] with what else a host may lend: a commit log, without which each commit syncs
+    /// redb; and for a database with sealed rows, `load`, which reads from the first snapshot where they are.
+    /// What an interrupted relocation left behind is removed.
+    ///
+    /// # Errors
+    /// Also 55000 when the database was not closed, and `log` is not the log that it had then.
     pub fn open_with(
         backend: impl StorageBackend,
+        log: Option<Arc<dyn StorageBackend>>,
         options: &Options,
         env: Env,
         load: impl FnOnce(&Snapshot) -> Result<Tiers>,
@@ -94,7 +106,8 @@ impl Store {
         let mut builder = Builder::new();
         builder.set_cache_size(options.cache_bytes);
         recover::discard_interrupted_creation(&backend)?;
-        let database = builder.create_with_backend(backend)?;
+        let gate = Gate::default();
+        let database = builder.create_with_backend(gate.on(backend))?;
         format::check_or_create(&database)?;
         let modified = Arc::new(Modified::new(FIRST_SEQUENCE));
         let tiers = load(&Snapshot::new(
@@ -104,20 +117,24 @@ impl Store {
             Arc::default(),
         ))?;
         recover::drop_other_generations(&database, &tiers)?;
+        let mut tiers = Arc::new(tiers);
+        let log = recover::open_log(&database, &mut tiers, log, &env, &gate)?;
         let reader = database.begin_read()?;
-        let snapshot = Snapshot::new(FIRST_SEQUENCE, modified.clone(), reader, Arc::new(tiers));
+        let snapshot = Snapshot::new(FIRST_SEQUENCE, modified.clone(), reader, tiers);
         Ok(Store {
             inner: Arc::new(Inner {
                 committer: env.committer,
                 queue: Mutex::new(Queue::default()),
                 synced: Condvar::new(),
                 poison: OnceLock::new(),
+                gate,
+                logs: log.is_some(),
                 contended: AtomicU32::new(0),
                 modified,
                 recorders: Arc::default(),
                 counters: Counters::default(),
                 current: RwLock::new(Some(Arc::new(snapshot))),
-                database: Mutex::new(Some(Writer::new(database))),
+                database: Mutex::new(Some(Writer::new(database, log))),
             }),
         })
     }
@@ -200,6 +217,7 @@ impl Store {
         on_visible: Option<OnVisible>,
     ) -> Result<Pending> {
         let small = relocate.is_none() && batch.is_small();
+        let log_bytes = batch.log_bytes();
         let (visible, visible_receiver) = oneshot::channel();
         let (durable, durable_receiver) = oneshot::channel();
         let first = {
@@ -215,6 +233,7 @@ impl Store {
             }
             queue.items.push_back(Item {
                 batch,
+                log_bytes,
                 relocate,
                 validate,
                 on_visible,
@@ -223,9 +242,16 @@ impl Store {
             });
             queue.items.len() == 1
         };
+        let contended = || self.inner.logs && self.inner.contended.load(Relaxed) > 0;
         let drive = match &self.inner.committer {
-            Committer::Inline => Some(self.clone()),
-            Committer::Threads { alone, .. } if first && small && alone() => Some(self.clone()),
+            Committer::Inline => Some(Drive::Commit(self.clone())),
+            Committer::Threads { alone, .. } if first && small && alone() => {
+                Some(Drive::Commit(self.clone()))
+            }
+            // Others wait for this one's locks: they are let go of sooner than a thread wakes up.
+            Committer::Threads { .. } if first && small && contended() => {
+                Some(Drive::Show(self.clone()))
+            }
             Committer::Wake(wake) | Committer::Threads { wake, .. } => {
                 // Whoever made the queue non-empty has woken the host; its step takes us along.
                 if first {
@@ -260,6 +286,21 @@ impl Store {
         }
     }
 
+    /// Makes what is queued visible, unless someone else is at it, without waiting for anything; what
+    /// remains to be done is left to the host's threads.
+    pub(super) fn show(&self) {
+        let done = match self.inner.database.try_lock().as_deref_mut() {
+            Some(Some(writer)) => {
+                commit::show(&self.inner, writer);
+                !writer.has_waiting() && self.inner.queue.lock().items.is_empty()
+            }
+            _ => false,
+        };
+        if let (Committer::Threads { wake, .. }, false) = (&self.inner.committer, done) {
+            wake();
+        }
+    }
+
     /// Commits what is queued. Blocks on the backend. Returns whether there was work: a host calls
     /// it until there is none, then waits for [`Committer::Wake`]. Steps never overlap, apart from
     /// their syncs: a second caller waits for the first.
@@ -267,7 +308,7 @@ impl Store {
         let step = match &mut *self.inner.database.lock() {
             Some(writer) => commit::step(&self.inner, writer),
             None => {
-                let left = self.inner.take_queued(usize::MAX);
+                let left = self.inner.take_queued(usize::MAX, Take::Any);
                 let worked = !left.is_empty();
                 for item in left {
                     item.fail(&closed());
@@ -278,14 +319,14 @@ impl Store {
                 }
             }
         };
-        match (step, self.inner.late_sync()) {
-            (Step::Nothing, _) => false,
-            (Step::Sync(answers), Some(late_sync)) => {
+        match step {
+            Step::Nothing => false,
+            Step::Worked => true,
+            Step::Sync(unsynced, answers) => {
                 let _syncing = Syncing(&self.inner);
-                commit::sync(&self.inner, late_sync.as_ref(), answers);
+                commit::sync(&self.inner, &unsynced, answers);
                 true
             }
-            _ => true,
         }
     }
 
@@ -318,7 +359,7 @@ impl Store {
         };
         self.inner.current.write().take();
         match writer {
-            Some(writer) => Ok(writer.database.close()?),
+            Some(writer) => writer.close(),
             None => Ok(()),
         }
     }
@@ -343,8 +384,8 @@ impl Inner {
         drop(old);
     }
 
-    pub fn take_queued(&self, limit: usize) -> Vec<Item> {
-        self.queue.lock().take(limit)
+    pub fn take_queued(&self, limit: usize, take: Take) -> Vec<Item> {
+        self.queue.lock().take(limit, take)
     }
 
     pub fn late_sync(&self) -> Option<&Arc<dyn LateSync>> {
@@ -357,6 +398,7 @@ impl Inner {
     /// Stops all writing, for good; returns what writers are told. The first failure is the one
     /// that is reported.
     pub fn poison(&self, cause: &Error) -> Error {
+        self.gate.shut();
         self.poison
             .get_or_init(|| {
                 tracing::error!(error = %cause, "storage failed; no more writes are taken");

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use super::timeline::Timeline;
 use crate::error::Result;
 use crate::segment::{Effort, Layout, LayoutColumn, Moved, Options, Segments, Shape};
-use crate::storage::fault::{Crashes, Disk, Random, Survival, block_on};
+use crate::storage::fault::{Crashes, Disk, Image, Random, Survival, block_on};
 use crate::storage::tests::support::env;
 use crate::storage::{self, Snapshot, TableId, TableWrites, WriteBatch};
 use crate::types::{Datum, PgType, row};
@@ -35,11 +35,14 @@ fn number(name: &str, default: u64) -> u64 {
     set.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Runs `test` for each seed; prints the one that failed.
-fn seeds(test: impl Fn(u64)) {
+/// Runs `test` for each seed, without a commit log and with one; prints the one that failed.
+fn seeds(test: impl Fn(u64, bool)) {
     let first = number("OMENDB_TIER_SEED", 1);
     for seed in first..first + number("OMENDB_TIER_SEEDS", 1) {
-        let run = std::panic::AssertUnwindSafe(|| test(seed));
+        let run = std::panic::AssertUnwindSafe(|| {
+            test(seed, false);
+            test(seed, true);
+        });
         if let Err(panic) = std::panic::catch_unwind(run) {
             eprintln!("replay: OMENDB_TIER_SEED={seed}");
             std::panic::resume_unwind(panic);
@@ -65,7 +68,7 @@ fn shape() -> Shape {
     }
 }
 
-fn open(disk: &Disk, objects: &Arc<Timeline>) -> Result<Arc<Segments>> {
+fn open(disk: &Disk, objects: &Arc<Timeline>, logged: bool) -> Result<Arc<Segments>> {
     let storage = storage::Options {
         cache_bytes: 256 * 1024,
     };
@@ -73,7 +76,15 @@ fn open(disk: &Disk, objects: &Arc<Timeline>) -> Result<Arc<Segments>> {
     options.write.rows = 64;
     options.seal_rows = 40;
     let env = env(crate::env::Committer::Inline);
-    let segments = Segments::open(disk.backend(), objects.clone(), &storage, &options, env)?;
+    let log = logged.then(|| disk.log());
+    let segments = Segments::open(
+        disk.backend(),
+        log,
+        objects.clone(),
+        &storage,
+        &options,
+        env,
+    )?;
     Ok(Arc::new(segments))
 }
 
@@ -103,6 +114,8 @@ fn new_row(random: &mut Random) -> Vec<u8> {
 struct World {
     disk: Disk,
     objects: Arc<Timeline>,
+    /// Whether there is a commit log.
+    logged: bool,
     segments: Arc<Segments>,
     random: Random,
     model: Model,
@@ -116,14 +129,15 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, logged: bool) -> World {
         let disk = Disk::default();
         let objects = Arc::new(Timeline::new(&disk));
-        let segments = open(&disk, &objects).unwrap();
+        let segments = open(&disk, &objects, logged).unwrap();
         let mut world = World {
             acknowledged: vec![(disk.op_count(), Model::new())],
             disk,
             objects,
+            logged,
             segments,
             random: Random(seed),
             model: Model::new(),
@@ -235,7 +249,7 @@ impl World {
         self.rewrite = None;
         self.readers.clear();
         self.segments.store().close().unwrap();
-        self.segments = open(&self.disk, &self.objects).unwrap();
+        self.segments = open(&self.disk, &self.objects, self.logged).unwrap();
     }
 
     fn step(&mut self) {
@@ -310,8 +324,8 @@ fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
 
 #[test]
 fn both_tiers_are_one_table() {
-    seeds(|seed| {
-        let mut world = World::new(seed);
+    seeds(|seed, logged| {
+        let mut world = World::new(seed, logged);
         for step in 0..STEPS {
             world.step();
             if step % 5 == 0 {
@@ -336,8 +350,8 @@ fn both_tiers_are_one_table() {
 
 #[test]
 fn a_crash_anywhere_keeps_both_tiers_whole() {
-    seeds(|seed| {
-        let mut world = World::new(seed);
+    seeds(|seed, logged| {
+        let mut world = World::new(seed, logged);
         for _ in 0..CRASH_STEPS {
             match world.random.within(0..10) {
                 0 => world.drop_table(),
@@ -348,13 +362,13 @@ fn a_crash_anywhere_keeps_both_tiers_whole() {
         }
         let ops = world.disk.ops();
         let mut random = Random(seed);
-        let mut crashes = Crashes::new(Vec::new(), &ops);
+        let mut crashes = Crashes::new(Image::default(), &ops);
         let mut count = 0;
         loop {
             let survival = Survival::EVERY[random.within(0..5) as usize];
             let disk = Disk::with_image(crashes.image(survival, &mut random));
             let objects = Arc::new(world.objects.at(crashes.at(), &disk));
-            let segments = open(&disk, &objects).unwrap();
+            let segments = open(&disk, &objects, logged).unwrap();
             let sure = world
                 .acknowledged
                 .iter()

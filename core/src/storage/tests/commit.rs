@@ -8,7 +8,7 @@ use crate::storage::fault::block_on;
 use futures::FutureExt;
 use parking_lot::Mutex;
 
-use super::support::{batch, env, open, open_late};
+use super::support::{Way, batch, env, open};
 use crate::env::Committer;
 use crate::error::{Error, SqlState};
 use crate::storage::fault::Disk;
@@ -177,62 +177,66 @@ fn the_host_is_woken_once_for_a_group() {
 
 #[test]
 fn commits_go_on_during_a_sync_where_others_wait_for_them() {
-    let disk = Disk::default();
-    let store = open_late(&disk).unwrap();
-    // Nobody waits: what comes during the sync is committed after it, at once durably.
-    let second = Arc::new(Mutex::new(None));
-    let (stepper, late) = (store.clone(), second.clone());
-    disk.during_sync(move || {
-        let row = batch(&[(T, b"k", Some(b"2"))]);
-        *late.lock() = Some(stepper.submit(row, None).unwrap());
-        assert!(!stepper.commit_step());
-        Ok(())
-    });
-    let first = store.submit(batch(&[(T, b"k", Some(b"1"))]), None).unwrap();
-    assert!(store.commit_step());
-    assert!(first.durable.now_or_never().unwrap().is_ok());
-    assert_eq!(get(&store, b"k"), Some(b"1".to_vec()));
-    assert!(store.commit_step());
-    assert!(!store.commit_step());
-    let second = second.lock().take().unwrap();
-    assert!(second.durable.now_or_never().unwrap().is_ok());
-    assert_eq!(store.stats().syncs, 2);
+    for way in Way::BOTH {
+        let disk = Disk::default();
+        let store = way.open(&disk).unwrap();
+        // Nobody waits: what comes during the sync is committed after it, at once durably.
+        let second = Arc::new(Mutex::new(None));
+        let (stepper, late) = (store.clone(), second.clone());
+        disk.during_sync(move || {
+            let row = batch(&[(T, b"k", Some(b"2"))]);
+            *late.lock() = Some(stepper.submit(row, None).unwrap());
+            assert!(!stepper.commit_step());
+            Ok(())
+        });
+        let first = store.submit(batch(&[(T, b"k", Some(b"1"))]), None).unwrap();
+        assert!(store.commit_step());
+        assert!(first.durable.now_or_never().unwrap().is_ok());
+        assert_eq!(get(&store, b"k"), Some(b"1".to_vec()));
+        assert!(store.commit_step());
+        assert!(!store.commit_step());
+        let second = second.lock().take().unwrap();
+        assert!(second.durable.now_or_never().unwrap().is_ok());
+        assert_eq!(store.stats().syncs, 2);
+    }
 }
 
 #[test]
 fn a_commit_during_a_sync_is_visible_but_not_acknowledged() {
-    let disk = Disk::default();
-    let store = open_late(&disk).unwrap();
-    let hooked = |value: &'static [u8]| {
-        let row = batch(&[(T, b"k", Some(value))]);
-        store
-            .submit_with(row, None, Some(Box::new(|_| true)))
-            .unwrap()
-    };
-    // From here on, others are expected to wait for locks.
-    let before = hooked(b"0");
-    while store.commit_step() {}
-    assert!(before.durable.now_or_never().unwrap().is_ok());
-    let stepper = store.clone();
-    let second = Arc::new(Mutex::new(None));
-    let late = second.clone();
-    disk.during_sync(move || {
-        let row = batch(&[(T, b"k", Some(b"2"))]);
-        let mut pending = stepper.submit(row, None).unwrap();
-        assert!(stepper.commit_step());
-        assert!(!stepper.commit_step());
-        assert_eq!(get(&stepper, b"k"), Some(b"2".to_vec()));
-        assert!((&mut pending.durable).now_or_never().is_none());
-        *late.lock() = Some(pending);
-        Ok(())
-    });
-    let first = hooked(b"1");
-    assert!(store.commit_step());
-    assert!(first.durable.now_or_never().unwrap().is_ok());
-    assert!(store.commit_step());
-    assert!(!store.commit_step());
-    let second = second.lock().take().unwrap();
-    assert!(second.durable.now_or_never().unwrap().is_ok());
+    for way in Way::BOTH {
+        let disk = Disk::default();
+        let store = way.open(&disk).unwrap();
+        let hooked = |value: &'static [u8]| {
+            let row = batch(&[(T, b"k", Some(value))]);
+            store
+                .submit_with(row, None, Some(Box::new(|_| true)))
+                .unwrap()
+        };
+        // From here on, others are expected to wait for locks.
+        let before = hooked(b"0");
+        while store.commit_step() {}
+        assert!(before.durable.now_or_never().unwrap().is_ok());
+        let stepper = store.clone();
+        let second = Arc::new(Mutex::new(None));
+        let late = second.clone();
+        disk.during_sync(move || {
+            let row = batch(&[(T, b"k", Some(b"2"))]);
+            let mut pending = stepper.submit(row, None).unwrap();
+            assert!(stepper.commit_step());
+            assert!(!stepper.commit_step());
+            assert_eq!(get(&stepper, b"k"), Some(b"2".to_vec()));
+            assert!((&mut pending.durable).now_or_never().is_none());
+            *late.lock() = Some(pending);
+            Ok(())
+        });
+        let first = hooked(b"1");
+        assert!(store.commit_step());
+        assert!(first.durable.now_or_never().unwrap().is_ok());
+        assert!(store.commit_step());
+        assert!(!store.commit_step());
+        let second = second.lock().take().unwrap();
+        assert!(second.durable.now_or_never().unwrap().is_ok());
+    }
 }
 
 #[test]
@@ -300,16 +304,19 @@ fn readers_never_see_half_a_group() {
 
 #[test]
 fn a_busy_row_does_not_grow_the_file() {
-    let disk = Disk::default();
-    let store = open(&disk).unwrap();
-    let mut sizes = Vec::new();
-    for round in 0..600_u32 {
-        let row = round.to_be_bytes().repeat(100);
-        let one = store.submit(batch(&[(T, b"k", Some(&row))]), None);
-        let two = store.submit(batch(&[(T + 1, b"k", Some(&row))]), None);
-        block_on(one.unwrap().durable).unwrap();
-        block_on(two.unwrap().durable).unwrap();
-        sizes.push(disk.size());
+    for way in Way::BOTH {
+        let disk = Disk::default();
+        let store = way.open(&disk).unwrap();
+        let mut sizes = Vec::new();
+        for round in 0..600_u32 {
+            let row = round.to_be_bytes().repeat(100);
+            let one = store.submit(batch(&[(T, b"k", Some(&row))]), None);
+            let two = store.submit(batch(&[(T + 1, b"k", Some(&row))]), None);
+            while store.commit_step() {}
+            block_on(one.unwrap().durable).unwrap();
+            block_on(two.unwrap().durable).unwrap();
+            sizes.push(disk.size());
+        }
+        assert_eq!(sizes[100], sizes[599], "freed pages are used again");
     }
-    assert_eq!(sizes[100], sizes[599], "freed pages are used again");
 }

@@ -1,11 +1,12 @@
-//! Crashes at every operation of a workload, under every survival rule; also during recovery.
+//! Crashes at every operation of a workload, under every survival rule; also during recovery. With a
+//! commit log, and without.
 //!
 //! `OMENDB_CRASH_SEEDS=n` runs n seeds instead of one; `OMENDB_CRASH_SEED=s` starts at seed s.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::support::{Workload, commit, open_late as open};
-use crate::storage::fault::{Crashes, Disk, Random, Survival};
+use super::support::{Way, Workload, commit};
+use crate::storage::fault::{Crashes, Disk, Image, Random, Survival};
 
 const TRANSACTIONS: usize = 30;
 /// Of the crashes, every so many crashes again during its recovery.
@@ -22,7 +23,10 @@ fn no_acknowledged_commit_is_lost_in_any_crash() {
     let seeds = number("OMENDB_CRASH_SEEDS", 1);
     let mut crashes = 0;
     for seed in first..first + seeds {
-        let outcome = catch_unwind(AssertUnwindSafe(|| crash_everywhere(seed)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let crashes = Way::BOTH.map(|way| crash_everywhere(way, seed));
+            crashes.iter().sum::<usize>()
+        }));
         match outcome {
             Ok(count) => crashes += count,
             Err(panic) => {
@@ -40,10 +44,10 @@ fn no_acknowledged_commit_is_lost_in_any_crash() {
 }
 
 /// Returns how many crashes were simulated.
-fn crash_everywhere(seed: u64) -> usize {
+fn crash_everywhere(way: Way, seed: u64) -> usize {
     let workload = Workload::new(seed, TRANSACTIONS);
     let disk = Disk::default();
-    let store = open(&disk).unwrap();
+    let store = way.open(&disk).unwrap();
     let acknowledged = workload.run(&store, &disk, seed);
     assert_eq!(acknowledged.len(), TRANSACTIONS);
     workload.check(&store, TRANSACTIONS);
@@ -51,7 +55,7 @@ fn crash_everywhere(seed: u64) -> usize {
 
     let ops = disk.ops();
     let mut random = Random(seed);
-    let mut crashes = Crashes::new(Vec::new(), &ops);
+    let mut crashes = Crashes::new(Image::default(), &ops);
     let mut count = 0;
     loop {
         let acknowledged = acknowledged
@@ -63,9 +67,15 @@ fn crash_everywhere(seed: u64) -> usize {
                 continue;
             }
             let image = crashes.image(survival, &mut random);
-            let context = format!("crash at operation {}, {survival:?}", crashes.at());
+            let context = format!("{way:?}: crash at operation {}, {survival:?}", crashes.at());
             let again = count % RECOVERY_EVERY == 0;
-            count += recover(&workload, image, acknowledged, again, &mut random, &context);
+            let crash = Crash {
+                way,
+                workload: &workload,
+                acknowledged,
+                image,
+            };
+            count += crash.recover(again, &mut random, &context);
         }
         if !crashes.advance() {
             return count;
@@ -73,42 +83,54 @@ fn crash_everywhere(seed: u64) -> usize {
     }
 }
 
-/// Opens what a crash left behind and checks it; with `again`, also crashes during that.
-fn recover(
-    workload: &Workload,
-    image: Vec<u8>,
+/// What a crash left behind, and what has to be in it.
+struct Crash<'a> {
+    way: Way,
+    workload: &'a Workload,
     acknowledged: usize,
-    again: bool,
-    random: &mut Random,
-    context: &str,
-) -> usize {
-    let disk = Disk::with_image(image.clone());
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let store = open(&disk).unwrap();
-        let last = workload.check(&store, acknowledged);
-        // It goes on from there.
-        if let Some(batch) = workload.batches.get(last) {
-            commit(&store, batch.clone()).unwrap();
-            workload.check(&store, last + 1);
+    image: Image,
+}
+
+impl Crash<'_> {
+    /// Opens and checks it; with `again`, also crashes during that. Returns how many crashes that were.
+    fn recover(self, again: bool, random: &mut Random, context: &str) -> usize {
+        let workload = self.workload;
+        let disk = Disk::with_image(self.image.clone());
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let store = self.way.open(&disk).unwrap();
+            let last = workload.check(&store, self.acknowledged);
+            // It goes on from there, and ends like a killed process or is closed.
+            if let Some(batch) = workload.batches.get(last) {
+                commit(&store, batch.clone()).unwrap();
+                workload.check(&store, last + 1);
+            }
+            if random.coin() {
+                store.close().unwrap();
+            }
+        }));
+        if let Err(panic) = outcome {
+            eprintln!("{context}");
+            resume_unwind(panic);
         }
-    }));
-    if let Err(panic) = outcome {
-        eprintln!("{context}");
-        resume_unwind(panic);
-    }
-    if !again {
-        return 1;
-    }
-    // What was recorded is recovery, one commit, and the close. All of it may crash, too.
-    let ops = disk.ops();
-    let mut crashes = Crashes::new(image, &ops);
-    let mut count = 1;
-    while crashes.advance() {
-        for survival in [Survival::None, Survival::Torn, Survival::Random] {
-            let image = crashes.image(survival, random);
-            let context = format!("{context}, then at {}, {survival:?}", crashes.at());
-            count += recover(workload, image, acknowledged, false, random, &context);
+        if !again {
+            return 1;
         }
+        // What was recorded is recovery, one commit, and the close. All of it may crash, too.
+        let ops = disk.ops();
+        let mut crashes = Crashes::new(self.image, &ops);
+        let mut count = 1;
+        while crashes.advance() {
+            for survival in [Survival::None, Survival::Torn, Survival::Random] {
+                let crash = Crash {
+                    way: self.way,
+                    workload,
+                    acknowledged: self.acknowledged,
+                    image: crashes.image(survival, random),
+                };
+                let context = format!("{context}, then at {}, {survival:?}", crashes.at());
+                count += crash.recover(false, random, &context);
+            }
+        }
+        count
     }
-    count
 }

@@ -3,5 +3,6 @@
 mod commit;
 mod crash;
 mod io_failure;
+mod log;
 mod open;
 pub(crate) mod support;

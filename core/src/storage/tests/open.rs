@@ -56,6 +56,9 @@ fn another_programs_database_is_refused() {
 
 #[test]
 fn a_file_that_is_no_database_is_refused() {
-    let disk = Disk::with_image(b"some text, long enough to look like a file".repeat(1000));
+    let disk = Disk::with_image([
+        b"some text, long enough to look like a file".repeat(1000),
+        Vec::new(),
+    ]);
     assert!(open(&disk).is_err());
 }

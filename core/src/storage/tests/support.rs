@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::env::{Clock, Committer, Entropy, Env, Workers};
 use crate::error::Result;
 use crate::storage::fault::{Disk, Random, block_on};
-use crate::storage::{Options, Store, TableId, TableWrites, WriteBatch};
+use crate::storage::{Options, Store, TableId, TableWrites, Tiers, WriteBatch};
 
 struct Still;
 
@@ -40,24 +40,39 @@ pub fn env(committer: Committer) -> Env {
     }
 }
 
-pub fn open(disk: &Disk) -> Result<Store> {
-    let options = Options {
+fn options() -> Options {
+    Options {
         cache_bytes: 256 * 1024,
-    };
-    Store::open(disk.backend(), &options, env(Committer::Inline))
+    }
 }
 
-/// A store whose steps are run by hand, with a sync that is late.
-pub fn open_late(disk: &Disk) -> Result<Store> {
-    let options = Options {
-        cache_bytes: 256 * 1024,
-    };
-    let committer = Committer::Threads {
-        wake: Arc::new(|| {}),
-        alone: Arc::new(|| false),
-        late_sync: disk.late_sync(),
-    };
-    Store::open(disk.backend(), &options, env(committer))
+pub fn open(disk: &Disk) -> Result<Store> {
+    Store::open(disk.backend(), &options(), env(Committer::Inline))
+}
+
+/// How a store is opened whose steps are run by hand, with syncs that are late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Every commit syncs redb.
+    Rows,
+    /// With a commit log.
+    Log,
+}
+
+impl Way {
+    pub const BOTH: [Way; 2] = [Way::Rows, Way::Log];
+
+    pub fn open(self, disk: &Disk) -> Result<Store> {
+        let committer = Committer::Threads {
+            wake: Arc::new(|| {}),
+            alone: Arc::new(|| false),
+            late_sync: disk.late_sync(),
+        };
+        let log = (self == Way::Log).then(|| disk.log());
+        Store::open_with(disk.backend(), log, &options(), env(committer), |_| {
+            Ok(Tiers::default())
+        })
+    }
 }
 
 /// Commits a batch; resolves once it is durable.
@@ -230,9 +245,13 @@ impl Workload {
                     }
                     chained
                 };
-                let Ok(commit) = store.submit_with(batch, None, Some(Box::new(hook))) else {
+                let Ok(mut commit) = store.submit_with(batch, None, Some(Box::new(hook))) else {
                     return acknowledged;
                 };
+                // Whoever waits may make it visible at once.
+                if random.coin() {
+                    let _ = (&mut commit.visible).now_or_never();
+                }
                 pending.lock().push(commit.durable);
             }
             loop {

@@ -73,6 +73,7 @@ impl Pair {
         };
         let opened = Database::open(
             InMemoryBackend::new(),
+            None,
             Arc::new(InMemory::new()),
             &options,
             env(Committer::Inline),

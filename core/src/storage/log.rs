@@ -1,0 +1,271 @@
+//! The commit log: what was committed since redb was last made durable, as records in order.
+//!
+//! To make a group durable, redb writes its pages, its tables of tables and its header at as many
+//! places of its file; a log appends one record. redb itself is made durable when half of the log is
+//! full (a *checkpoint*), for a record too large, and at the close. After a crash, redb is at its last
+//! checkpoint, and [`Log::replay`] gives what came after it.
+//!
+//! The log has two halves. A checkpoint makes the other half the one that is written to, and so leaves
+//! alone what counts until it is durable: a crash finds the old checkpoint with its half, or the new one
+//! with its own. Nothing that follows a checkpoint is acknowledged before the checkpoint is durable.
+//!
+//! A record is known by the *life* of the database in which it was written (one from opening to closing)
+//! and by its number: what an earlier life, or an earlier use of the half, left behind is no record.
+
+use std::io;
+use std::sync::Arc;
+
+use redb::StorageBackend;
+
+use super::gate::Gate;
+use crate::error::{Error, Result, SqlState};
+use crate::index::checksum::crc32c;
+
+/// Bytes of one half.
+const HALF_BYTES: u64 = if cfg!(test) { 16 << 10 } else { 16 << 20 };
+/// Bytes of records up to which a batch goes to the log; a larger one becomes a checkpoint. What is
+/// taken together as one group stays below twice of it.
+pub(super) const MAX_LOGGED: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+/// The file grows by this, filled with zeros: to sync a write into what a file already has is cheap,
+/// because its metadata does not change.
+const GROWTH: u64 = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+
+const MAGIC: &[u8; 8] = b"OmenLog\n";
+const VERSION: u32 = 1;
+/// The magic number, the version, the database's identity, a checksum; padded to a page.
+const HEADER_BYTES: u64 = 4096;
+const HEADER_USED: usize = 32;
+/// Length, checksum, life, number.
+const RECORD_HEAD: usize = 24;
+
+/// Names a database, so that no other one's log is taken for its own.
+pub(super) type Identity = [u8; 16];
+
+/// Where a log goes on from what redb has: stored in redb with every checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Checkpoint {
+    pub identity: Identity,
+    pub life: u64,
+    /// The number of the first record that redb does not have.
+    pub number: u64,
+    /// Where that record is, if there is one: at the beginning of half 0 or 1.
+    pub half: u8,
+}
+
+/// The log of an open database.
+pub(super) struct Log {
+    backend: Arc<dyn StorageBackend>,
+    /// Identity, life, the number of the next record, the half that it goes to.
+    next: Checkpoint,
+    /// Where the next record goes.
+    at: u64,
+    /// Bytes of the backend.
+    len: u64,
+    buffer: Vec<u8>,
+    gate: Gate,
+}
+
+impl Log {
+    /// Gives the backend a header, durably, and forgets what else it holds.
+    pub fn create(backend: &dyn StorageBackend, identity: &Identity) -> Result<()> {
+        let mut header = Vec::with_capacity(HEADER_BYTES as usize);
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(identity);
+        header.extend_from_slice(&crc32c(&header).to_le_bytes());
+        debug_assert_eq!(header.len(), HEADER_USED);
+        header.resize(HEADER_BYTES as usize, 0);
+        let write = || {
+            backend.set_len(HEADER_BYTES)?;
+            backend.write(0, &header)?;
+            backend.sync_data()
+        };
+        write().map_err(failed)
+    }
+
+    /// Whether the backend holds the log of the database `identity`.
+    ///
+    /// # Errors
+    /// 0A000 for a log of another version, 58030 when the backend fails.
+    pub fn is_of(backend: &dyn StorageBackend, identity: &Identity) -> Result<bool> {
+        if backend.len().map_err(failed)? < HEADER_BYTES {
+            return Ok(false);
+        }
+        let mut header = [0; HEADER_USED];
+        backend.read(0, &mut header).map_err(failed)?;
+        let (fields, checksum) = header.split_at(HEADER_USED - 4);
+        if crc32c(fields).to_le_bytes() != checksum || fields.get(..8) != Some(MAGIC) {
+            return Ok(false);
+        }
+        let version = fields.get(8..12) == Some(&VERSION.to_le_bytes());
+        if !version {
+            return Err(Error::unsupported(
+                "this version of the commit log",
+                "Open the database with the release that wrote it, and stop it there.",
+            ));
+        }
+        Ok(fields.get(12..) == Some(identity))
+    }
+
+    /// What follows a checkpoint, record by record. The first thing that is not the next record is
+    /// the end.
+    pub fn replay(backend: &dyn StorageBackend, from: Checkpoint) -> Replay<'_> {
+        let at = half_at(from.half);
+        Replay {
+            backend,
+            life: from.life,
+            number: from.number,
+            at,
+            end: at + HALF_BYTES,
+        }
+    }
+
+    /// Goes on writing after a checkpoint that is durable. When the log is dropped, the gate before
+    /// redb is shut: without a last checkpoint, redb must stay at the one that it had.
+    pub fn start(backend: Arc<dyn StorageBackend>, from: Checkpoint, gate: Gate) -> Result<Log> {
+        let len = backend.len().map_err(failed)?;
+        Ok(Log {
+            at: half_at(from.half),
+            next: from,
+            backend,
+            len,
+            buffer: Vec::new(),
+            gate,
+        })
+    }
+
+    /// Whether a group of up to twice [`MAX_LOGGED`] might not fit.
+    pub fn is_full(&self) -> bool {
+        let room = (2 * MAX_LOGGED + RECORD_HEAD) as u64;
+        self.at + room > half_at(self.next.half) + HALF_BYTES
+    }
+
+    /// Appends a record, which `write` makes. It is durable after a sync of [`Log::backend`] that
+    /// begins later.
+    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        let mut record = std::mem::take(&mut self.buffer);
+        record.clear();
+        record.resize(RECORD_HEAD, 0);
+        write(&mut record);
+        seal(&mut record, self.next.life, self.next.number)?;
+        let end = self.at + record.len() as u64;
+        if end > half_at(self.next.half) + HALF_BYTES {
+            return Err(Error::internal("a record does not fit into the log"));
+        }
+        while self.len < end {
+            let zeros = vec![0; GROWTH as usize];
+            self.backend.write(self.len, &zeros).map_err(failed)?;
+            self.len += GROWTH;
+        }
+        self.backend.write(self.at, &record).map_err(failed)?;
+        self.at = end;
+        self.next.number += 1;
+        self.buffer = record;
+        Ok(())
+    }
+
+    /// What a checkpoint stores that is made now. It takes a number, because it may have changes that
+    /// the log has not: nothing after it may seem to follow what is before it.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            number: self.next.number + 1,
+            half: 1 - self.next.half,
+            ..self.next
+        }
+    }
+
+    /// The checkpoint was made (it need not be durable yet): goes on in the other half.
+    pub fn turn(&mut self) {
+        self.next = self.checkpoint();
+        self.at = half_at(self.next.half);
+    }
+
+    pub fn backend(&self) -> &Arc<dyn StorageBackend> {
+        &self.backend
+    }
+
+    /// Ends the log of a database that has been closed, and gives back its space.
+    pub fn close(self) -> Result<()> {
+        let close = || {
+            self.backend.set_len(HEADER_BYTES)?;
+            self.backend.close()
+        };
+        close().map_err(failed)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.gate.shut();
+    }
+}
+
+/// The records after a checkpoint.
+pub(super) struct Replay<'a> {
+    backend: &'a dyn StorageBackend,
+    life: u64,
+    number: u64,
+    at: u64,
+    end: u64,
+}
+
+impl Replay<'_> {
+    /// The next record.
+    ///
+    /// # Errors
+    /// 58030 when the backend cannot be read.
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        let len = self.backend.len().map_err(failed)?;
+        let room = len.min(self.end).saturating_sub(self.at);
+        if room < RECORD_HEAD as u64 {
+            return Ok(None);
+        }
+        let mut length = [0; 4];
+        self.backend.read(self.at, &mut length).map_err(failed)?;
+        let length = u32::from_le_bytes(length) as usize;
+        if length < RECORD_HEAD || length as u64 > room {
+            return Ok(None);
+        }
+        let mut record = vec![0; length];
+        self.backend.read(self.at, &mut record).map_err(failed)?;
+        if !is_sealed(&record, self.life, self.number) {
+            return Ok(None);
+        }
+        self.at += length as u64;
+        self.number += 1;
+        record.drain(..RECORD_HEAD);
+        Ok(Some(record))
+    }
+}
+
+fn half_at(half: u8) -> u64 {
+    HEADER_BYTES + u64::from(half) * HALF_BYTES
+}
+
+/// Fills in the head of a record: its length with the head, the checksum of all that follows, the life
+/// and the number.
+fn seal(record: &mut [u8], life: u64, number: u64) -> Result<()> {
+    let length = u32::try_from(record.len())
+        .map_err(|_| Error::internal("a record of the log is too long"))?;
+    let (sums, rest) = record.split_at_mut(8);
+    let (named, _) = rest.split_at_mut(RECORD_HEAD - 8);
+    named.copy_from_slice(&name(life, number));
+    let (length_at, checksum_at) = sums.split_at_mut(4);
+    length_at.copy_from_slice(&length.to_le_bytes());
+    checksum_at.copy_from_slice(&crc32c(rest).to_le_bytes());
+    Ok(())
+}
+
+/// Whether these bytes, which are as long as they say, are that record.
+fn is_sealed(record: &[u8], life: u64, number: u64) -> bool {
+    let (sums, rest) = record.split_at(8);
+    rest.starts_with(&name(life, number)) && sums.ends_with(&crc32c(rest).to_le_bytes())
+}
+
+fn name(life: u64, number: u64) -> [u8; RECORD_HEAD - 8] {
+    (u128::from(number) << 64 | u128::from(life)).to_le_bytes()
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::new(SqlState::IO_ERROR, format!("the commit log: {error}"))
+}
