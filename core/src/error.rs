@@ -216,6 +216,14 @@ impl Error {
         .hint(instead)
     }
 
+    /// What a READ ONLY transaction must not do (25006).
+    pub fn read_only(what: &str) -> Self {
+        Error::new(
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            format!("cannot execute {what} in a read-only transaction"),
+        )
+    }
+
     /// A broken invariant of the engine (XX000).
     pub fn internal(message: impl Into<String>) -> Self {
         Error::new(SqlState::INTERNAL_ERROR, message)

@@ -158,6 +158,8 @@ impl Session {
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
                 "SET LOCAL can only be used in transaction blocks",
             );
+            // It ends with the statement's own transaction.
+            self.open()?;
         }
         let values = match value {
             SetValue::Default => None,

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::StreamExt;
 
-use super::begin::{lock, read_only};
+use super::begin::lock;
 use super::compiled::{Compiler, Env, Expr, Row, Scope};
 use super::matches::factor_alias;
 use super::names::plain_table;
@@ -103,7 +103,7 @@ impl LockRows {
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
         if context.txn.options().read_only {
-            return Err(read_only("SELECT FOR UPDATE"));
+            return Err(Error::read_only("SELECT FOR UPDATE"));
         }
         for locked in &self.locked {
             if !lock(context, &locked.target, RelationMode::RowShare).await? {
