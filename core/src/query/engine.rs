@@ -24,6 +24,7 @@ use super::bind::{Binder, Late, ZONE};
 use super::by_value::by_value;
 use super::context::{ReadContext, RunContext};
 use super::functions::Functions;
+use super::inner_joins;
 use super::outer_joins::ForgetConstants;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
@@ -71,6 +72,7 @@ impl QueryEngine {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_optimizer_rules(inner_joins::rules())
             .with_physical_optimizer_rules(rules)
             .build();
         let functions = Functions::new(system.scalar_functions());

@@ -15,6 +15,7 @@ mod exclude;
 mod explain;
 mod functions;
 mod info;
+mod inner_joins;
 mod outer_joins;
 mod rows;
 mod scan;
