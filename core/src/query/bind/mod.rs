@@ -13,7 +13,7 @@
 //! | `expr`, `predicate`, `array`, `record` | expressions |
 //! | `subquery`, `quantified` | sub-queries in expressions |
 //! | `apply`, `decorrelate`, `push_*`, `outer` | sub-queries that refer to outer rows, as joins |
-//! | `operator`, `overlaps`, `call`, `aggregate`, `outer_aggregate`, `window` | what an expression calls |
+//! | `operator`, `overlaps`, `call`, `aggregate`, `outer_aggregate`, `window`, `window_frame` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
 mod aggregate;
@@ -49,6 +49,7 @@ mod sorting;
 mod subquery;
 mod table_function;
 mod window;
+mod window_frame;
 mod with;
 
 pub(super) use coerce::{ZONE, arrow_type};
