@@ -212,7 +212,7 @@ pub(super) fn define(all: &mut Definitions) {
                 true => to.clone(),
                 false => item.clone(),
             });
-            array(element(c.result), limits::collect(new)?)
+            array(element(c.result), limits::collect(c.limit, new)?)
         },
     )
     .takes_null();
@@ -243,7 +243,7 @@ pub(super) fn define(all: &mut Definitions) {
                 Some(Datum::Text(null)) => Some(null.to_string()),
                 _ => None,
             };
-            let mut out = limits::Text::default();
+            let mut out = limits::Text::new(c.limit);
             let mut first = true;
             for item in items(a, 0) {
                 let shown = match (item.is_null(), &null) {
@@ -328,7 +328,7 @@ pub(super) fn define(all: &mut Definitions) {
             })?;
         let value = a.first().cloned().unwrap_or(Datum::Null).into_owned();
         let bytes = size_of::<Datum<'static>>().saturating_add(limits::weight(&value));
-        limits::fits(bytes.saturating_mul(count))?;
+        c.limit.fits(bytes.saturating_mul(count))?;
         array(element(c.result), vec![value; count])
     })
     .takes_null();

@@ -317,7 +317,9 @@ fn string_agg(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
             continue;
         };
         match &mut joined {
-            None => joined.get_or_insert_default().push(text)?,
+            None => joined
+                .insert(limits::Text::new(limits::ValueLimit::RUN))
+                .push(text)?,
             Some(joined) => {
                 if let Some(Datum::Text(delimiter)) = row.get(1) {
                     joined.push(delimiter)?;

@@ -151,6 +151,7 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         |c, a| {
             let members = members(c, document(a)?, "object_keys")?;
             collected(
+                c,
                 PgType::TEXT,
                 members.into_iter().map(|(key, _)| Datum::text(key)),
             )
@@ -164,6 +165,7 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
             let element = element_of(c.result.oid).map_or(PgType::TEXT, PgType::new);
             let members = members(c, document(a)?, "each")?;
             collected(
+                c,
                 element,
                 members.into_iter().map(|(_, value)| Datum::text(value)),
             )
@@ -176,6 +178,7 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         |c, a| {
             let members = members(c, document(a)?, "each_text")?;
             collected(
+                c,
                 PgType::TEXT,
                 members.into_iter().map(|(_, value)| raw::as_text(value)),
             )
@@ -197,12 +200,13 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
 }
 
 fn collected(
+    call: &Call<'_>,
     element: PgType,
     items: impl Iterator<Item = Datum<'static>>,
 ) -> Result<Datum<'static>> {
     Ok(Datum::Array(Box::new(Array {
         element,
-        items: limits::collect(items)?,
+        items: limits::collect(call.limit, items)?,
     })))
 }
 
@@ -213,7 +217,7 @@ fn elements(
 ) -> Result<Datum<'static>> {
     let element = element_of(call.result.oid).map_or(PgType::TEXT, PgType::new);
     match (raw::elements(text), raw::kind(text)) {
-        (Some(items), _) => collected(element, items.into_iter().map(show)),
+        (Some(items), _) => collected(call, element, items.into_iter().map(show)),
         (None, Kind::Object) => Err(wrong("cannot extract elements from an object")),
         _ => Err(wrong("cannot extract elements from a scalar")),
     }
