@@ -29,6 +29,7 @@ use super::context::{ReadContext, RunContext};
 use super::functions::{Functions, ValueLimit, held};
 use super::inner_joins;
 use super::outer_joins::ForgetConstants;
+use super::pacing::PaceJoins;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
 use super::{
@@ -71,6 +72,7 @@ impl QueryEngine {
         config.options_mut().execution.enable_ansi_mode = true;
         let mut rules = PhysicalOptimizer::new().rules;
         rules.insert(0, Arc::new(ForgetConstants));
+        rules.push(Arc::new(PaceJoins));
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)

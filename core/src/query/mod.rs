@@ -17,6 +17,8 @@ mod functions;
 mod info;
 mod inner_joins;
 mod outer_joins;
+mod pacing;
+mod pass;
 mod rows;
 mod scan;
 mod series;

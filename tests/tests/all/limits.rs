@@ -26,6 +26,7 @@ const TESTS: &[Test] = &[
     ("many_joins", many_joins),
     ("large_values", large_values),
     ("time_outs", time_outs),
+    ("long_joins", long_joins),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -275,4 +276,32 @@ fn time_outs(target: &Target) -> Result<(), Failed> {
         )?;
     }
     Ok(())
+}
+
+/// Whoever compares all pairs of rows leaves room for others.
+fn long_joins(target: &Target) -> Result<(), Failed> {
+    let busy =
+        "SELECT count(*) FROM generate_series(1, 300000) a (x), generate_series(1, 300000) b (y)
+        WHERE x + y < 0";
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            let mut client = target.connect()?;
+            client.set_timeout(PATIENCE)?;
+            client.simple("SET statement_timeout = '20s'")?;
+            scope.spawn(move || client.simple(busy).map(drop));
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        let mut client = target.connect()?;
+        client.set_timeout(PATIENCE)?;
+        for sql in ["SELECT 1", "SELECT count(*) FROM generate_series(1, 10)"] {
+            let start = Instant::now();
+            client.value(sql)?;
+            let took = start.elapsed();
+            ensure(
+                took < Duration::from_secs(60),
+                format!("{sql} waited for {took:?}"),
+            )?;
+        }
+        Ok(())
+    })
 }
