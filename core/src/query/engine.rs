@@ -30,6 +30,7 @@ use super::functions::{Functions, ValueLimit, held};
 use super::inner_joins;
 use super::outer_joins::ForgetConstants;
 use super::pacing::PaceJoins;
+use super::same_names;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
 use super::{
@@ -70,7 +71,8 @@ impl QueryEngine {
             .with_create_default_catalog_and_schema(false);
         config.options_mut().sql_parser.parse_float_as_decimal = true;
         config.options_mut().execution.enable_ansi_mode = true;
-        let mut rules = PhysicalOptimizer::new().rules;
+        let rules = PhysicalOptimizer::new().rules.into_iter();
+        let mut rules: Vec<_> = rules.map(same_names::guarded).collect();
         rules.insert(0, Arc::new(ForgetConstants));
         rules.push(Arc::new(PaceJoins));
         let state = SessionStateBuilder::new()

@@ -20,6 +20,7 @@ mod outer_joins;
 mod pacing;
 mod pass;
 mod rows;
+mod same_names;
 mod scan;
 mod series;
 mod shared;
