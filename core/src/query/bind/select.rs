@@ -2,6 +2,7 @@
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, UnnestOptions};
+use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
@@ -122,8 +123,14 @@ impl Binder<'_> {
             Key::Output(_) => None,
         }));
         after.extend(distinct_on.iter_mut().map(|on| &mut on.expr));
-        let aggregates = find_aggregate_exprs(after.iter().map(|expr| &**expr));
-        if !aggregates.is_empty() || grouping.present || select.having.is_some() {
+        let mut aggregates = find_aggregate_exprs(after.iter().map(|expr| &**expr));
+        let grouped = grouping.present || select.having.is_some();
+        if grouped && aggregates.is_empty() && grouping.exprs.is_empty() {
+            // One group of all rows, of which nothing is asked.
+            aggregates
+                .push(count_udaf().call(vec![Expr::Literal(ScalarValue::Int64(Some(1)), None)]));
+        }
+        if grouped || !aggregates.is_empty() {
             self.add_dependents(&mut grouping);
             plan = self.aggregate(plan, &grouping, aggregates, &mut after)?;
         }
