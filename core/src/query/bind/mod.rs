@@ -9,7 +9,7 @@
 //! | `query`, `with`, `set_operation` | VALUES, ORDER BY, LIMIT; WITH; UNION and its kin |
 //! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
-//! | `from`, `join`, `relation`, `table_function` | FROM: joins, tables and views, functions |
+//! | `from`, `join`, `relation`, `table_function`, `json_record` | FROM: joins, tables and views, functions |
 //! | `expr`, `predicate`, `array`, `record` | expressions |
 //! | `subquery`, `quantified` | sub-queries in expressions |
 //! | `apply`, `decorrelate`, `push_*`, `outer` | sub-queries that refer to outer rows, as joins |
@@ -27,6 +27,7 @@ mod expr;
 mod from;
 mod grouping;
 mod join;
+mod json_record;
 mod keys;
 mod literal;
 mod operator;

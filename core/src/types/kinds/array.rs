@@ -122,6 +122,11 @@ impl<'a> Scanner<'a> {
 
     /// `[1:3]=`: only a lower bound of 1 is one that we keep.
     fn bounds(&mut self) -> Result<()> {
+        let inner = self.rest.strip_prefix('[').unwrap_or(self.rest);
+        let rest = inner.trim_start_matches(|c: char| c.is_ascii_digit() || "+-:".contains(c));
+        if !rest.starts_with(']') {
+            return Err(self.malformed("Missing \"]\" after array dimensions."));
+        }
         let found = self
             .rest
             .split_once('=')

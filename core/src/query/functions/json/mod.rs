@@ -3,6 +3,7 @@
 mod build;
 mod change;
 mod raw;
+mod record;
 
 use serde_json::Value;
 
@@ -99,8 +100,10 @@ pub(super) fn define(all: &mut Definitions) {
             found_text(raw::path(document(a)?, steps(a, 1)))
         });
     }
-    parts(all, "json", "_json");
-    parts(all, "jsonb", "_jsonb");
+    for (ty, list) in [("json", "_json"), ("jsonb", "_jsonb")] {
+        parts(all, ty, list);
+        record::define(all, ty, list);
+    }
     build::define(all);
     change::define(all);
 }
