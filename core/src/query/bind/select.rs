@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::outer_aggregate::with_values;
 use super::query::{Place, Tail};
+use super::record::Record;
 use super::scope::{OutColumn, Typed};
 use super::sorting::Key;
 use super::{Binder, Bound, Clause, check, fold, syntax};
@@ -24,6 +25,8 @@ pub(super) struct Output {
     pub typed: Typed,
     pub table: u32,
     pub attribute: i16,
+    /// What is known of its value, if that is a row.
+    pub record: Option<Record>,
 }
 
 /// Entries of a select list, as in PostgreSQL.
@@ -204,7 +207,7 @@ impl Binder<'_> {
                         columns
                             .iter()
                             .filter(|column| !column.hidden)
-                            .map(from_column),
+                            .map(|column| self.from_column(column)),
                     );
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
@@ -214,7 +217,7 @@ impl Binder<'_> {
                         SelectItemQualifiedWildcardKind::Expr(row) => {
                             let columns = self.expanded(row)?;
                             let shown = columns.iter().filter(|column| !column.hidden);
-                            outputs.extend(shown.map(from_column));
+                            outputs.extend(shown.map(|column| self.from_column(column)));
                             continue;
                         }
                     };
@@ -234,7 +237,7 @@ impl Binder<'_> {
                         columns
                             .iter()
                             .filter(|column| !column.hidden)
-                            .map(from_column),
+                            .map(|column| self.from_column(column)),
                     );
                 }
             }
@@ -267,19 +270,22 @@ impl Binder<'_> {
         };
         Ok(Output {
             name,
+            record: self.known_record(&typed),
             typed,
             table,
             attribute,
         })
     }
-}
 
-fn from_column(column: &OutColumn) -> Output {
-    Output {
-        name: column.name.clone(),
-        typed: column.typed(),
-        table: column.table,
-        attribute: column.attribute,
+    fn from_column(&self, column: &OutColumn) -> Output {
+        let typed = column.typed();
+        Output {
+            name: column.name.clone(),
+            record: self.known_record(&typed),
+            typed,
+            table: column.table,
+            attribute: column.attribute,
+        }
     }
 }
 
