@@ -31,7 +31,7 @@ pub use dialect::{SqlDialect, within_steps};
 pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;
-pub use system::{NoSystemCatalog, SystemCatalog};
+pub use system::{NoSystemCatalog, SYSTEM_FUNCTIONS, SystemCatalog};
 
 use std::collections::HashMap;
 use std::sync::Arc;

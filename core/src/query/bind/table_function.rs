@@ -24,12 +24,40 @@ use crate::types::names::element_of;
 impl Binder<'_> {
     /// A function in FROM, on its own or first.
     pub(super) fn function_item(&mut self, call: &TableCall<'_>) -> Result<From> {
+        if let Some(bound) = self.system_rows(call)? {
+            let item = Item {
+                relation: None,
+                name: call
+                    .alias
+                    .map_or_else(|| call.name.clone(), |alias| fold(&alias.name)),
+                columns: bound.columns,
+                key: Vec::new(),
+                nullable: false,
+                scalar: false,
+            };
+            return Ok(From::item(bound.plan, item));
+        }
         let empty = From {
             plan: LogicalPlanBuilder::empty(true).build()?,
             items: Vec::new(),
             visible: Vec::new(),
         };
         self.unnested(empty, call)
+    }
+
+    /// The rows of a function of the system schemas that takes no arguments.
+    fn system_rows(&mut self, call: &TableCall<'_>) -> Result<Option<Bound>> {
+        if !call.args.is_empty() || call.ordinality {
+            return Ok(None);
+        }
+        let name = QualifiedName {
+            schema: Some(SYSTEM_FUNCTIONS.to_owned()),
+            name: call.name.clone(),
+        };
+        match (self.system_table(&name, &call.name)?, call.alias) {
+            (Some(bound), Some(alias)) => self.rename(bound, alias).map(Some),
+            (bound, _) => Ok(bound),
+        }
     }
 
     /// A function joined to what stands on its left.
