@@ -28,6 +28,7 @@ mod surroundings;
 mod system;
 
 pub use dialect::{SqlDialect, within_steps};
+pub use functions::column_name;
 pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;

@@ -22,7 +22,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
     let mut at = 0;
     while at < tokens.len() {
         match keyword(tokens.get(at)) {
-            Keyword::TABLE if starts_query(tokens, at) => {
+            Keyword::TABLE if starts_query(tokens, at) && names_table(tokens, at) => {
                 let (span, star) = (tokens.get(at).map(|token| token.span), Token::Mul);
                 let replacement = [word("SELECT"), star, word("FROM")];
                 splice(tokens, at, 1, span, replacement);
@@ -98,6 +98,29 @@ fn starts_query(tokens: &[TokenWithSpan], at: usize) -> bool {
                 | Keyword::DISTINCT
                 | Keyword::AS
         )
+}
+
+/// Whether a name follows TABLE: else the word is one itself, as in `SELECT 1 AS table`.
+fn names_table(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let next = tokens.get(at.saturating_add(1));
+    let word = matches!(next.map(|token| &token.token), Some(Token::Word(_)));
+    word && !matches!(
+        keyword(next),
+        Keyword::FROM
+            | Keyword::WHERE
+            | Keyword::GROUP
+            | Keyword::HAVING
+            | Keyword::WINDOW
+            | Keyword::ORDER
+            | Keyword::LIMIT
+            | Keyword::OFFSET
+            | Keyword::FETCH
+            | Keyword::FOR
+            | Keyword::UNION
+            | Keyword::INTERSECT
+            | Keyword::EXCEPT
+            | Keyword::INTO
+    )
 }
 
 /// Whether nothing can stand between SELECT and this.

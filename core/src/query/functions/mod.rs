@@ -46,6 +46,7 @@ pub(super) use decimal::{KEY, is_numeric, keyed, of_key, recast};
 pub(super) use display::display;
 pub(super) use held::held;
 pub(super) use keys::{float_key, float_of_rank, float_rank, jsonb_key};
+pub(super) use limits::ValueLimit;
 pub(super) use math::negated;
 pub use naming::column_name;
 pub(super) use quantify::quantified;
