@@ -555,7 +555,20 @@ fn formats(target: &Target) -> Result<(), Failed> {
         ('B', body),
         sync(),
     ];
-    equal(exchange(&mut client, &messages)?, "1E(08P01)ZI".to_owned())
+    equal(exchange(&mut client, &messages)?, "1E(08P01)ZI".to_owned())?;
+    // A value that ends too early, and one that goes on too long.
+    for (value, answer) in [
+        (&b"\0\0\x01"[..], "1E(08P01)ZI"),
+        (&b"\0\0\0\x01\0"[..], "1E(22P03)ZI"),
+    ] {
+        let messages = [
+            ('P', parse_body("", "SELECT $1", &[23])),
+            ('B', bind_body("", "", &[1], &[Some(value)], &[])),
+            sync(),
+        ];
+        equal(exchange(&mut client, &messages)?, answer.to_owned())?;
+    }
+    Ok(())
 }
 
 fn nulls(target: &Target) -> Result<(), Failed> {

@@ -1,6 +1,6 @@
 //! One-dimensional arrays: `{a,"b c",NULL}`; `int2vector` and `oidvector`: `1 2 3`.
 
-use super::{invalid_binary, is_space};
+use super::{invalid_binary, is_space, short_binary};
 use crate::error::{Error, Result, SqlState};
 use crate::types::pg_type::{PgType, oid};
 use crate::types::text::{self, TextStyle};
@@ -298,8 +298,7 @@ pub fn recv(ty: PgType, bytes: &[u8]) -> Result<Array> {
         items.push(match length {
             -1 => Datum::Null,
             _ => {
-                let length = usize::try_from(length)
-                    .map_err(|_| invalid_binary("insufficient data left in message"))?;
+                let length = usize::try_from(length).map_err(|_| short_binary())?;
                 binary::parse(element, reader.bytes(length)?)?
             }
         });
@@ -314,10 +313,7 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn bytes(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(length)
-            .ok_or_else(|| invalid_binary("insufficient data left in message"))?;
+        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(short_binary)?;
         self.0 = rest;
         Ok(taken)
     }
