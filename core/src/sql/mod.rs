@@ -18,6 +18,7 @@ pub mod settings;
 mod source;
 mod statement;
 mod trim_form;
+mod unread;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
 pub use engine::{Engine, RunningSession, seal};

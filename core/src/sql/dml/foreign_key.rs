@@ -239,6 +239,14 @@ impl Changes {
                 }
             }
         }
+        // The default may be the key that has just gone: then a row keeps its reference.
+        let view = context.txn.latest()?;
+        if action == Action::SetDefault
+            && find_parent(context, &view, parent, foreign, old)?.is_none()
+            && !children(context, &view, &child, foreign, &values, true)?.is_empty()
+        {
+            return Err(still_referenced(context, parent, &child, foreign, old));
+        }
         Ok(())
     }
 }
