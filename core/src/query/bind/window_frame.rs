@@ -141,11 +141,6 @@ impl Binder<'_> {
             Scale::Time | Scale::Moment => PgType::INTERVAL,
         };
         let found = offset.ty;
-        let wanted = match found.oid {
-            // A string is of the key's own type.
-            oid::UNKNOWN if matches!(scale, Scale::Decimal(_)) => PgType::new(key.ty.oid),
-            _ => wanted,
-        };
         let offset = self.implicit(offset, wanted).map_err(|error| {
             match error.state() == SqlState::DATATYPE_MISMATCH {
                 true => unlike(key.ty, Some(found)),
