@@ -62,6 +62,11 @@ impl Select {
         &self.target.table.name
     }
 
+    /// Whether the row that it finds is sealed; `None` when it finds none.
+    pub(in crate::sql::dml) fn is_sealed(&self, context: &mut Context<'_>) -> Result<Option<bool>> {
+        self.access.is_sealed(context, &self.target)
+    }
+
     /// Whether it can run without a statement's surroundings: see [`Select::read`].
     pub fn is_plain(&self) -> bool {
         self.plain
