@@ -16,7 +16,7 @@ use object_store::memory::InMemory;
 use omendb_core::Result;
 use omendb_core::env::Clock;
 use omendb_core::segment::{
-    CacheOptions, Caches, Layout, LayoutColumn, Objects, Segment, WriteOptions, Writer,
+    CacheOptions, Caches, Layout, LayoutColumn, Objects, PIECE_ROWS, Segment, WriteOptions, Writer,
 };
 use omendb_core::types::{Datum, Numeric, PgType, columns, key, oid, row};
 
@@ -305,7 +305,7 @@ fn measure(table: &Table, count: u64, clock: &Arc<dyn Clock>) -> Result<()> {
     let start = Instant::now();
     for group in 0..segment.groups().len() {
         for position in 0..table.types.len() {
-            segment.column(group, position)?;
+            segment.pieces(group, position)?;
         }
     }
     report(
@@ -320,14 +320,16 @@ fn measure(table: &Table, count: u64, clock: &Arc<dyn Clock>) -> Result<()> {
         let arrays = (0..table.types.len())
             .map(|position| {
                 Ok(segment
-                    .column(group, position)?
+                    .pieces(group, position)?
                     .unwrap_or_else(|| unreachable!()))
             })
             .collect::<Result<Vec<_>>>()?;
         let values = arrays
             .iter()
             .zip(&table.types)
-            .map(|(array, ty)| columns::get(array.as_ref(), at, *ty))
+            .map(|(pieces, ty)| {
+                columns::get(pieces[at / PIECE_ROWS].as_ref(), at % PIECE_ROWS, *ty)
+            })
             .collect::<Result<Vec<_>>>()?;
         black_box(row::encode(&values, &table.types)?);
     }

@@ -42,6 +42,7 @@ states! {
     INVALID_TIME_ZONE_DISPLACEMENT = "22009",
     SUBSTRING_ERROR = "22011",
     DIVISION_BY_ZERO = "22012",
+    INVALID_PRECEDING_OR_FOLLOWING_SIZE = "22013",
     INTERVAL_FIELD_OVERFLOW = "22015",
     INVALID_CHARACTER_VALUE_FOR_CAST = "22018",
     INVALID_ESCAPE_SEQUENCE = "22025",
@@ -214,6 +215,14 @@ impl Error {
             format!("{what} is not supported"),
         )
         .hint(instead)
+    }
+
+    /// What a READ ONLY transaction must not do (25006).
+    pub fn read_only(what: &str) -> Self {
+        Error::new(
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            format!("cannot execute {what} in a read-only transaction"),
+        )
     }
 
     /// A broken invariant of the engine (XX000).

@@ -51,6 +51,7 @@ struct Raw {
     column_cache: Size,
     segment_cache: Size,
     seal_rows: u64,
+    load_rows: usize,
     seal_interval: u64,
     worker_threads: usize,
     shutdown_grace: u64,
@@ -74,6 +75,7 @@ impl Default for Raw {
             column_cache: Size::Text("512MB".into()),
             segment_cache: Size::Text("256MB".into()),
             seal_rows: 100_000,
+            load_rows: 65_536,
             seal_interval: 10,
             worker_threads: 0,
             shutdown_grace: 10,
@@ -190,6 +192,10 @@ pub struct Flags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seal_rows: Option<u64>,
+    /// New rows that one statement holds in memory before they go to segments directly [default: 65536]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_rows: Option<usize>,
     /// Seconds between looks for rows to seal; 0 leaves it to VACUUM [default: 10]
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -228,6 +234,8 @@ pub struct Config {
     pub column_cache: usize,
     pub segment_cache: usize,
     pub seal_rows: u64,
+    /// See [`Flags::load_rows`].
+    pub load_rows: usize,
     /// Seconds; 0 is never.
     pub seal_interval: u64,
     pub worker_threads: usize,
@@ -401,6 +409,7 @@ impl Config {
             column_cache: size("column_cache", &raw.column_cache)?,
             segment_cache: size("segment_cache", &raw.segment_cache)?,
             seal_rows: raw.seal_rows,
+            load_rows: raw.load_rows,
             seal_interval: raw.seal_interval,
             worker_threads: match raw.worker_threads {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),

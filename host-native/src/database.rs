@@ -50,6 +50,7 @@ impl OpenDatabase {
                     columns_bytes: config.column_cache as u64 / 2,
                 },
                 seal_rows: config.seal_rows,
+                load_rows: config.load_rows,
                 ..segment::Options::default()
             },
             query: QueryOptions {

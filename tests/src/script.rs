@@ -54,6 +54,14 @@ impl Tier {
             Tier::Mixed => Some(3),
         }
     }
+
+    /// Where rows are sealed, statements with queries write them to segments at once.
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Tier::Unsealed => &[],
+            Tier::Sealed | Tier::Mixed => &["--load-rows", "1"],
+        }
+    }
 }
 
 /// Seals the rows of every table. Other sessions, and transactions that are open, notice nothing.
@@ -245,7 +253,7 @@ pub fn run(
     tier: Tier,
 ) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>> {
     let records: Vec<Record<Type>> = sqllogictest::parse_file(path)?;
-    let target = Target::fresh()?;
+    let target = Target::with(tier.flags())?;
     let mut runner = Runner::new(|| {
         let connection = Connection::open(&target, protocol, tier);
         async move { connection }

@@ -187,9 +187,14 @@ pub enum Target {
 
 impl Target {
     pub fn fresh() -> Result<Target, Failure> {
+        Self::with(&[])
+    }
+
+    /// A fresh database; these flags are for a server of our own.
+    pub fn with(flags: &[&str]) -> Result<Target, Failure> {
         match std::env::var(ORACLE) {
             Ok(place) => Self::postgres(&place),
-            Err(_) => Ok(Target::Omendb(Process::start(&[])?)),
+            Err(_) => Ok(Target::Omendb(Process::start(flags)?)),
         }
     }
 

@@ -9,13 +9,20 @@ use crate::types::{PgType, names};
 /// One line a table: `schema.name oid relkind: column type, column type, …`.
 const TEXT: &str = include_str!("definitions.txt");
 
+/// Functions that give such rows, in the same form. They are no relations: only `find` knows them, in
+/// the schema [`SYSTEM_FUNCTIONS`](crate::query::SYSTEM_FUNCTIONS).
+const FUNCTION_TEXT: &str = "\
+().pg_get_keywords 0 f: word text, catcode char, barelabel bool, catdesc text, baredesc text
+().pg_show_all_settings 0 f: name text, setting text, unit text, category text, short_desc text, extra_desc text, context text, vartype text, source text, min_val text, max_val text, enumvals _text, boot_val text, reset_val text, sourcefile text, sourceline int4, pending_restart bool
+";
+
 /// A system table.
 #[derive(Debug)]
 pub(super) struct Definition {
     pub schema: &'static str,
     pub name: &'static str,
     pub oid: u32,
-    /// `r` for a table, `v` for a view.
+    /// `r` for a table, `v` for a view, `f` for a function.
     pub kind: char,
     pub columns: Vec<(&'static str, PgType)>,
 }
@@ -29,8 +36,12 @@ pub(super) fn all() -> &'static [Definition] {
 pub(super) fn find(schema: &str, name: &str) -> Option<&'static Definition> {
     static BY_NAME: OnceLock<HashMap<(&'static str, &'static str), &'static Definition>> =
         OnceLock::new();
-    let by_name =
-        BY_NAME.get_or_init(|| all().iter().map(|it| ((it.schema, it.name), it)).collect());
+    static CALLED: OnceLock<Vec<Definition>> = OnceLock::new();
+    let called = CALLED.get_or_init(|| FUNCTION_TEXT.lines().filter_map(parse).collect());
+    let by_name = BY_NAME.get_or_init(|| {
+        let all = all().iter().chain(called);
+        all.map(|it| ((it.schema, it.name), it)).collect()
+    });
     by_name.get(&(schema, name)).copied()
 }
 
@@ -73,5 +84,6 @@ mod tests {
             assert_eq!(definition.columns.len(), commas + 1, "{}", definition.name);
         }
         assert!(find("pg_catalog", "pg_class").is_some());
+        assert!(find("()", "pg_get_keywords").is_some());
     }
 }

@@ -9,6 +9,7 @@ use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, Ex
 use datafusion::error::{DataFusionError, Result as DfResult};
 
 use super::SessionInfo;
+use super::functions::ValueLimit;
 use super::scan::ColumnCache;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
@@ -21,6 +22,8 @@ pub(super) struct RunContext {
     pub catalog: Arc<Catalog>,
     /// What scans read: view, interrupt, restriction. Not there while planning.
     pub read: Option<Arc<ReadContext>>,
+    /// The bytes of one value that a function makes.
+    pub limit: ValueLimit,
     /// Decoded columns kept between queries.
     pub cache: Option<Arc<ColumnCache>>,
 }

@@ -86,6 +86,21 @@ pub fn within_steps<T>(steps: usize, read: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Whether `(VALUES (…` follows, which sqlparser takes for a call in parentheses.
+fn is_values(parser: &Parser) -> bool {
+    let [open, word, row] = [0, 1, 2].map(|ahead| &parser.peek_nth_token_ref(ahead).token);
+    matches!((open, row), (Token::LParen, Token::LParen))
+        && matches!(word, Token::Word(word)
+            if word.keyword == Keyword::VALUES && word.quote_style.is_none())
+}
+
+fn values_query(parser: &mut Parser) -> Parsed<Expr> {
+    parser.expect_token(&Token::LParen)?;
+    let query = parser.parse_query()?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Subquery(query))
+}
+
 fn take_step() -> Parsed<()> {
     match STEPS.get() {
         UNBOUNDED => Ok(()),
@@ -143,6 +158,9 @@ impl Dialect for SqlDialect {
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Parsed<Expr>> {
         if let Err(error) = take_step() {
             return Some(Err(error));
+        }
+        if is_values(parser) {
+            return Some(values_query(parser));
         }
         let (op, precedence) = match &parser.peek_token_ref().token {
             Token::Plus => (UnaryOperator::Plus, SIGN),

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::ParamValues;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::optimizer::{Optimizer, OptimizerContext};
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
@@ -24,9 +27,12 @@ use super::bind::{Binder, Late, ZONE};
 use super::by_value::by_value;
 use super::context::{ReadContext, RunContext};
 use super::estimate::Estimator;
-use super::functions::Functions;
+use super::functions::{Functions, ValueLimit, held};
+use super::inner_joins;
 use super::join_order::order_joins;
 use super::outer_joins::ForgetConstants;
+use super::pacing::PaceJoins;
+use super::same_names;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
 use super::{
@@ -84,12 +90,15 @@ impl QueryEngine {
         let execution = &mut config.options_mut().execution;
         execution.perfect_hash_join_small_build_threshold = ARRAY_KEYS;
         execution.perfect_hash_join_min_key_density = ARRAY_DENSITY;
-        let mut rules = PhysicalOptimizer::new().rules;
+        let rules = PhysicalOptimizer::new().rules.into_iter();
+        let mut rules: Vec<_> = rules.map(same_names::guarded).collect();
         rules.insert(0, Arc::new(ForgetConstants));
+        rules.push(Arc::new(PaceJoins));
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_optimizer_rules(inner_joins::rules())
             .with_physical_optimizer_rules(rules)
             .build();
         let functions = Functions::new(system.scalar_functions());
@@ -139,7 +148,9 @@ impl QueryEngine {
                 attribute: column.attribute,
             })
             .collect();
-        let state = self.state_for(context.info, context.catalog, None);
+        let mut state = self.state_for(context.info, context.catalog, None);
+        let options = folding(state.config_options());
+        *state.config_mut().options_mut() = options;
         let plan = state.optimize(&by_value(bound.plan)?)?;
         Ok(Plan {
             columns,
@@ -207,6 +218,7 @@ impl QueryEngine {
         let mut logical = plan.inner.plan.clone();
         let values = self.values(&plan.inner, &parameters, &state)?;
         if !values.is_empty() {
+            logical = hold_large(logical, &values)?;
             logical = logical.replace_params_with_values(&ParamValues::Map(values))?;
             logical = simplified(logical, &state)?;
         }
@@ -248,12 +260,10 @@ impl QueryEngine {
     /// Evaluates an expression without columns.
     fn constant(
         &self,
-        expr: &datafusion::logical_expr::Expr,
+        expr: &Expr,
         values: &HashMap<String, ScalarAndMetadata>,
         state: &SessionState,
     ) -> Result<ScalarValue> {
-        use datafusion::common::tree_node::{Transformed, TreeNode};
-        use datafusion::logical_expr::Expr;
         let expr = expr.clone().transform_up(|node| match &node {
             Expr::Placeholder(placeholder) => {
                 match values.get(placeholder.id.trim_start_matches('$')) {
@@ -286,6 +296,7 @@ impl QueryEngine {
             info: info.clone(),
             catalog: catalog.clone(),
             read,
+            limit: ValueLimit::RUN,
             cache: Some(self.cache.clone()),
         };
         state.config_mut().options_mut().extensions.insert(context);
@@ -300,13 +311,57 @@ impl QueryEngine {
     }
 }
 
+/// The options with which constants are folded.
+fn folding(options: &ConfigOptions) -> ConfigOptions {
+    let mut options = options.clone();
+    if let Some(context) = options.extensions.get_mut::<RunContext>() {
+        context.limit = ValueLimit::FOLD;
+    }
+    options
+}
+
+/// Values that are too large for a plan, as calls that give them.
+fn hold_large(
+    plan: LogicalPlan,
+    values: &HashMap<String, ScalarAndMetadata>,
+) -> Result<LogicalPlan> {
+    let calls: HashMap<&str, Expr> = values
+        .iter()
+        .enumerate()
+        .filter_map(|(number, (id, value))| Some((id.as_str(), held(value.value(), number)?)))
+        .collect();
+    if calls.is_empty() {
+        return Ok(plan);
+    }
+    let replaced = |expr: Expr| {
+        expr.transform_up(|node| {
+            let call = match &node {
+                Expr::Placeholder(placeholder) => calls.get(placeholder.id.trim_start_matches('$')),
+                _ => None,
+            };
+            Ok(match call {
+                Some(call) => Transformed::yes(call.clone()),
+                None => Transformed::no(node),
+            })
+        })
+    };
+    let plan = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(replaced(expr)?.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    Ok(plan.data)
+}
+
 /// Folds what parameters made constant, so that scans see values.
 fn simplified(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
     let optimizer = Optimizer::with_rules(vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(EliminateFilter::new()),
     ]);
-    let config = OptimizerContext::new_with_config_options(state.config_options().clone())
-        .with_max_passes(1);
+    let options = folding(state.config_options());
+    let config = OptimizerContext::new_with_config_options(Arc::new(options)).with_max_passes(1);
     Ok(optimizer.optimize(plan, &config, |_, _| {})?)
 }

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
+use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast;
 
@@ -126,8 +127,9 @@ impl QueryEngine {
     }
 }
 
-fn refuse_queries(expr: &Expr) -> Result<()> {
-    let found = expr.exists(|node| {
+/// Whether a query stands in an expression.
+pub(super) fn holds_query(expr: &Expr) -> DfResult<bool> {
+    expr.exists(|node| {
         Ok(matches!(
             node,
             Expr::ScalarSubquery(_)
@@ -135,8 +137,11 @@ fn refuse_queries(expr: &Expr) -> Result<()> {
                 | Expr::InSubquery(_)
                 | Expr::SetComparison(_)
         ))
-    })?;
-    if found {
+    })
+}
+
+fn refuse_queries(expr: &Expr) -> Result<()> {
+    if holds_query(expr)? {
         return Err(Error::unsupported(
             "a subquery in this expression",
             "Compute the value in a query of its own.",

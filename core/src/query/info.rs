@@ -24,10 +24,25 @@ pub struct SessionInfo {
     pub transaction_start: i64,
     /// `statement_timestamp()`.
     pub statement_start: i64,
+    /// Whether the transaction is READ ONLY.
+    pub read_only: bool,
     pub process_id: i32,
     /// What stops the statement, while it is planned too.
     pub interrupt: Interrupt,
     pub access: Arc<dyn SessionAccess>,
+}
+
+impl SessionInfo {
+    /// The session, for what a READ ONLY transaction must not do.
+    ///
+    /// # Errors
+    /// 25006 in such a transaction.
+    pub fn writer(&self, what: &str) -> Result<&dyn SessionAccess> {
+        match self.read_only {
+            true => Err(Error::read_only(what)),
+            false => Ok(&*self.access),
+        }
+    }
 }
 
 /// One row of `pg_prepared_statements`.

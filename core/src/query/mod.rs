@@ -16,9 +16,13 @@ mod exclude;
 mod explain;
 mod functions;
 mod info;
+mod inner_joins;
 mod join_order;
 mod outer_joins;
+mod pacing;
+mod pass;
 mod rows;
+mod same_names;
 mod scan;
 mod series;
 mod shared;
@@ -26,10 +30,11 @@ mod surroundings;
 mod system;
 
 pub use dialect::{SqlDialect, within_steps};
+pub use functions::column_name;
 pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;
-pub use system::{NoSystemCatalog, SystemCatalog};
+pub use system::{NoSystemCatalog, SYSTEM_FUNCTIONS, SystemCatalog};
 
 use std::collections::HashMap;
 use std::sync::Arc;

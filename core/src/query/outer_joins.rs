@@ -4,24 +4,17 @@
 //! in the rows that the join fills up. DataFusion goes on to hold it for constant there, and leaves
 //! out sorts by it. So what is known of such a side's constants ends below the join.
 
-use std::fmt;
 use std::sync::Arc;
 
+use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{JoinType, Statistics};
-use datafusion::error::{DataFusionError, Result as DfResult};
-use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::Result as DfResult;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
-};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
-    StatisticsArgs,
-};
+
+use super::pass::Pass;
 
 /// The rule that ends constants below outer joins. It comes before all that sort or distribute.
 #[derive(Debug, Default)]
@@ -54,7 +47,7 @@ impl PhysicalOptimizerRule for ForgetConstants {
                         return child.clone();
                     }
                     changed = true;
-                    Arc::new(Forgetful::new(child.clone())) as Arc<dyn ExecutionPlan>
+                    Arc::new(Pass::without_constants(child.clone())) as Arc<dyn ExecutionPlan>
                 })
                 .collect();
             match changed {
@@ -88,109 +81,4 @@ fn kind_of(plan: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
     }
     let join = any.downcast_ref::<SortMergeJoinExec>()?;
     Some(join.join_type())
-}
-
-/// Gives its input's rows, and says nothing of their constants.
-struct Forgetful {
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
-}
-
-impl Forgetful {
-    fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        let known = input.properties();
-        let orders = known.eq_properties.oeq_class().iter().cloned();
-        let properties = Arc::new(known.as_ref().clone().with_eq_properties(
-            EquivalenceProperties::new_with_orderings(input.schema(), orders),
-        ));
-        Forgetful { input, properties }
-    }
-}
-
-impl fmt::Debug for Forgetful {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Rows")
-    }
-}
-
-impl DisplayAs for Forgetful {
-    fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Rows")
-    }
-}
-
-impl ExecutionPlan for Forgetful {
-    fn name(&self) -> &str {
-        "CooperativeExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        match children.into_iter().next() {
-            Some(input) => Ok(Arc::new(Forgetful::new(input))),
-            None => Err(DataFusionError::Internal("a node without input".to_owned())),
-        }
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> DfResult<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        _args: &StatisticsArgs,
-    ) -> DfResult<Arc<Statistics>> {
-        Ok(match inputs.first() {
-            Some(input) => input.clone(),
-            None => Arc::new(Statistics::new_unknown(&self.input.schema())),
-        })
-    }
-
-    fn gather_filters_for_pushdown(
-        &self,
-        _phase: FilterPushdownPhase,
-        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
-        _config: &ConfigOptions,
-    ) -> DfResult<FilterDescription> {
-        FilterDescription::from_children(parent_filters, &self.children())
-    }
-
-    fn handle_child_pushdown_result(
-        &self,
-        _phase: FilterPushdownPhase,
-        child_pushdown_result: ChildPushdownResult,
-        _config: &ConfigOptions,
-    ) -> DfResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        Ok(FilterPushdownPropagation::if_all(child_pushdown_result))
-    }
 }

@@ -31,6 +31,9 @@ pub trait SystemCatalog: Debug + Send + Sync {
     fn scalar_functions(&self) -> Vec<ScalarUDF>;
 }
 
+/// The schema under which [`SystemCatalog::table`] gives the rows of functions without arguments.
+pub const SYSTEM_FUNCTIONS: &str = "()";
+
 /// No system tables and no further functions.
 #[derive(Debug)]
 pub struct NoSystemCatalog;

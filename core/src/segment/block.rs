@@ -1,6 +1,6 @@
-//! A block of rows: the end of each row as a `u32`, then the rows, compressed together.
+//! A block of rows, compressed together: column by column where they are rows of as many columns each.
 //!
-//! Uncompressed blocks stay in a cache, and a row is a slice of one.
+//! Blocks stay in a cache as rows: the end of each as a `u32`, then the rows. A row is a slice of one.
 
 use std::io;
 use std::ops::Range;
@@ -11,6 +11,7 @@ use zstd::bulk::{Compressor, Decompressor};
 
 use super::codec::{checksum, small};
 use super::side::BlockPlace;
+use super::transpose::{columns_of, rows_of};
 use crate::error::{Error, Result};
 
 /// Rows are put into one block up to so many bytes. A longer row has a block of its own.
@@ -20,6 +21,9 @@ const LEVEL: i32 = 1;
 
 /// Bytes of a row's end.
 const END: usize = 4;
+/// The first byte of a block: how its rows are kept.
+const ROWS: u8 = 0;
+const COLUMNS: u8 = 1;
 
 fn damaged(what: &str) -> Error {
     Error::corrupted(format!("block of rows: {what}"))
@@ -54,11 +58,18 @@ impl BlockBuilder {
 
     /// Compresses the block behind what `out` holds; the builder is empty then.
     pub fn finish(&mut self, offset: u64, out: &mut Vec<u8>) -> Result<BlockPlace> {
-        let mut raw = Vec::with_capacity(END * self.ends.len() + self.rows.len());
+        let mut rows = Vec::with_capacity(END * self.ends.len() + self.rows.len());
         for end in &self.ends {
-            raw.extend_from_slice(&end.to_le_bytes());
+            rows.extend_from_slice(&end.to_le_bytes());
         }
-        raw.extend_from_slice(&self.rows);
+        rows.extend_from_slice(&self.rows);
+        // Only if they come back as they are.
+        let columns = columns_of(&self.rows, &self.ends).filter(|columns| {
+            let again = rows_of(columns, self.ends.len());
+            again.is_ok_and(|again| again == rows)
+        });
+        let mut raw = vec![if columns.is_some() { COLUMNS } else { ROWS }];
+        raw.extend_from_slice(columns.as_ref().unwrap_or(&rows));
         self.rows.clear();
         self.ends.clear();
         let failed = |error| Error::internal(format!("compressing rows: {error}"));
@@ -85,7 +96,7 @@ pub(super) struct Decompressors(Mutex<Vec<Decompressor<'static>>>);
 const MOST_DECOMPRESSORS: usize = 16;
 
 impl Decompressors {
-    fn uncompress(&self, stored: &[u8], length: usize) -> io::Result<Vec<u8>> {
+    pub fn uncompress(&self, stored: &[u8], length: usize) -> io::Result<Vec<u8>> {
         let kept = self.0.lock().pop();
         let mut decompressor = match kept {
             Some(kept) => kept,
@@ -116,6 +127,14 @@ pub(super) fn open(
     let raw = decompressors
         .uncompress(stored, place.raw as usize)
         .map_err(|error| damaged(&error.to_string()))?;
+    if raw.len() != place.raw as usize {
+        return Err(damaged("it is shorter than it was"));
+    }
+    let raw = match raw.split_first() {
+        Some((&COLUMNS, columns)) => rows_of(columns, rows)?,
+        Some((&ROWS, rows)) => rows.to_vec(),
+        _ => return Err(damaged("it is kept in an unknown way")),
+    };
     let ends = raw
         .get(..END * rows)
         .ok_or_else(|| damaged("it ends early"))?
@@ -123,10 +142,7 @@ pub(super) fn open(
         .0;
     let mut ends = ends.iter().map(|end| u32::from_le_bytes(*end) as usize);
     let body = raw.len() - END * rows;
-    if raw.len() != place.raw as usize
-        || !ends.clone().is_sorted()
-        || ends.next_back().unwrap_or(0) != body
-    {
+    if !ends.clone().is_sorted() || ends.next_back().unwrap_or(0) != body {
         return Err(damaged("rows that do not fill it"));
     }
     Ok(raw.into())

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::Array;
 use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::block::Decompressors;
-use super::columns_read::Footer;
+use super::columns_read::{Footer, Pieces};
 use super::keys::Keys;
 use super::side::Head;
 use crate::error::Result;
@@ -83,9 +83,11 @@ impl Weighter<BlockName, Bytes> for Weight {
     }
 }
 
-impl Weighter<ColumnName, ArrayRef> for Weight {
-    fn weight(&self, _: &ColumnName, column: &ArrayRef) -> u64 {
-        ENTRY_BYTES + column.get_array_memory_size() as u64
+impl Weighter<ColumnName, Pieces> for Weight {
+    fn weight(&self, _: &ColumnName, column: &Pieces) -> u64 {
+        let pieces = column.iter();
+        let bytes: usize = pieces.map(|piece| piece.get_array_memory_size()).sum();
+        ENTRY_BYTES + bytes as u64
     }
 }
 
@@ -95,7 +97,7 @@ type Limited<K, V> = Cache<K, V, Weight, DefaultHashBuilder, DefaultLifecycle<K,
 pub struct Caches {
     keys: Limited<(Name, Part), Resident>,
     blocks: Limited<BlockName, Bytes>,
-    columns: Limited<ColumnName, ArrayRef>,
+    columns: Limited<ColumnName, Pieces>,
     blocks_read: AtomicU64,
     columns_read: AtomicU64,
     decompressors: Decompressors,
@@ -215,8 +217,8 @@ impl Caches {
     pub(super) fn column_or(
         &self,
         name: ColumnName,
-        read: impl FnOnce() -> Result<ArrayRef>,
-    ) -> Result<ArrayRef> {
+        read: impl FnOnce() -> Result<Pieces>,
+    ) -> Result<Pieces> {
         self.columns.get_or_insert_with(&name, || {
             self.columns_read.fetch_add(1, Ordering::Relaxed);
             read()

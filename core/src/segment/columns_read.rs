@@ -24,6 +24,8 @@ use crate::error::{Error, Result};
 use crate::types::kinds::Kind;
 use crate::types::{Datum, PgType};
 
+/// Rows of a piece of a column: those of a batch of a scan.
+pub const PIECE_ROWS: usize = if cfg!(test) { 64 } else { 8192 };
 /// Bytes of the footer's length and the magic number behind it.
 const TAIL: usize = 8;
 /// A column keeps the pages that its strings lie in, unless they are so many times what is used.
@@ -53,7 +55,7 @@ fn undecodable(path: &str, error: &dyn std::fmt::Display) -> Error {
 }
 
 /// A checked piece of the Parquet object.
-fn piece(objects: &Objects, path: &str, piece: &Piece, what: &str) -> Result<Bytes> {
+pub(super) fn piece(objects: &Objects, path: &str, piece: &Piece, what: &str) -> Result<Bytes> {
     let end = piece.offset.saturating_add(piece.length);
     let bytes = objects.read(path, piece.offset..end)?;
     if checksum(&bytes) != piece.checksum {
@@ -128,6 +130,10 @@ pub(super) enum Wanted {
     Key,
 }
 
+/// A decoded column of a row group, in pieces of [`PIECE_ROWS`] rows, the last of them shorter. Each has
+/// memory of its own, so that who keeps one keeps no other.
+pub type Pieces = Arc<[ArrayRef]>;
+
 /// Reads and decodes a column of a row group, as Parquet holds it ([`stored_type`]).
 ///
 /// # Errors
@@ -139,6 +145,28 @@ pub(super) fn stored_column(
     group: usize,
     wanted: Wanted,
 ) -> Result<ArrayRef> {
+    let rows = meta.groups.get(group).map_or(0, |group| group.rows) as usize;
+    let pieces = stored_pieces(objects, meta, footer, group, wanted, rows)?;
+    whole(&pieces)
+}
+
+/// The pieces of a column as one array.
+pub(super) fn whole(pieces: &[ArrayRef]) -> Result<ArrayRef> {
+    if let [piece] = pieces {
+        return Ok(Arc::clone(piece));
+    }
+    let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+    Ok(concat(&pieces)?)
+}
+
+fn stored_pieces(
+    objects: &Objects,
+    meta: &SegmentMeta,
+    footer: &Footer,
+    group: usize,
+    wanted: Wanted,
+    piece_rows: usize,
+) -> Result<Vec<ArrayRef>> {
     let path = meta.parquet_path();
     let absent = || Error::internal(format!("no such column in row group {group} of {path}"));
     let found = meta.groups.get(group).ok_or_else(absent)?;
@@ -172,25 +200,19 @@ pub(super) fn stored_column(
     let batches = builder
         .with_row_groups(vec![group])
         .with_projection(mask)
-        .with_batch_size(rows)
+        .with_batch_size(piece_rows)
         .build()
         .map_err(|error| fail(&error))?;
     let mut parts = Vec::new();
     for batch in batches {
         let batch = batch.map_err(|error| fail(&error))?;
-        parts.push(batch.columns().first().cloned().ok_or_else(absent)?);
+        let array = batch.columns().first().cloned().ok_or_else(absent)?;
+        parts.push(compact(array));
     }
-    let array = match parts.as_slice() {
-        [part] => Arc::clone(part),
-        parts => {
-            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-            concat(&parts).map_err(|error| fail(&error))?
-        }
-    };
-    if array.len() != rows {
+    if parts.iter().map(|part| part.len()).sum::<usize>() != rows {
         return Err(fail(&"another number of rows"));
     }
-    Ok(compact(array))
+    Ok(parts)
 }
 
 /// Lets go of pages that hardly any string lies in: those of short strings, which views hold.
@@ -223,7 +245,7 @@ fn compact(array: ArrayRef) -> ArrayRef {
     array
 }
 
-/// As [`stored_column`], in the Arrow type of the column's type.
+/// As [`stored_column`], in the Arrow type of the column's type, and in pieces.
 pub(super) fn column(
     objects: &Objects,
     meta: &SegmentMeta,
@@ -231,9 +253,28 @@ pub(super) fn column(
     group: usize,
     position: usize,
     ty: PgType,
-) -> Result<ArrayRef> {
-    let array = stored_column(objects, meta, footer, group, Wanted::Position(position))?;
-    restore(array, ty)
+) -> Result<Pieces> {
+    let wanted = Wanted::Position(position);
+    let mut pieces = stored_pieces(objects, meta, footer, group, wanted, PIECE_ROWS)?;
+    let full = |piece: &ArrayRef| piece.len() == PIECE_ROWS;
+    if pieces.iter().rev().skip(1).any(|piece| !full(piece)) {
+        let all = whole(&pieces)?;
+        let starts = (0..all.len()).step_by(PIECE_ROWS);
+        pieces = starts
+            .map(|start| all.slice(start, PIECE_ROWS.min(all.len() - start)))
+            .collect();
+    }
+    pieces.into_iter().map(|piece| restore(piece, ty)).collect()
+}
+
+/// A bloom filter.
+///
+/// # Errors
+/// As [`stored_column`].
+pub(super) fn bloom(objects: &Objects, meta: &SegmentMeta, place: &Piece) -> Result<Sbbf> {
+    let path = meta.parquet_path();
+    let bytes = piece(objects, &path, place, "a bloom filter")?;
+    Sbbf::from_bytes(&bytes).map_err(|error| undecodable(&path, &error))
 }
 
 /// Whether a row group can have a value, by the column's bloom filter. `true` where there is none.
@@ -247,9 +288,7 @@ pub(super) fn may_contain(
     value: &Datum<'_>,
     ty: PgType,
 ) -> Result<bool> {
-    let path = meta.parquet_path();
-    let bytes = piece(objects, &path, place, "a bloom filter")?;
-    let filter = Sbbf::from_bytes(&bytes).map_err(|error| undecodable(&path, &error))?;
+    let filter = bloom(objects, meta, place)?;
     Ok(match (Kind::of(stored_type(ty)), value) {
         (Kind::Int4, Datum::Int4(value)) => filter.check(value),
         (Kind::Int8, Datum::Int8(value)) => filter.check(value),

@@ -64,6 +64,11 @@ impl Handle {
     pub fn discard(&self) {
         self.discarded.store(true, Ordering::Relaxed);
     }
+
+    /// Later states have this segment, which was made as one that none has.
+    pub fn keep(&self) {
+        self.discarded.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Deref for Handle {

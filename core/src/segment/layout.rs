@@ -47,6 +47,12 @@ impl Layout {
             .filter(|(_, column)| !column.dropped)
     }
 
+    /// The types in which the values of all physical columns are stored.
+    pub(super) fn stored_types(&self) -> Vec<PgType> {
+        let columns = self.columns.iter();
+        columns.map(|column| stored_type(column.ty)).collect()
+    }
+
     /// Which Parquet column a physical column is; `None` when this segment does not have it.
     pub(super) fn leaf(&self, position: usize) -> Option<usize> {
         self.stored().position(|(at, _)| at == position)

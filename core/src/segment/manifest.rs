@@ -130,7 +130,13 @@ pub(super) fn load(
         let sealed = parts
             .remove(&table)
             .map(|parts| Arc::new(SealedTable::new(table, parts)) as Arc<dyn Sealed>);
-        tiers.0.insert(table, Tier { generation, sealed });
+        let keys = None;
+        let tier = Tier {
+            generation,
+            sealed,
+            keys,
+        };
+        tiers.0.insert(table, tier);
     }
     match parts.is_empty() {
         true => Ok(tiers),

@@ -2,14 +2,18 @@
 //! they are not what was written, and to know without reading them that they hold nothing of interest.
 //! The README of this folder shows the encoding byte by byte.
 
+use std::ops::Range;
+
 use super::codec::{Reader, checksum, other_version, put_bytes, small};
 use super::layout::Layout;
 use super::stats::ColumnStats;
 use crate::error::{Error, Result};
 use crate::types::{Datum, PgType, row};
 
-/// The encoding of [`SegmentMeta`] that this build reads and writes.
-pub const META_VERSION: u16 = 1;
+/// The encoding of [`SegmentMeta`] that this build writes. It reads every one up to it.
+pub const META_VERSION: u16 = 2;
+/// The encoding without [`SegmentMeta::rest`].
+const WITHOUT_REST: u16 = 1;
 const MAGIC: [u8; 4] = *b"OMDM";
 
 /// A part of an object.
@@ -75,7 +79,7 @@ pub struct Group {
 
 impl Group {
     /// The numbers of its rows.
-    pub fn range(&self) -> std::ops::Range<u32> {
+    pub fn range(&self) -> Range<u32> {
         self.first_row..self.first_row.saturating_add(self.rows)
     }
 
@@ -110,9 +114,37 @@ pub struct SegmentMeta {
     pub groups: Vec<Group>,
     /// The footer of the Parquet object. Its checksum tells which sidecar belongs to it.
     pub(super) footer: Piece,
+    /// Checksum of what no piece names, which only others read: the first bytes and the page index.
+    /// Version 1 has none.
+    pub(super) rest: Option<u32>,
 }
 
 impl SegmentMeta {
+    /// Where the bytes are that no piece of the Parquet object names.
+    pub(super) fn unnamed(&self) -> Vec<Range<u64>> {
+        let mut pieces = vec![self.footer];
+        for group in &self.groups {
+            pieces.extend(group.key);
+            for column in group.columns.iter().flatten() {
+                pieces.push(column.piece);
+                pieces.extend(column.bloom);
+            }
+        }
+        pieces.sort_unstable_by_key(|piece| piece.offset);
+        let mut rest = Vec::new();
+        let mut next = 0;
+        for piece in pieces {
+            if next < piece.offset {
+                rest.push(next..piece.offset);
+            }
+            next = next.max(piece.offset.saturating_add(piece.length));
+        }
+        if next < self.parquet_bytes {
+            rest.push(next..self.parquet_bytes);
+        }
+        rest
+    }
+
     /// Name of the Parquet object.
     pub fn parquet_path(&self) -> String {
         parquet_path(self.table, self.segment)
@@ -134,7 +166,11 @@ impl SegmentMeta {
     pub(super) fn try_encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&META_VERSION.to_le_bytes());
+        let version = match self.rest {
+            Some(_) => META_VERSION,
+            None => WITHOUT_REST,
+        };
+        out.extend_from_slice(&version.to_le_bytes());
         out.push(u8::from(self.bare));
         out.push(u8::from(self.key.is_some()));
         out.extend_from_slice(&self.table.to_le_bytes());
@@ -144,6 +180,9 @@ impl SegmentMeta {
         out.extend_from_slice(&self.parquet_bytes.to_le_bytes());
         out.extend_from_slice(&self.side_bytes.to_le_bytes());
         self.footer.encode(&mut out);
+        if let Some(rest) = self.rest {
+            out.extend_from_slice(&rest.to_le_bytes());
+        }
         put_bytes(&mut out, &self.first_key)?;
         put_bytes(&mut out, &self.last_key)?;
         if let Some(key) = &self.key {
@@ -174,9 +213,9 @@ impl SegmentMeta {
         if reader.take()? != MAGIC {
             return Err(damaged());
         }
-        match reader.u16()? {
-            META_VERSION => {}
-            other => return Err(other_version("segment", other, META_VERSION)),
+        let version = reader.u16()?;
+        if !(WITHOUT_REST..=META_VERSION).contains(&version) {
+            return Err(other_version("segment", version, META_VERSION));
         }
         let bare = reader.flag()?;
         let has_key = reader.flag()?;
@@ -184,6 +223,10 @@ impl SegmentMeta {
         let rows = reader.u32()?;
         let (row_bytes, parquet_bytes, side_bytes) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let footer = Piece::decode(&mut reader)?;
+        let rest = match version {
+            WITHOUT_REST => None,
+            _ => Some(reader.u32()?),
+        };
         let first_key = reader.bytes()?.to_vec();
         let last_key = reader.bytes()?.to_vec();
         let key = if has_key {
@@ -208,6 +251,7 @@ impl SegmentMeta {
             side_bytes,
             groups: Vec::new(),
             footer,
+            rest,
         };
         let count = reader.count(8)?;
         for _ in 0..count {

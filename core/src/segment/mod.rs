@@ -6,12 +6,15 @@
 //! | [`write`], `columns_write`, `side_write` | writing a segment: Parquet object and sidecar |
 //! | [`segment`], [`entries`] | finding keys, reading rows and columns |
 //! | [`meta`], [`stats`] | what the manifest keeps of a segment |
-//! | `side`, `block`, `keys` | the sidecar: its head, its blocks of rows, its key column |
+//! | `side`, `block`, `keys`, `key_page` | the sidecar: its head, its blocks of rows, its key column |
+//! | `transpose`, `planes` | rows as columns and values as byte planes, which compress better |
 //! | `side_read`, `columns_read` | reading the sidecar, reading Parquet columns |
 //! | [`table`], [`deletes`], `merged` | the segments of a table as one, without what is gone from them |
 //! | `segments`, `manifest`, `garbage` | the tier of a database: what there is, and what may be deleted |
+//! | [`load`] | rows of a transaction that never were unsealed |
 //! | [`seal`], [`tend`] | moving rows into new segments, and when |
 //! | `rebuild` | a lost sidecar, from the Parquet object |
+//! | `verify` | whether the objects are what was written |
 //! | [`cache`] | what stays in memory, within limits |
 //! | [`objects`] | the host's object store |
 //!
@@ -25,12 +28,15 @@ mod columns_write;
 pub mod deletes;
 pub mod entries;
 mod garbage;
+mod key_page;
 mod keys;
 pub mod layout;
+pub mod load;
 mod manifest;
 mod merged;
 pub mod meta;
 pub mod objects;
+mod planes;
 mod rebuild;
 pub mod seal;
 #[expect(
@@ -46,14 +52,18 @@ pub mod stats;
 pub mod table;
 pub mod tend;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod transpose;
+mod verify;
 pub mod write;
 
 pub use cache::{CacheOptions, CacheStats, Caches};
+pub use columns_read::{PIECE_ROWS, Pieces};
 pub use deletes::Deleted;
 pub use entries::Entries;
 pub use garbage::Handle;
 pub use layout::{Layout, LayoutColumn};
+pub use load::Load;
 pub use meta::{Group, GroupColumn, SegmentMeta, object_owner};
 pub use objects::Objects;
 pub use seal::{Moved, Shape, Source};

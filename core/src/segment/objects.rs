@@ -62,6 +62,18 @@ impl Objects {
         }
     }
 
+    /// How many bytes an object has.
+    ///
+    /// # Errors
+    /// XX001 when the object is missing, 58030 when the store fails.
+    pub fn size(&self, path: &str) -> Result<u64> {
+        match block_on(self.store.head(&location(path)?)) {
+            Ok(found) => Ok(found.size),
+            Err(StoreError::NotFound { .. }) => Err(missing(path)),
+            Err(error) => Err(failed("read", path, &error)),
+        }
+    }
+
     /// Writes an object, in place of one that has this name. It is durable when this returns.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::types::kinds::Kind;
 use crate::types::{Datum, PgType, columns, key, row};
 
 /// The columns of one row group.
-struct Columns {
+pub(super) struct Columns {
     /// By physical position: type in which values are stored and encoded, array.
     columns: Vec<Option<(PgType, ArrayRef)>>,
     keys: Option<ArrayRef>,
@@ -48,16 +48,33 @@ impl Inner {
     /// Adds the rows of a row group.
     fn add_group(&self, footer: &Footer, group: usize, side: &mut SideWriter) -> Result<()> {
         let meta = &self.meta;
+        let columns = self.columns_of_rows(footer, group)?;
+        let rows = meta.groups.get(group).map_or(0, |group| group.rows);
+        let types = meta.layout.stored_types();
+        for at in 0..rows as usize {
+            let values = columns.values(at)?;
+            let key = columns.key(at, &values, meta.key.as_deref())?;
+            match meta.bare {
+                true => side.push(&key, &[])?,
+                false => side.push(&key, &row::encode(&values, &types)?)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns of a row group that its rows and keys are made of.
+    pub fn columns_of_rows(&self, footer: &Footer, group: usize) -> Result<Columns> {
+        let meta = &self.meta;
+        let mut arrays = Columns {
+            columns: vec![None; meta.layout.columns.len()],
+            keys: None,
+        };
         let Some(found) = meta.groups.get(group) else {
-            return Ok(());
+            return Ok(arrays);
         };
         let read = |wanted| stored_column(&self.objects, meta, footer, group, wanted);
         let needed = |position: usize| {
             !meta.bare || meta.key.as_ref().is_some_and(|key| key.contains(&position))
-        };
-        let mut arrays = Columns {
-            columns: vec![None; meta.layout.columns.len()],
-            keys: None,
         };
         for (position, column) in meta.layout.stored().filter(|(at, _)| needed(*at)) {
             let array = read(Wanted::Position(position))?;
@@ -74,26 +91,18 @@ impl Inner {
         if found.key.is_some() {
             arrays.keys = Some(read(Wanted::Key)?);
         }
-        let types: Vec<PgType> = meta
-            .layout
-            .columns
-            .iter()
-            .map(|column| stored_type(column.ty))
-            .collect();
-        for at in 0..found.rows as usize {
-            let values = arrays.values(at)?;
-            let key = arrays.key(at, &values, meta.key.as_deref())?;
-            match meta.bare {
-                true => side.push(&key, &[])?,
-                false => side.push(&key, &row::encode(&values, &types)?)?,
-            }
-        }
-        Ok(())
+        Ok(arrays)
     }
 }
 
 impl Columns {
-    fn values(&self, at: usize) -> Result<Vec<Datum<'_>>> {
+    /// The column at a physical position, restored to its type.
+    pub fn column(&self, position: usize) -> Option<&ArrayRef> {
+        let column = self.columns.get(position)?.as_ref();
+        column.map(|(_, array)| array)
+    }
+
+    pub fn values(&self, at: usize) -> Result<Vec<Datum<'_>>> {
         self.columns
             .iter()
             .map(|column| match column {
@@ -103,7 +112,7 @@ impl Columns {
             .collect()
     }
 
-    fn key(&self, at: usize, values: &[Datum<'_>], key: Option<&[usize]>) -> Result<Vec<u8>> {
+    pub fn key(&self, at: usize, values: &[Datum<'_>], key: Option<&[usize]>) -> Result<Vec<u8>> {
         let damaged = || Error::corrupted("segment: a Parquet object without keys");
         if let Some(keys) = &self.keys {
             let keys = keys.as_binary_opt::<i32>().ok_or_else(damaged)?;

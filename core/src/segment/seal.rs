@@ -25,8 +25,8 @@ use super::table::{Part, SealedTable};
 use super::{Deleted, Layout, SegmentMeta, WriteOptions, Writer};
 use crate::error::{Error, Result, SqlState};
 use crate::storage::{
-    DELETED_TABLE, Generation, Recording, Relocation, SEGMENT_TABLE, Sealed, Snapshot, TableId,
-    TableWrites, Tier,
+    DELETED_TABLE, Generation, KeyFilter, Recording, Relocation, SEGMENT_TABLE, Sealed, Snapshot,
+    TableId, TableWrites, Tier,
 };
 
 /// Rows written between two moments at which others get to run.
@@ -50,6 +50,18 @@ pub struct Shape {
     /// Physical positions of the columns that row keys are made of, in their order; empty when keys
     /// are not made of columns.
     pub key: Vec<usize>,
+}
+
+impl Shape {
+    /// How the entries of an index are written: keys without rows.
+    pub fn of_entries() -> Shape {
+        Shape {
+            layout: Layout {
+                columns: Vec::new(),
+            },
+            key: Vec::new(),
+        }
+    }
 }
 
 /// Which rows become new segments.
@@ -122,6 +134,7 @@ impl Segments {
                 .map(|segment| (segment, Deleted::default()))
                 .collect(),
             replaced: parts,
+            keys: Arc::default(),
         };
         if move_rows {
             written.generation = Some((table, to));
@@ -131,35 +144,20 @@ impl Segments {
         Ok(moved)
     }
 
-    async fn write_segments(
+    pub(super) async fn write_segments<R: AsRef<[u8]>>(
         &self,
         table: TableId,
         shape: Shape,
-        rows: impl Iterator<Item = Result<(Row, Row)>>,
+        rows: impl Iterator<Item = Result<(R, R)>>,
         written: &mut Unfinished<'_>,
     ) -> Result<Moved> {
-        let options = WriteOptions {
-            key: Some(shape.key),
-            ..self.write.clone()
-        };
         let mut moved = Moved::default();
         let mut writer: Option<Writer> = None;
         for entry in rows {
             let (key, row) = entry?;
             let open = match &mut writer {
                 Some(open) => open,
-                None => {
-                    let segment = self.new_segment();
-                    let clock = Some(self.env.clock.clone());
-                    writer.insert(Writer::new(
-                        &self.objects,
-                        table,
-                        segment,
-                        shape.layout.clone(),
-                        options.clone(),
-                        clock,
-                    )?)
-                }
+                None => writer.insert(self.writer(table, &shape)?),
             };
             open.push(key.as_ref(), row.as_ref())?;
             moved.rows += 1;
@@ -180,6 +178,17 @@ impl Segments {
         }
         moved.segments = written.segments.len();
         Ok(moved)
+    }
+
+    /// Begins a segment.
+    pub(super) fn writer(&self, table: TableId, shape: &Shape) -> Result<Writer> {
+        let options = WriteOptions {
+            key: Some(shape.key.clone()),
+            ..self.write.clone()
+        };
+        let (layout, clock) = (shape.layout.clone(), self.env.clock.clone());
+        let segment = self.new_segment();
+        Writer::new(&self.objects, table, segment, layout, options, Some(clock))
     }
 
     async fn relocate(&self, following: Following) -> Result<()> {
@@ -231,21 +240,18 @@ fn chosen(snapshot: &Snapshot, table: TableId, source: &Source) -> Vec<Part> {
 
 /// The segments of a table in one state.
 pub(super) fn parts_of(snapshot: &Snapshot, table: TableId) -> &[Part] {
-    snapshot
-        .sealed(table)
-        .and_then(|sealed| sealed.as_any().downcast_ref::<SealedTable>())
-        .map_or(&[], SealedTable::parts)
+    SealedTable::of(snapshot, table).map_or(&[], SealedTable::parts)
 }
 
 /// What a rewrite has written and nothing refers to yet: waste, unless it is finished.
-struct Unfinished<'g> {
+pub(super) struct Unfinished<'g> {
     garbage: &'g Garbage,
-    segments: Vec<SegmentMeta>,
+    pub segments: Vec<SegmentMeta>,
     generation: Option<(TableId, Generation)>,
 }
 
 impl<'g> Unfinished<'g> {
-    fn new(garbage: &'g Garbage) -> Self {
+    pub fn new(garbage: &'g Garbage) -> Self {
         Unfinished {
             garbage,
             segments: Vec::new(),
@@ -253,7 +259,7 @@ impl<'g> Unfinished<'g> {
         }
     }
 
-    fn finish(mut self) {
+    pub fn finish(mut self) {
         self.segments.clear();
         self.generation = None;
     }
@@ -279,6 +285,8 @@ struct Following {
     segments: Vec<(Arc<Handle>, Deleted)>,
     /// The segments that the new ones replace.
     replaced: Vec<Part>,
+    /// What the new generation has.
+    keys: Arc<KeyFilter>,
 }
 
 impl Following {
@@ -338,6 +346,7 @@ impl Following {
         }
         for key in keys {
             let row = now.unsealed(self.table, key)?;
+            self.keys.add(key);
             rows.insert(key.clone(), row.map(|row| row.as_ref().to_vec()));
         }
         Ok(())
@@ -374,8 +383,17 @@ impl Following {
         }
         let sealed = (!parts.is_empty())
             .then(|| Arc::new(SealedTable::new(table, parts)) as Arc<dyn Sealed>);
+        let keys = match self.from == self.to {
+            true => now.tiers().0.get(&table).and_then(|tier| tier.keys.clone()),
+            false => Some(self.keys.clone()),
+        };
         let generation = self.to;
-        relocation.tiers.push((table, Tier { generation, sealed }));
+        let tier = Tier {
+            generation,
+            sealed,
+            keys,
+        };
+        relocation.tiers.push((table, tier));
         for part in &self.replaced {
             part.segment.discard();
         }

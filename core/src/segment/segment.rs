@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::block;
 use super::cache::Caches;
-use super::columns_read;
+use super::columns_read::{self, Pieces};
 use super::entries::Entries;
 use super::meta::{Group, SegmentMeta};
 use super::objects::Objects;
@@ -174,6 +174,34 @@ impl Segment {
         })
     }
 
+    /// The bytes of some rows, in the order of their numbers, which are ascending: rows of one block are
+    /// read together. See [`Segment::row`].
+    ///
+    /// # Errors
+    /// As [`Segment::key`].
+    pub fn rows(&self, rows: &[u32]) -> Result<Vec<Bytes>> {
+        for row in rows {
+            self.check_row(*row)?;
+        }
+        if self.meta().bare {
+            return Ok(vec![Bytes::new(); rows.len()]);
+        }
+        self.inner.side(|inner| {
+            let head = inner.head()?;
+            let mut found = Vec::with_capacity(rows.len());
+            let mut block: (Range<u32>, Bytes) = (0..0, Bytes::new());
+            for &row in rows {
+                if !block.0.contains(&row) {
+                    block = inner.block(&head, row)?;
+                }
+                let at = row.saturating_sub(block.0.start) as usize;
+                let bytes = block::row(&block.1, block.0.len(), at);
+                found.push(bytes.ok_or_else(|| inner.side_damaged("a row"))?);
+            }
+            Ok(found)
+        })
+    }
+
     fn check_row(&self, row: u32) -> Result<()> {
         if row < self.meta().rows {
             return Ok(());
@@ -195,6 +223,17 @@ impl Segment {
     /// XX001 naming the Parquet object when it is damaged, 58030 when it cannot be read, 22008 when an
     /// interval has more digits than its Arrow type holds, XX000 for a row group that does not exist.
     pub fn column(&self, group: usize, position: usize) -> Result<Option<ArrayRef>> {
+        let pieces = self.pieces(group, position)?;
+        pieces
+            .map(|pieces| columns_read::whole(&pieces))
+            .transpose()
+    }
+
+    /// [`Segment::column`] in pieces of [`columns_read::PIECE_ROWS`] rows, as it is kept in memory.
+    ///
+    /// # Errors
+    /// As [`Segment::column`].
+    pub fn pieces(&self, group: usize, position: usize) -> Result<Option<Pieces>> {
         let inner = &self.inner;
         let Some(column) = inner.meta.layout.columns.get(position) else {
             return Ok(None);

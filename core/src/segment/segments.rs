@@ -22,6 +22,9 @@ pub struct Options {
     pub write: WriteOptions,
     /// Rows of a table that stay unsealed before sealing them pays.
     pub seal_rows: u64,
+    /// New rows that one statement collects in memory for a table before they go to segments directly.
+    /// Statements with fewer leave them to redb.
+    pub load_rows: usize,
 }
 
 impl Default for Options {
@@ -30,6 +33,7 @@ impl Default for Options {
             caches: CacheOptions::default(),
             write: WriteOptions::default(),
             seal_rows: 100_000,
+            load_rows: 65_536,
         }
     }
 }
@@ -42,6 +46,7 @@ pub struct Segments {
     pub(super) caches: Arc<Caches>,
     pub(super) write: WriteOptions,
     pub(super) seal_rows: u64,
+    pub(super) load_rows: usize,
     pub(super) garbage: Arc<Garbage>,
     /// Held while rows are moved: one table at a time, which bounds the memory and the work.
     pub(super) turn: futures::lock::Mutex<()>,
@@ -97,6 +102,7 @@ impl Segments {
             caches,
             write: options.write.clone(),
             seal_rows: options.seal_rows,
+            load_rows: options.load_rows.max(1),
             garbage,
             turn: futures::lock::Mutex::default(),
             next_segment: AtomicU64::new(highest.saturating_add(1)),
@@ -106,6 +112,11 @@ impl Segments {
 
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// See [`Options::load_rows`].
+    pub fn load_rows(&self) -> usize {
+        self.load_rows
     }
 
     pub(super) fn new_segment(&self) -> u64 {

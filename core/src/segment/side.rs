@@ -14,8 +14,8 @@ use super::keys::Shape;
 use crate::error::{Error, Result};
 
 const MAGIC: [u8; 4] = *b"OMDS";
-/// The format that this build reads and writes.
-pub const SIDE_VERSION: u16 = 1;
+/// The format that this build reads and writes. A sidecar of an older one is written anew.
+pub const SIDE_VERSION: u16 = 2;
 
 const WORDS: u8 = 1;
 const FIXED: u8 = 2;
@@ -38,11 +38,11 @@ pub(super) const PAGE_KEYS: u32 = 4096;
 /// A page of keys.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct KeyPage {
-    /// Where its keys end in the bytes of all keys.
-    pub keys_end: u64,
-    /// Of its slice of the offsets; of nothing when there are none.
-    pub offsets_checksum: u32,
-    pub keys_checksum: u32,
+    /// Where it ends in the bytes of all pages.
+    pub end: u64,
+    /// Bytes uncompressed.
+    pub raw: u32,
+    pub checksum: u32,
     /// Its first key.
     pub first: Bytes,
 }
@@ -83,7 +83,7 @@ pub(super) struct Head {
 /// Where the parts are. They follow the head in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Parts {
-    pub offsets: Range<u64>,
+    /// The pages of keys.
     pub keys: Range<u64>,
     pub index: Range<u64>,
     pub blocks: u64,
@@ -92,17 +92,11 @@ pub(super) struct Parts {
 impl Head {
     pub fn parts(&self) -> Parts {
         let start = u64::from(self.length);
-        let offsets = match self.shape {
-            Shape::Variable => 4 * (u64::from(self.rows) + 1),
-            _ => 0,
-        };
-        let keys = self.pages.last().map_or(0, |page| page.keys_end);
-        let keys_start = start + offsets;
-        let index_start = keys_start.saturating_add(keys);
+        let keys = self.pages.last().map_or(0, |page| page.end);
+        let index_start = start.saturating_add(keys);
         let blocks = index_start.saturating_add(self.index_length.into());
         Parts {
-            offsets: start..keys_start,
-            keys: keys_start..index_start,
+            keys: start..index_start,
             index: index_start..blocks,
             blocks,
         }
@@ -123,13 +117,19 @@ impl Head {
         first..first.saturating_add(PAGE_KEYS).min(self.rows)
     }
 
-    /// The bytes of a page within the bytes of all keys.
-    pub fn page_keys(&self, page: usize) -> Option<Range<u64>> {
+    /// The bytes of a page within those of all pages.
+    pub fn page_place(&self, page: usize) -> Option<Range<u64>> {
         let start = match page.checked_sub(1) {
-            Some(before) => self.pages.get(before)?.keys_end,
+            Some(before) => self.pages.get(before)?.end,
             None => 0,
         };
-        Some(start..self.pages.get(page)?.keys_end)
+        Some(start..self.pages.get(page)?.end)
+    }
+
+    /// Bytes of memory that all keys and their index take.
+    pub fn keys_size(&self) -> u64 {
+        let keys: u64 = self.pages.iter().map(|page| u64::from(page.raw)).sum();
+        keys.saturating_add(self.index_length.into())
     }
 
     /// The page in which a key stands, if it is anywhere.
@@ -208,11 +208,11 @@ impl Head {
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&prefix);
         for page in &self.pages {
-            let end = u32::try_from(page.keys_end)
-                .map_err(|_| super::codec::too_much("bytes of keys"))?;
+            let end =
+                u32::try_from(page.end).map_err(|_| super::codec::too_much("bytes of keys"))?;
             out.extend_from_slice(&end.to_le_bytes());
-            out.extend_from_slice(&page.offsets_checksum.to_le_bytes());
-            out.extend_from_slice(&page.keys_checksum.to_le_bytes());
+            out.extend_from_slice(&page.raw.to_le_bytes());
+            out.extend_from_slice(&page.checksum.to_le_bytes());
             super::codec::put_bytes(&mut out, &page.first)?;
         }
         for (first, block) in self.firsts.iter().zip(&self.blocks) {
@@ -256,6 +256,7 @@ impl Head {
         reader.u32()?;
         match reader.u16()? {
             SIDE_VERSION => {}
+            older if older < SIDE_VERSION => return Err(damaged("it is of an older version")),
             other => return Err(other_version("sidecar", other, SIDE_VERSION)),
         }
         let kind = reader.u8()?;
@@ -288,9 +289,9 @@ impl Head {
         let pages = (0..pages)
             .map(|_| {
                 Ok(KeyPage {
-                    keys_end: reader.u32()?.into(),
-                    offsets_checksum: reader.u32()?,
-                    keys_checksum: reader.u32()?,
+                    end: reader.u32()?.into(),
+                    raw: reader.u32()?,
+                    checksum: reader.u32()?,
                     first: Bytes::copy_from_slice(reader.bytes()?),
                 })
             })
@@ -335,7 +336,7 @@ impl Head {
             && self.firsts.is_sorted_by(|before, after| before < after)
             && self.firsts.last().is_none_or(|&last| last < self.rows)
             && self.firsts.is_empty() == (self.rows == 0);
-        let keys_in_order = self.pages.is_sorted_by_key(|page| page.keys_end);
+        let keys_in_order = self.pages.is_sorted_by_key(|page| page.end);
         if rows_in_order && keys_in_order {
             Ok(())
         } else {

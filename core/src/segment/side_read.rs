@@ -11,6 +11,7 @@ use super::block;
 use super::cache::{BlockName, Name, Part, Resident};
 use super::codec::checksum;
 use super::columns_read::{self, Footer};
+use super::key_page::Unpacked;
 use super::keys::{KeyColumnBytes, KeyRun, Keys, Shape};
 use super::segment::Inner;
 use super::side::{FIXED_HEAD, Head, PAGE_KEYS};
@@ -20,6 +21,8 @@ use crate::index::Index;
 /// What a look-up through a page of keys counts towards reading all keys, in bytes. Once look-ups
 /// have cost as much as that, it is worth it.
 const PAGE_RENT: u64 = 4096;
+/// Times that one read writes a sidecar anew: more than once only if it is damaged again meanwhile.
+const MAX_MENDS: usize = 3;
 /// Numbers of key pages among the blocks of a sidecar.
 const PAGES: u32 = 1 << 31;
 
@@ -40,14 +43,16 @@ impl Inner {
 
     /// Reads from the sidecar, writes it anew when it is damaged, and reads again.
     pub fn side<T>(&self, mut read: impl FnMut(&Inner) -> Result<T>) -> Result<T> {
-        let generation = self.generation.load(Ordering::Acquire);
-        match read(self) {
-            Err(error) if error.state() == SqlState::DATA_CORRUPTED => {
-                self.mend(generation, &error)?;
-                read(self)
+        for _ in 0..MAX_MENDS {
+            let generation = self.generation.load(Ordering::Acquire);
+            match read(self) {
+                Err(error) if error.state() == SqlState::DATA_CORRUPTED => {
+                    self.mend(generation, &error)?;
+                }
+                other => return other,
             }
-            other => other,
         }
+        read(self)
     }
 
     /// Writes the sidecar anew, unless somebody has done that since `generation`.
@@ -73,9 +78,9 @@ impl Inner {
     pub fn head(&self) -> Result<Arc<Head>> {
         let found = match self.caches.resident(self.name(), Part::Head) {
             Some(found) => found,
-            None => self
-                .caches
-                .resident_or(self.name(), Part::Head, || self.read_head())?,
+            None => self.caches.resident_or(self.name(), Part::Head, || {
+                Ok(Resident::Head(Arc::new(self.read_head()?)))
+            })?,
         };
         match found {
             Resident::Head(head) => Ok(head),
@@ -83,7 +88,7 @@ impl Inner {
         }
     }
 
-    fn read_head(&self) -> Result<Resident> {
+    pub fn read_head(&self) -> Result<Head> {
         let length = Head::length(&self.read(0..FIXED_HEAD as u64)?)?;
         let head = Head::decode(&self.read(0..length.into())?)?;
         let meta = &self.meta;
@@ -92,7 +97,7 @@ impl Inner {
         if !own {
             return Err(self.side_damaged("it belongs to another segment"));
         }
-        Ok(Resident::Head(Arc::new(head)))
+        Ok(head)
     }
 
     pub fn footer(&self) -> Result<Arc<Footer>> {
@@ -112,8 +117,7 @@ impl Inner {
             return Ok(KeySource::Whole(keys));
         }
         let head = self.head()?;
-        let parts = head.parts();
-        let size = parts.index.end - parts.offsets.start;
+        let size = head.keys_size();
         let (fits, free) = self.caches.room_for_keys(size);
         let rent = self
             .rent
@@ -130,43 +134,39 @@ impl Inner {
     }
 
     /// Reads all keys and their index.
-    fn read_keys(&self, head: &Head) -> Result<Keys> {
+    pub fn read_keys(&self, head: &Head) -> Result<Keys> {
         let parts = head.parts();
-        let all = self.read(parts.offsets.start..parts.index.end)?;
-        let part = |range: &Range<u64>| {
-            let start = (range.start - parts.offsets.start) as usize;
-            let end = (range.end - parts.offsets.start) as usize;
-            all.slice(start..end)
+        let all = self.read(parts.keys.start..parts.index.end)?;
+        let part = |range: Range<u64>| {
+            let start = (range.start - parts.keys.start) as usize;
+            let end = (range.end - parts.keys.start) as usize;
+            all.get(start..end)
+                .ok_or_else(|| self.side_damaged("pages outside of it"))
         };
-        let column = KeyColumnBytes {
-            shape: head.shape.clone(),
-            count: head.rows as usize,
-            offsets: part(&parts.offsets),
-            bytes: part(&parts.keys),
-        };
+        let size = usize::try_from(head.keys_size()).unwrap_or(0);
+        let mut unpacked = Unpacked::with_capacity(size);
         for (at, page) in head.pages.iter().enumerate() {
-            let rows = head.page_rows(at);
-            let offsets = match head.shape {
-                Shape::Variable => column
-                    .offsets
-                    .get(4 * rows.start as usize..4 * (rows.end as usize + 1)),
-                _ => None,
-            };
-            let keys = head
-                .page_keys(at)
-                .and_then(|keys| column.bytes.get(keys.start as usize..keys.end as usize));
-            if checksum(offsets.unwrap_or_default()) != page.offsets_checksum
-                || keys.map(checksum) != Some(page.keys_checksum)
-            {
-                return Err(self.side_damaged("wrong checksum of its keys"));
-            }
+            let place = head
+                .page_place(at)
+                .ok_or_else(|| self.side_damaged("a page of keys"))?;
+            let stored = part(parts.keys.start + place.start..parts.keys.start + place.end)?;
+            let count = head.page_rows(at).len();
+            unpacked
+                .add(
+                    &head.shape,
+                    count,
+                    page,
+                    stored,
+                    self.caches.decompressors(),
+                )
+                .map_err(|_| self.side_damaged("wrong checksum of its keys"))?;
         }
-        let column = column.check()?;
-        let blob = part(&parts.index);
-        if checksum(&blob) != head.index_checksum {
+        let column = unpacked.column(&head.shape, head.rows as usize)?;
+        let blob = part(parts.index.clone())?;
+        if checksum(blob) != head.index_checksum {
             return Err(self.side_damaged("wrong checksum of its index"));
         }
-        let index = Index::decode(&blob).ok().filter(|index| column.fits(index));
+        let index = Index::decode(blob).ok().filter(|index| column.fits(index));
         let index = match index {
             Some(index) => index,
             // Whole, but of another version: the keys are what counts.
@@ -208,7 +208,7 @@ impl Inner {
         let outside = || Error::internal("a key page that does not exist");
         let place = head.pages.get(page).ok_or_else(outside)?;
         let rows = head.page_rows(page);
-        let within = head.page_keys(page).ok_or_else(outside)?;
+        let within = head.page_place(page).ok_or_else(outside)?;
         let name: BlockName = (self.name(), head.checksum, PAGES | page as u32);
         // Of keys of any length, the offsets come first, then the bytes.
         let offsets_length = match head.shape {
@@ -216,25 +216,14 @@ impl Inner {
             _ => 0,
         };
         let bytes = self.caches.block_or(name, || {
-            let parts = head.parts();
-            let keys = self.read(parts.keys.start + within.start..parts.keys.start + within.end)?;
-            let start = parts.offsets.start + 4 * u64::from(rows.start);
-            let offsets = self.read(start..start + offsets_length as u64)?;
-            if checksum(&offsets) != place.offsets_checksum
-                || checksum(&keys) != place.keys_checksum
-            {
-                return Err(self.side_damaged("wrong checksum of a page of keys"));
-            }
-            if offsets.is_empty() {
-                return Ok(keys);
-            }
-            let relative = offsets.as_chunks::<4>().0.iter().flat_map(|offset| {
-                let offset = u32::from_le_bytes(*offset);
-                offset.wrapping_sub(within.start as u32).to_le_bytes()
-            });
-            let mut page: Vec<u8> = relative.collect();
-            page.extend_from_slice(&keys);
-            Ok(page.into())
+            let start = head.parts().keys.start;
+            let stored = self.read(start + within.start..start + within.end)?;
+            let mut unpacked = Unpacked::default();
+            let (count, shape) = (rows.len(), &head.shape);
+            unpacked
+                .add(shape, count, place, &stored, self.caches.decompressors())
+                .map_err(|_| self.side_damaged("wrong checksum of a page of keys"))?;
+            Ok(unpacked.joined())
         })?;
         if bytes.len() < offsets_length {
             return Err(outside());
@@ -253,16 +242,21 @@ impl Inner {
         let at = head.block_of(row);
         let rows = head.block_rows(at);
         let name: BlockName = (self.name(), head.checksum, at as u32);
-        let bytes = self.caches.block_or(name, || {
-            let place = head
-                .blocks
-                .get(at)
-                .ok_or_else(|| Error::internal("a block that does not exist"))?;
-            let start = head.parts().blocks.saturating_add(place.offset);
-            let stored = self.read(start..start.saturating_add(place.stored.into()))?;
-            block::open(&stored, place, rows.len(), self.caches.decompressors())
-        })?;
+        let bytes = self
+            .caches
+            .block_or(name, || self.read_block(head, at, rows.len()))?;
         Ok((rows, bytes))
+    }
+
+    /// Reads a block of so many rows, and uncompresses it.
+    pub fn read_block(&self, head: &Head, at: usize, rows: usize) -> Result<Bytes> {
+        let place = head
+            .blocks
+            .get(at)
+            .ok_or_else(|| Error::internal("a block that does not exist"))?;
+        let start = head.parts().blocks.saturating_add(place.offset);
+        let stored = self.read(start..start.saturating_add(place.stored.into()))?;
+        block::open(&stored, place, rows, self.caches.decompressors())
     }
 
     /// The keys of some rows.

@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::block::BlockBuilder;
 use super::codec::{checksum, small};
+use super::key_page::KeyPages;
 use super::keys::{KeyColumnBytes, Shape, word};
-use super::side::{BlockPlace, Head, KeyPage, PAGE_KEYS};
+use super::side::{BlockPlace, Head, PAGE_KEYS};
 use crate::env::Clock;
 use crate::error::Result;
 
@@ -57,6 +58,23 @@ impl SideWriter {
 
     pub fn first_key(&self) -> &[u8] {
         self.key(0)
+    }
+
+    /// Whether a key starts with `prefix`.
+    pub fn has_prefix(&self, prefix: &[u8]) -> bool {
+        // Keys mostly ascend.
+        if self.last_key() < prefix {
+            return false;
+        }
+        let (mut low, mut high) = (0, self.ends.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.key(middle) < prefix {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low < self.ends.len() && self.key(low).starts_with(prefix)
     }
 
     /// # Errors
@@ -147,45 +165,20 @@ impl SideWriter {
             length: 0,
             checksum: 0,
         };
+        let mut pages = KeyPages::new()?;
         for first in (0..column.count).step_by(PAGE_KEYS as usize) {
             let last = column.count.min(first + PAGE_KEYS as usize);
-            let (start, end) = page_bytes(&column, first, last);
-            let offsets = match column.shape {
-                Shape::Variable => column.offsets.get(4 * first..4 * (last + 1)),
-                _ => None,
-            };
-            let keys = column.bytes.get(start..end).unwrap_or_default();
-            head.pages.push(KeyPage {
-                keys_end: end as u64,
-                offsets_checksum: checksum(offsets.unwrap_or_default()),
-                keys_checksum: checksum(keys),
-                first: column.key(first),
-            });
+            head.pages.push(pages.push(&column, first, last)?);
         }
         let encoded = head.encode()?;
         Ok(Sidecar {
             size: head.object_size(),
             object: vec![
                 encoded.into(),
-                column.offsets,
-                column.bytes,
+                pages.stored.into(),
                 index.into(),
                 self.blocks.into(),
             ],
         })
     }
-}
-
-/// Where the bytes of some keys start and end.
-fn page_bytes(column: &KeyColumnBytes, first: usize, last: usize) -> (usize, usize) {
-    if let Some(stride) = column.shape.stride() {
-        return (first * stride, last * stride);
-    }
-    let offsets = column.offsets.as_chunks::<4>().0;
-    let at = |at: usize| {
-        offsets
-            .get(at)
-            .map_or(0, |offset| u32::from_le_bytes(*offset) as usize)
-    };
-    (at(first), at(last))
 }

@@ -11,7 +11,9 @@ use super::garbage::Handle;
 use super::manifest;
 use super::merged::Merged;
 use crate::error::Result;
-use crate::storage::{DELETED_TABLE, Sealed, SealedIter, TableId, TableWrites, WriteBatch};
+use crate::storage::{
+    DELETED_TABLE, Sealed, SealedIter, Snapshot, TableId, TableWrites, Wanted, WriteBatch,
+};
 
 /// One segment, and which of its rows are gone.
 #[derive(Clone)]
@@ -21,6 +23,14 @@ pub struct Part {
 }
 
 impl Part {
+    /// A segment of which no row is gone.
+    pub fn whole(segment: Arc<Handle>) -> Part {
+        Part {
+            segment,
+            deleted: Arc::default(),
+        }
+    }
+
     fn first_key(&self) -> &[u8] {
         &self.segment.meta().first_key
     }
@@ -73,12 +83,60 @@ pub struct SealedTable {
     table: TableId,
     /// In the order of their first keys.
     parts: Vec<Part>,
+    /// For each part, which of it and those before has the greatest last key.
+    reach: Vec<usize>,
 }
 
 impl SealedTable {
     pub fn new(table: TableId, mut parts: Vec<Part>) -> Self {
         parts.sort_by(|a, b| a.first_key().cmp(b.first_key()));
-        SealedTable { table, parts }
+        let mut reach: Vec<usize> = Vec::with_capacity(parts.len());
+        for (at, part) in parts.iter().enumerate() {
+            let before = reach.last().copied().filter(|before| {
+                let known = parts.get(*before).map_or(&[][..], Part::last_key);
+                known >= part.last_key()
+            });
+            reach.push(before.unwrap_or(at));
+        }
+        SealedTable {
+            table,
+            parts,
+            reach,
+        }
+    }
+
+    /// These rows and those of some more segments, of which none has a key of theirs.
+    pub fn with(&self, more: &[Part]) -> SealedTable {
+        let parts = self.parts.iter().chain(more).cloned();
+        SealedTable::new(self.table, parts.collect())
+    }
+
+    /// Its segments, which were nobody's, are those of a committed state from now on.
+    pub fn keep(&self) {
+        for part in &self.parts {
+            part.segment.keep();
+        }
+    }
+
+    /// The segments that may have a key.
+    fn parts_around(&self, key: &[u8]) -> impl Iterator<Item = &Part> {
+        let end = self.parts.partition_point(|part| part.first_key() <= key);
+        let before = self.parts.iter().zip(&self.reach).take(end).rev();
+        before
+            .take_while(move |(_, reach)| {
+                let furthest = self.parts.get(**reach);
+                furthest.is_some_and(|part| part.last_key() >= key)
+            })
+            .map(|(part, _)| part)
+    }
+
+    /// The sealed rows of a table in one state, if it has any.
+    pub fn of(snapshot: &Snapshot, table: TableId) -> Option<&SealedTable> {
+        snapshot.sealed(table)?.as_any().downcast_ref()
+    }
+
+    pub fn table(&self) -> TableId {
+        self.table
     }
 
     /// The segments, in the order of their first keys.
@@ -89,12 +147,42 @@ impl SealedTable {
 
 impl Sealed for SealedTable {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        for part in &self.parts {
+        for part in self.parts_around(key) {
             if let Some(row) = part.get(key)? {
                 return Ok(Some(row));
             }
         }
         Ok(None)
+    }
+
+    fn get_batch(&self, keys: &[&[u8]], wanted: Wanted) -> Result<Vec<Option<Bytes>>> {
+        let mut all = vec![None; keys.len()];
+        let mut located = Vec::new();
+        for part in &self.parts {
+            let start = keys.partition_point(|key| *key < part.first_key());
+            let end = keys.partition_point(|key| *key <= part.last_key());
+            let within = keys.get(start..end).unwrap_or_default();
+            if within.is_empty() {
+                continue;
+            }
+            part.segment.locate_batch(within, &mut located)?;
+            let (places, rows): (Vec<usize>, Vec<u32>) = located
+                .iter()
+                .enumerate()
+                .filter_map(|(at, row)| Some((start + at, (*row)?)))
+                .filter(|(_, row)| !part.deleted.contains(*row))
+                .unzip();
+            let found = match wanted {
+                Wanted::Rows => part.segment.rows(&rows)?,
+                Wanted::Presence => vec![Bytes::new(); rows.len()],
+            };
+            for (at, row) in places.into_iter().zip(found) {
+                if let Some(slot) = all.get_mut(at) {
+                    *slot = Some(row);
+                }
+            }
+        }
+        Ok(all)
     }
 
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<SealedIter> {

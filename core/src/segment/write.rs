@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::codec::small;
+use super::codec::{checksum, small};
 use super::columns_write::ColumnsWriter;
 use super::layout::Layout;
 use super::meta::{SegmentMeta, parquet_path, side_path};
@@ -114,6 +114,16 @@ impl Writer {
         self.side.rows() >= self.options.rows as usize || self.bytes >= self.options.bytes
     }
 
+    /// The last key so far; empty without rows.
+    pub fn last_key(&self) -> &[u8] {
+        self.side.last_key()
+    }
+
+    /// Whether a key that starts with `prefix` was pushed.
+    pub fn has_prefix(&self, prefix: &[u8]) -> bool {
+        self.side.has_prefix(prefix)
+    }
+
     /// Bytes of memory, without the row group that is being collected.
     pub fn memory(&self) -> usize {
         self.side.size() + self.columns.size()
@@ -201,7 +211,7 @@ impl Writer {
             columns.footer.checksum,
             self.clock.as_deref(),
         )?;
-        let meta = SegmentMeta {
+        let mut meta = SegmentMeta {
             table: self.table,
             segment: self.segment,
             rows,
@@ -215,7 +225,14 @@ impl Writer {
             side_bytes: side.size,
             groups: columns.groups,
             footer: columns.footer,
+            rest: None,
         };
+        let mut rest = Vec::new();
+        for range in meta.unnamed() {
+            let bytes = columns.object.get(range.start as usize..range.end as usize);
+            rest.extend_from_slice(bytes.unwrap_or_default());
+        }
+        meta.rest = Some(checksum(&rest));
         meta.try_encode()?;
         let parquet = parquet_path(self.table, self.segment);
         self.objects.write(&parquet, Bytes::from(columns.object))?;

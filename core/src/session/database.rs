@@ -15,7 +15,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::pg_catalog::PgCatalog;
 use crate::query::{QueryEngine, QueryOptions};
 use crate::segment::{self, Effort, Segments};
-use crate::sql::Engine;
+use crate::sql::{self, Engine};
 use crate::storage::Options;
 use crate::txn::{BeginOptions, Interrupt, Isolation, RelationMode, Transactions, Wait};
 
@@ -25,7 +25,7 @@ pub const DATABASE_NAME: &str = "postgres";
 /// An open database. Clones are one database.
 #[derive(Clone)]
 pub struct Database {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
 }
 
 /// How a database is opened.
@@ -61,8 +61,9 @@ impl Database {
         let sealed = &options.segments;
         let segments =
             Segments::open(backend, log, objects, &options.storage, sealed, env.clone())?;
+        let segments = Arc::new(segments);
         let store = segments.store().clone();
-        let transactions = Transactions::new(store.clone(), env.clone());
+        let transactions = Transactions::with_segments(segments.clone(), env.clone());
         let engine = Engine {
             started: env.clock.now(),
             query: QueryEngine::new(&options.query, Arc::new(PgCatalog), env.workers.clone())?,
@@ -70,7 +71,7 @@ impl Database {
             transactions,
             catalog: Cache::default(),
             sequences: Sequences::new(store),
-            segments: Arc::new(segments),
+            segments,
             sessions: Mutex::default(),
         };
         let database = Database {
@@ -102,7 +103,7 @@ impl Database {
     }
 
     /// The newest committed catalog.
-    fn catalog(&self) -> Result<Arc<Catalog>> {
+    pub(super) fn catalog(&self) -> Result<Arc<Catalog>> {
         let view = self.begin(true).view()?;
         self.engine.catalog.catalog(&view)
     }
@@ -176,11 +177,16 @@ impl Database {
     pub async fn tend(&self) -> Result<bool> {
         let segments = &self.engine.segments;
         let mut worked = false;
-        for object in self.catalog()?.objects() {
+        let catalog = self.catalog()?;
+        for object in catalog.objects() {
             let Object::Table(table) = object else {
                 continue;
             };
-            if !segments.is_due(table.storage)? {
+            let mut due = false;
+            for (storage, _) in sql::shapes(&catalog, table)? {
+                due |= segments.is_due(storage)?;
+            }
+            if !due {
                 continue;
             }
             // DDL has it: its turn comes again.
@@ -193,11 +199,8 @@ impl Database {
             {
                 continue;
             }
-            let moved = segments
-                .tend(table.storage, table.shape()?, Effort::Due)
-                .await;
-            match moved {
-                Ok(_) => worked = true,
+            match sql::tend(segments, &catalog, table, Effort::Due).await {
+                Ok(moved) => worked |= moved,
                 // Dropped since the catalog was read.
                 Err(error) if error.state() == SqlState::OBJECT_IN_USE => {}
                 Err(error) => return Err(error),
@@ -207,8 +210,9 @@ impl Database {
         Ok(worked)
     }
 
-    /// Verifies that every index has exactly the entries of its table's rows, and that every row
-    /// can be read; one line a finding.
+    /// Verifies that every object of the sealed tier is what was written, that every row lies in one tier
+    /// and can be read, and that every index has exactly the entries of its table's rows; one line a
+    /// finding.
     pub async fn check(&self) -> Result<Vec<String>> {
         let mut txn = self.begin(true);
         let view = txn.view()?;

@@ -183,19 +183,29 @@ impl Session {
     }
 
     pub(super) async fn do_execute(&mut self, name: &str, limit: usize) -> Result<Step> {
-        // The portal leaves the map while it runs: running may change other portals.
-        let mut portal = self.portals.remove(name).ok_or_else(|| {
-            Error::new(
-                SqlState::INVALID_CURSOR_NAME,
-                format!("portal \"{name}\" does not exist"),
-            )
-        })?;
-        if !ends_transaction(&portal.statement.statement) {
+        let portal = self.portal(name)?;
+        let ends = ends_transaction(&portal.statement.statement);
+        let told = matches!(&portal.state, State::Done(tag) if tag.is_empty());
+        let rows = portal.columns.is_some();
+        if !ends {
             self.refuse_if_failed()?;
         }
+        if told && rows {
+            return Ok(Step::Complete("SELECT 0".to_owned()));
+        }
+        if told {
+            return Err(Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("portal \"{name}\" cannot be run"),
+            ));
+        }
+        // The portal leaves the map while it runs: running may change other portals.
+        let Some(mut portal) = self.portals.remove(name) else {
+            return Err(Error::internal("a portal is not there any more"));
+        };
         let step = self.advance(&mut portal, limit).await?;
         // A COMMIT or ROLLBACK ends all portals, the one that holds it too.
-        if !ends_transaction(&portal.statement.statement) {
+        if !ends {
             self.portals.insert(name.to_owned(), portal);
         }
         Ok(step)

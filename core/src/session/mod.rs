@@ -6,6 +6,7 @@
 //! result of any size needs the memory of one block.
 
 mod check;
+mod check_tiers;
 mod cursors;
 mod database;
 mod extended;
@@ -21,6 +22,8 @@ mod session;
 mod shared;
 mod simple;
 mod template;
+#[cfg(test)]
+pub(crate) mod tests;
 mod transaction;
 mod verbs;
 

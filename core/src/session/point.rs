@@ -54,7 +54,7 @@ impl Session {
         }
         let portal = self.portals.get_mut(name)?;
         if let State::Done(tag) = &mut portal.state {
-            if ends_transaction(&portal.statement.statement) {
+            if tag.is_empty() || ends_transaction(&portal.statement.statement) {
                 return None;
             }
             return Some(Ok(Step::Complete(std::mem::take(tag))));
@@ -94,9 +94,8 @@ impl Session {
         };
         let row = select.read(&view, &portal.parameters, &info)?;
         let Some(row) = row else {
-            let tag = "SELECT 0".to_owned();
-            portal.state = State::Done(tag.clone());
-            return Ok(Some(Step::Complete(tag)));
+            portal.state = State::told();
+            return Ok(Some(Step::Complete("SELECT 0".to_owned())));
         };
         portal.state = State::Done("SELECT 1".to_owned());
         Ok(Some(Step::Rows(block(

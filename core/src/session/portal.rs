@@ -46,7 +46,14 @@ pub(super) enum State {
         announced: bool,
         ended: bool,
     },
+    /// The command tag, until it was told.
     Done(String),
+}
+
+impl State {
+    pub fn told() -> State {
+        State::Done(String::new())
+    }
 }
 
 /// Rows on their way.
@@ -55,7 +62,7 @@ pub(super) struct Running {
     pub tag: Tag,
     /// Rows that the last limit left over.
     pub rest: Option<Rows>,
-    pub sent: u64,
+    sent: u64,
     pub style: Arc<TextStyle>,
 }
 
@@ -73,7 +80,12 @@ impl Running {
     /// At most `limit` rows (0 is no limit); `None` at the end.
     pub async fn next(&mut self, limit: usize) -> Result<Option<Rows>> {
         let rows = self.read(limit).await?;
-        self.sent += rows.as_ref().map_or(0, |rows| rows.len() as u64);
+        let count = rows.as_ref().map_or(0, Rows::len);
+        // A command tag counts the rows of the last Execute message.
+        self.sent = match limit > 0 && count == limit {
+            true => 0,
+            false => self.sent.saturating_add(count as u64),
+        };
         Ok(rows)
     }
 

@@ -31,7 +31,7 @@ impl Session {
         if matches!(portal.state, State::Ready) {
             self.begin_statement();
             if matches!(portal.statement.statement.body, Body::Empty) {
-                portal.state = State::Done(String::new());
+                portal.state = State::told();
                 return Ok(Step::Empty);
             }
             if let Some(shape) = self.start(portal).await? {
@@ -55,7 +55,7 @@ impl Session {
                     }
                     None => {
                         let tag = running.tag();
-                        portal.state = State::Done(tag.clone());
+                        portal.state = State::told();
                         Ok(Step::Complete(tag))
                     }
                 }
@@ -79,7 +79,7 @@ impl Session {
                 }
                 if *ended {
                     let tag = source.tag();
-                    portal.state = State::Done(tag.clone());
+                    portal.state = State::told();
                     return Ok(Step::Complete(tag));
                 }
                 match self.limits().guard(source.next()).await? {

@@ -106,7 +106,8 @@ impl Session {
 
     /// What running queries may know of the session.
     pub(super) fn info(&mut self) -> Result<Arc<SessionInfo>> {
-        let start = self.open()?.start;
+        let open = self.open()?;
+        let (start, read_only) = (open.start, open.modes.read_only);
         let settings = self.shared.settings();
         // Mostly nobody holds the last statement's facts any more: only the times are new.
         if let Some((known, info)) = &mut self.facts
@@ -116,10 +117,11 @@ impl Session {
         {
             style.now = start;
             info.transaction_start = start;
+            info.read_only = read_only;
             info.search_path = self.shared.search_path();
             info.statement_start = self.statement_start;
         } else {
-            let info = self.new_info(&settings, start);
+            let info = self.new_info(&settings, start, read_only);
             self.facts = Some((settings, Arc::new(info)));
         }
         match &self.facts {
@@ -128,7 +130,7 @@ impl Session {
         }
     }
 
-    fn new_info(&self, settings: &Settings, start: i64) -> SessionInfo {
+    fn new_info(&self, settings: &Settings, start: i64, read_only: bool) -> SessionInfo {
         let typed = &settings.typed;
         let style = TextStyle {
             now: start,
@@ -142,6 +144,7 @@ impl Session {
             zone: typed.zone.clone(),
             style: Arc::new(style),
             transaction_start: start,
+            read_only,
             statement_start: self.statement_start,
             process_id: self.process_id,
             interrupt: self.interrupt.clone(),

@@ -162,7 +162,7 @@ impl Session {
         } else {
             for portal in self.portals.values_mut() {
                 if matches!(portal.state, State::Ready) && portal.is_copy() {
-                    portal.state = State::Done(tag.clone());
+                    portal.state = State::told();
                 }
             }
         }

@@ -19,7 +19,7 @@ pub(super) struct Open {
     pub failed: bool,
     /// The catalog with the transaction's own DDL in it, and the version of the committed one below.
     pub own_catalog: Option<(u64, Arc<Catalog>)>,
-    modes: TransactionModes,
+    pub(super) modes: TransactionModes,
     savepoints: Vec<Named>,
     settings: SettingsState,
     /// `now()`, µs since 1970 UTC.

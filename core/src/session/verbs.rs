@@ -73,6 +73,15 @@ impl Session {
                 }
                 "SET"
             }
+            Verb::SetConstraints => {
+                if !self.in_block() {
+                    self.warn(
+                        SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                        "SET CONSTRAINTS can only be used in transaction blocks",
+                    );
+                }
+                "SET CONSTRAINTS"
+            }
             Verb::Set { name, value, local } => {
                 self.set(name, value, *local)?;
                 "SET"
@@ -158,6 +167,8 @@ impl Session {
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
                 "SET LOCAL can only be used in transaction blocks",
             );
+            // It ends with the statement's own transaction.
+            self.open()?;
         }
         let values = match value {
             SetValue::Default => None,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::catalog::{Cache, Catalog, Object, Rights, Sequences};
+use crate::catalog::{Cache, Catalog, Object, Rights, Sequences, Table};
 use crate::env::Env;
 use crate::error::{Error, Result, SqlState};
 use crate::query::QueryEngine;
-use crate::segment::{Effort, Segments};
+use crate::segment::{Effort, Segments, Shape};
+use crate::storage::TableId;
 use crate::txn::{Interrupt, Transactions};
 
 /// The parts of an open database.
@@ -55,9 +56,36 @@ pub async fn seal(engine: &Engine, catalog: Arc<Catalog>, rights: Rights, oid: u
         ));
     };
     catalog.check_owner(&rights, object)?;
-    let segments = &engine.segments;
-    segments
-        .tend(table.storage, table.shape()?, Effort::All)
-        .await?;
+    tend(&engine.segments, &catalog, table, Effort::All).await?;
     Ok(())
+}
+
+/// Moves rows of a table and entries of its indexes into segments, and merges those. Returns whether
+/// there was something to do.
+///
+/// # Errors
+/// As [`Segments::rewrite`].
+pub async fn tend(
+    segments: &Segments,
+    catalog: &Catalog,
+    table: &Table,
+    effort: Effort,
+) -> Result<bool> {
+    let mut moved = false;
+    for (storage, shape) in shapes(catalog, table)? {
+        if effort == Effort::All || segments.is_due(storage)? {
+            segments.tend(storage, shape, effort).await?;
+            moved = true;
+        }
+    }
+    Ok(moved)
+}
+
+/// The storage of a table and of its indexes, and how each is written to segments.
+pub fn shapes(catalog: &Catalog, table: &Table) -> Result<Vec<(TableId, Shape)>> {
+    let mut shapes = vec![(table.storage, table.shape()?)];
+    let entries = catalog.indexes(table).into_iter();
+    let entries = entries.filter_map(|index| index.storage);
+    shapes.extend(entries.map(|storage| (storage, Shape::of_entries())));
+    Ok(shapes)
 }

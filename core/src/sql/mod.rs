@@ -18,9 +18,10 @@ pub mod settings;
 mod source;
 mod statement;
 mod trim_form;
+mod unread;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
-pub use engine::{Engine, RunningSession, seal};
+pub use engine::{Engine, RunningSession, seal, shapes, tend};
 pub use parse::parse;
 pub use statement::{
     Body, Direction, ExplainOptions, IsolationLevel, LockWait, Locking, Modes, SetValue, Statement,

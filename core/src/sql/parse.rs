@@ -16,6 +16,7 @@ use super::cursor::Cursor;
 use super::session_verbs;
 use super::source::{Source, lexical_error, near, syntax_error};
 use super::statement::{Body, LockWait, Locking, Statement};
+use super::unread;
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RowMode;
 
@@ -211,12 +212,23 @@ fn parse_body(source: &Source<'_>, mut tokens: Vec<TokenWithSpan>) -> Result<Bod
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)
         .with_tokens_with_locations(tokens);
-    let mut statement = within_steps(steps, || parser.parse_statement())
-        .map_err(|error| syntax_error(source, &error))?;
+    let read = within_steps(steps, || parser.parse_statement());
+    let mut statement = match read {
+        Ok(statement) => statement,
+        Err(error) => {
+            let error = syntax_error(source, &error);
+            let unread = match error.state() == SqlState::SYNTAX_ERROR {
+                true => unread::refused(&parser.into_tokens()),
+                false => None,
+            };
+            return Err(unread.unwrap_or(error));
+        }
+    };
     forms.apply(&mut statement)?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
-        return Err(near(source, &next));
+        let error = near(source, &next);
+        return Err(unread::refused(&parser.into_tokens()).unwrap_or(error));
     }
     if !locking.is_empty() && !matches!(statement, ast::Statement::Query(_)) {
         return Err(Error::new(

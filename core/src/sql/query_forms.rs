@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `TABLE t` | `SELECT * FROM t` |
 //! | `SELECT` without a list | `SELECT FROM (VALUES (1)) AS "?"` |
+//! | `(t).*` in a list | `t.*` |
 //! | `ORDER BY a USING >` | `ORDER BY a DESC` |
 //! | `… EXCLUDE NO OTHERS` of a window frame | nothing: it is the default |
 //! | `(w … EXCLUDE TIES)` | `("?TIES?w" …)` |
@@ -21,7 +22,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
     let mut at = 0;
     while at < tokens.len() {
         match keyword(tokens.get(at)) {
-            Keyword::TABLE if starts_query(tokens, at) => {
+            Keyword::TABLE if starts_query(tokens, at) && names_table(tokens, at) => {
                 let (span, star) = (tokens.get(at).map(|token| token.span), Token::Mul);
                 let replacement = [word("SELECT"), star, word("FROM")];
                 splice(tokens, at, 1, span, replacement);
@@ -47,6 +48,10 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
             }
             Keyword::USING => order_using(tokens, at)?,
             Keyword::EXCLUDE => exclude(tokens, at)?,
+            _ if is_item_row(tokens, at) => {
+                tokens.remove(at.saturating_add(2));
+                tokens.remove(at);
+            }
             _ => {}
         }
         at = at.saturating_add(1);
@@ -95,6 +100,29 @@ fn starts_query(tokens: &[TokenWithSpan], at: usize) -> bool {
         )
 }
 
+/// Whether a name follows TABLE: else the word is one itself, as in `SELECT 1 AS table`.
+fn names_table(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let next = tokens.get(at.saturating_add(1));
+    let word = matches!(next.map(|token| &token.token), Some(Token::Word(_)));
+    word && !matches!(
+        keyword(next),
+        Keyword::FROM
+            | Keyword::WHERE
+            | Keyword::GROUP
+            | Keyword::HAVING
+            | Keyword::WINDOW
+            | Keyword::ORDER
+            | Keyword::LIMIT
+            | Keyword::OFFSET
+            | Keyword::FETCH
+            | Keyword::FOR
+            | Keyword::UNION
+            | Keyword::INTERSECT
+            | Keyword::EXCEPT
+            | Keyword::INTO
+    )
+}
+
 /// Whether nothing can stand between SELECT and this.
 fn ends_list(token: Option<&TokenWithSpan>) -> bool {
     match token.map(|token| &token.token) {
@@ -110,6 +138,31 @@ fn ends_list(token: Option<&TokenWithSpan>) -> bool {
                 | Keyword::OFFSET
         ),
     }
+}
+
+/// Whether `(t).*` is an item of a list. (Behind a name, it would be a call.)
+fn is_item_row(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let token = |at: usize| tokens.get(at).map(|token| &token.token);
+    let row = [0, 1, 2, 3, 4].map(|ahead| token(at.saturating_add(ahead)));
+    let before = at.checked_sub(1);
+    let listed = match before.and_then(token) {
+        Some(Token::Comma) => true,
+        _ => matches!(
+            keyword(before.and_then(|before| tokens.get(before))),
+            Keyword::SELECT | Keyword::ALL | Keyword::DISTINCT | Keyword::RETURNING
+        ),
+    };
+    listed
+        && matches!(
+            row,
+            [
+                Some(Token::LParen),
+                Some(Token::Word(_)),
+                Some(Token::RParen),
+                Some(Token::Period),
+                Some(Token::Mul),
+            ]
+        )
 }
 
 /// `USING <` and `USING >` of ORDER BY; `USING (columns)` of a join stays.

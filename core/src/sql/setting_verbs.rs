@@ -13,8 +13,11 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Result<Verb> {
         return Ok(Verb::SetSessionCharacteristics(modes(cursor)?));
     }
     if cursor.keyword("CONSTRAINTS") {
+        if cursor.keyword("ALL") && (cursor.keyword("DEFERRED") || cursor.keyword("IMMEDIATE")) {
+            return Ok(Verb::SetConstraints);
+        }
         return Err(Error::unsupported(
-            "SET CONSTRAINTS",
+            "SET CONSTRAINTS of other than ALL",
             "Constraints are checked at the end of each statement.",
         ));
     }

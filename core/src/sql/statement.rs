@@ -169,6 +169,8 @@ pub enum Verb {
     RollbackTo(String),
     SetTransaction(Modes),
     SetSessionCharacteristics(Modes),
+    /// Of ALL constraints: none can be deferred, so nothing changes.
+    SetConstraints,
     Set {
         name: String,
         value: SetValue,

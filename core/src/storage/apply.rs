@@ -78,6 +78,13 @@ impl<'txn> OpenTables<'txn> {
 
     /// Takes what is written out of the sealed tier: a key has one row.
     fn unseal(&mut self, table: TableId, writes: &TableWrites) -> Result<()> {
+        if let Some(keys) = self.tiers.keys(table) {
+            for (key, row) in writes {
+                if row.is_some() {
+                    keys.add(key);
+                }
+            }
+        }
         let Some(sealed) = self.tiers.sealed(table) else {
             return Ok(());
         };

@@ -376,14 +376,15 @@ fn apply_group(
     let checkpoint = matches!(durability, Durability::Immediate);
     let tiers = {
         let mut tables = OpenTables::new(&rows, current.tiers().clone());
+        // Before its batch, which may change rows that it brings.
+        if let Some(relocation) = relocation {
+            tables.relocate(relocation)?;
+        }
         for (item, _) in accepted.iter() {
             for (table, writes) in &item.batch.writes {
                 inner.recorders.note(*table, writes);
             }
             tables.apply(&item.batch)?;
-        }
-        if let Some(relocation) = relocation {
-            tables.relocate(relocation)?;
         }
         tables.tiers
     };

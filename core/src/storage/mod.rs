@@ -9,6 +9,7 @@ mod batch;
 mod commit;
 #[cfg(any(test, feature = "fault"))]
 pub mod fault;
+mod filter;
 mod format;
 mod gate;
 mod log;
@@ -27,13 +28,14 @@ mod tier;
 use std::ops::Bound;
 
 pub use batch::{TableWrites, WriteBatch};
+pub use filter::KeyFilter;
 pub use format::FORMAT_VERSION;
 pub use queue::{OnVisible, Pending, Relocate, Validate};
 pub use range::{RangeIter, Value};
 pub use recorder::Recording;
 pub use snapshot::Snapshot;
 pub use store::{Options, Stats, Store};
-pub use tier::{Generation, Relocation, Sealed, SealedIter, Tier, Tiers};
+pub use tier::{Generation, MAX_LEARNT_KEYS, Relocation, Sealed, SealedIter, Tier, Tiers, Wanted};
 
 /// Names a redb table. Relations get theirs from the catalog's OID counter, anew whenever their
 /// rows are rewritten or truncated.

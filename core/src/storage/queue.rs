@@ -44,7 +44,7 @@ pub(super) struct Item {
     pub batch: WriteBatch,
     /// The most bytes that it takes in the log.
     pub log_bytes: usize,
-    /// Such an item has an empty batch.
+    /// Such an item makes a group of its own. It is applied before the batch.
     pub relocate: Option<Relocate>,
     pub validate: Option<Validate>,
     pub on_visible: Option<OnVisible>,

@@ -15,6 +15,13 @@ pub(super) enum ValueBytes {
     Sealed(Bytes),
 }
 
+impl Value {
+    /// Whether it lies in the sealed tier.
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.0, ValueBytes::Sealed(_))
+    }
+}
+
 impl AsRef<[u8]> for Value {
     fn as_ref(&self) -> &[u8] {
         match &self.0 {

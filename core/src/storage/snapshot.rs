@@ -5,13 +5,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableError};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableError};
 
 use super::format::{Bytes, Table};
 use super::modified::Modified;
 use super::range::{PageRange, RangeIter, Value, ValueBytes};
-use super::tier::{Generation, Sealed, Tiers};
-use super::{CATALOG_TABLE, TableId, bounds_are_empty};
+use super::tier::{Generation, Sealed, Tiers, Wanted};
+use super::{CATALOG_TABLE, KeyFilter, TableId, bounds_are_empty};
 use crate::error::Result;
 
 /// Opened tables that one snapshot remembers; the tables beyond are opened on each use.
@@ -92,8 +92,59 @@ impl Snapshot {
         }
     }
 
+    /// The values of ascending keys, in their order; where only their presence is asked for, a value
+    /// that is there may come out empty.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn get_batch(
+        &self,
+        table: TableId,
+        keys: &[&[u8]],
+        wanted: Wanted,
+    ) -> Result<Vec<Option<Value>>> {
+        let mut found: Vec<Option<Value>> = Vec::with_capacity(keys.len());
+        if let Some(rows) = self.rows(table)? {
+            // Keys are mostly appended, and then none of them is there.
+            let last = rows.last()?.map(|(key, _)| key.value().to_vec());
+            let known = self.tiers.keys(table);
+            for key in keys {
+                let may_be_there = last.as_ref().is_some_and(|last| *key <= last.as_slice())
+                    && known.is_none_or(|known| known.may_contain(key));
+                found.push(match may_be_there {
+                    true => rows
+                        .get_owned(key)?
+                        .map(|value| Value(ValueBytes::Page(value))),
+                    false => None,
+                });
+            }
+        }
+        found.resize_with(keys.len(), || None);
+        let Some(sealed) = self.tiers.sealed(table) else {
+            return Ok(found);
+        };
+        let places: Vec<usize> = (0..keys.len())
+            .filter(|at| found.get(*at).is_some_and(Option::is_none))
+            .collect();
+        let rest: Vec<&[u8]> = places
+            .iter()
+            .filter_map(|at| keys.get(*at).copied())
+            .collect();
+        for (at, row) in places.into_iter().zip(sealed.get_batch(&rest, wanted)?) {
+            if let (Some(slot), Some(row)) = (found.get_mut(at), row) {
+                *slot = Some(Value(ValueBytes::Sealed(row)));
+            }
+        }
+        Ok(found)
+    }
+
     /// The value of one key if it lies in redb.
     pub fn unsealed(&self, table: TableId, key: &[u8]) -> Result<Option<Value>> {
+        if let Some(keys) = self.tiers.keys(table)
+            && !keys.may_contain(key)
+        {
+            return Ok(None);
+        }
         match self.rows(table)? {
             Some(rows) => Ok(rows
                 .get_owned(key)?
@@ -112,6 +163,22 @@ impl Snapshot {
             None => None,
         };
         Ok(RangeIter::new(self.pages(table, from, to)?, sealed))
+    }
+
+    /// Entries of a range that lie in redb, and among them in key order those of other sealed rows than
+    /// the snapshot's own.
+    pub fn range_beside(
+        &self,
+        table: TableId,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        sealed: &dyn Sealed,
+    ) -> Result<RangeIter> {
+        if bounds_are_empty(from, to) {
+            return Ok(RangeIter::default());
+        }
+        let sealed = sealed.range(from, to)?;
+        Ok(RangeIter::new(self.pages(table, from, to)?, Some(sealed)))
     }
 
     /// Those entries of a range that lie in redb, in key order.
@@ -152,6 +219,15 @@ impl Snapshot {
             Some(rows) => Ok(rows.len()?),
             None => Ok(0),
         }
+    }
+
+    /// The keys of all entries that lie in redb.
+    pub fn unsealed_keys(&self, table: TableId) -> Result<KeyFilter> {
+        let keys = KeyFilter::default();
+        for entry in self.unsealed_range(table, Bound::Unbounded, Bound::Unbounded)? {
+            keys.add(entry?.0.as_ref());
+        }
+        Ok(keys)
     }
 
     fn rows(&self, table: TableId) -> Result<Option<Arc<Rows>>> {

@@ -119,6 +119,14 @@ impl Store {
         recover::drop_other_generations(&database, &tiers)?;
         let mut tiers = Arc::new(tiers);
         let log = recover::open_log(&database, &mut tiers, log, &env, &gate)?;
+        let known = Snapshot::new(
+            FIRST_SEQUENCE,
+            modified.clone(),
+            database.begin_read()?,
+            tiers.clone(),
+        );
+        Arc::make_mut(&mut tiers).know_keys(&known)?;
+        drop(known);
         let reader = database.begin_read()?;
         let snapshot = Snapshot::new(FIRST_SEQUENCE, modified.clone(), reader, tiers);
         Ok(Store {
@@ -194,6 +202,23 @@ impl Store {
     pub fn submit_relocation(&self, relocate: Relocate) -> Result<Pending> {
         self.check_writable()?;
         self.enqueue(WriteBatch::default(), Some(relocate), None, None)
+    }
+
+    /// [`Store::submit_with`] for a batch some of whose rows are sealed already: `relocate` says where
+    /// they are, and is applied before the batch, in the same redb commit. They count as changes of the
+    /// tables that the batch names.
+    ///
+    /// # Errors
+    /// As [`Store::submit`].
+    pub fn submit_sealed(
+        &self,
+        batch: WriteBatch,
+        relocate: Relocate,
+        validate: Option<Validate>,
+        on_visible: Option<OnVisible>,
+    ) -> Result<Pending> {
+        self.check_writable()?;
+        self.enqueue(batch, Some(relocate), validate, on_visible)
     }
 
     /// Records the keys that commits write to `table`, beginning with the first commit that the

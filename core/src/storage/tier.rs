@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{TableId, TableWrites, WriteBatch};
+use super::{KeyFilter, Snapshot, TableId, TableWrites, WriteBatch};
 use crate::error::Result;
+
+/// Keys that are read at once to know them: some milliseconds. Where there are more, look-ups go to
+/// redb until the next seal.
+pub const MAX_LEARNT_KEYS: u64 = 65_536;
 
 /// Counts the redb tables that a table has had for its rows. A seal moves rows out of redb by going
 /// on in a new, nearly empty one, because removing rows one by one is slow.
@@ -20,10 +24,22 @@ pub type Generation = u32;
 /// Sealed rows of a range, in key order: keys and rows.
 pub type SealedIter = Box<dyn DoubleEndedIterator<Item = Result<(Bytes, Bytes)>> + Send>;
 
+/// What is asked of many keys at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Rows,
+    /// Only whether there is one: a row that is found may come out empty.
+    Presence,
+}
+
 /// A table's sealed rows in one state, which never changes.
 pub trait Sealed: Send + Sync + 'static {
     /// The row of one key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// Whether there is a row of each of these keys, and which, if they are `wanted`: in the order of
+    /// the keys, which are ascending.
+    fn get_batch(&self, keys: &[&[u8]], wanted: Wanted) -> Result<Vec<Option<Bytes>>>;
 
     /// The rows of a range in key order.
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<SealedIter>;
@@ -57,6 +73,8 @@ pub struct Tier {
     /// Which of its redb tables takes the writes.
     pub generation: Generation,
     pub sealed: Option<Arc<dyn Sealed>>,
+    /// All keys of that redb table, where they are known.
+    pub keys: Option<Arc<KeyFilter>>,
 }
 
 /// Where the rows of every table are, in one state. A table that is not named has everything in
@@ -71,6 +89,22 @@ impl Tiers {
 
     pub fn sealed(&self, table: TableId) -> Option<&Arc<dyn Sealed>> {
         self.0.get(&table)?.sealed.as_ref()
+    }
+
+    /// Gets to know the keys in redb of all tables with sealed rows that have few of them. Nothing may
+    /// be committed between `snapshot`, which has these tiers, and the first commit that has the keys.
+    pub(super) fn know_keys(&mut self, snapshot: &Snapshot) -> Result<()> {
+        for (table, tier) in &mut self.0 {
+            if tier.sealed.is_some() && snapshot.unsealed_len(*table)? <= MAX_LEARNT_KEYS {
+                tier.keys = Some(Arc::new(snapshot.unsealed_keys(*table)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of the table's rows in redb, where they are known.
+    pub fn keys(&self, table: TableId) -> Option<&KeyFilter> {
+        self.0.get(&table)?.keys.as_deref()
     }
 }
 

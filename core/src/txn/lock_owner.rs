@@ -33,6 +33,8 @@ pub(super) struct LockOwner {
     /// In the order taken. One entry for each mode gained (a transaction), or for each successful
     /// call (a session, whose locks are counted).
     held: Vec<Held>,
+    /// Locks of the values that a load writes, until others find those in the load.
+    passing: Vec<Held>,
 }
 
 #[derive(Clone, Copy)]
@@ -71,6 +73,7 @@ impl LockOwner {
             advisory_held,
             advisory: false,
             held: Vec::new(),
+            passing: Vec::new(),
         }
     }
 
@@ -109,6 +112,24 @@ impl LockOwner {
             }
         }
         let_go
+    }
+
+    /// Puts what was taken since the mark aside, to be released before the rest.
+    pub fn pass_since(&mut self, mark: usize) {
+        self.passing
+            .extend(self.held.drain(mark.min(self.held.len())..));
+    }
+
+    /// Releases what was put aside.
+    pub fn release_passing(&mut self) {
+        for held in std::mem::take(&mut self.passing) {
+            self.table.release(held.key, self.id, held.modes);
+        }
+    }
+
+    /// Keeps what was put aside like everything else.
+    pub fn keep_passing(&mut self) {
+        self.held.append(&mut self.passing);
     }
 
     fn count(&self, change: impl FnOnce(&AtomicUsize) -> usize) {
@@ -200,15 +221,16 @@ impl LockOwner {
         let held = |count: &Arc<AtomicUsize>| count.load(Ordering::Relaxed) > 0;
         self.advisory
             || self.advisory_held.as_ref().is_some_and(held)
-            || self.held.len() > MAX_LOOKED_AT
+            || self.held.len() + self.passing.len() > MAX_LOOKED_AT
             || self
                 .table
-                .any_waited_for(self.held.iter().map(|held| held.key))
+                .any_waited_for(self.held.iter().chain(&self.passing).map(|held| held.key))
     }
 }
 
 impl Drop for LockOwner {
     fn drop(&mut self) {
+        self.release_passing();
         self.release_since(0);
     }
 }

@@ -4,6 +4,8 @@
 //! SERIALIZABLE also remembers what was read and validates it at commit.
 
 mod interrupt;
+mod load;
+mod loads;
 mod lock;
 mod lock_entry;
 mod lock_info;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::load::Loading;
+use super::loads::Announced;
 use super::lock::Mode;
 use super::lock_key::LockKey;
 use super::lock_owner::{LockOwner, Taken};
@@ -10,6 +12,7 @@ use super::recent::{Claim, changes};
 use super::write_set::WriteSet;
 use super::{Interrupt, LockTarget, RelationMode, RowMode, Transactions, View, Wait};
 use crate::error::{Error, Result, SqlState};
+use crate::segment::load::settled;
 use crate::storage::{CATALOG_TABLE, Snapshot, TableId};
 
 /// Isolation levels. READ UNCOMMITTED is READ COMMITTED, as in PostgreSQL.
@@ -50,12 +53,16 @@ struct Mark {
 
 /// A transaction. Dropping it rolls back: nothing is written, all locks are released.
 pub struct Transaction {
-    manager: Transactions,
-    options: BeginOptions,
-    interrupt: Interrupt,
+    pub(super) manager: Transactions,
+    pub(super) options: BeginOptions,
+    pub(super) interrupt: Interrupt,
     id: u64,
-    locks: LockOwner,
-    writes: WriteSet,
+    /// Its loads, until it ends: before its locks.
+    pub(super) loads: Vec<Announced>,
+    /// The load of the running statement.
+    pub(super) loading: Option<Loading>,
+    pub(super) locks: LockOwner,
+    pub(super) writes: WriteSet,
     /// The statement's (READ COMMITTED) or the transaction's snapshot.
     snapshot: Option<Arc<Snapshot>>,
     had_snapshot: bool,
@@ -80,6 +87,8 @@ impl Transaction {
             options,
             interrupt,
             id,
+            loads: Vec::new(),
+            loading: None,
             locks,
             writes: WriteSet::default(),
             snapshot: None,
@@ -128,7 +137,7 @@ impl Transaction {
         }
     }
 
-    fn statement_snapshot(&mut self) -> Result<&Arc<Snapshot>> {
+    pub(super) fn statement_snapshot(&mut self) -> Result<&Arc<Snapshot>> {
         if self.snapshot.is_none() {
             self.snapshot = Some(self.new_snapshot()?);
             self.had_snapshot = true;
@@ -207,12 +216,17 @@ impl Transaction {
         self.writes.len()
     }
 
+    /// Whether the transaction wrote this row, or deleted it, other than in bulk.
+    pub fn has_written(&self, table: TableId, key: &[u8]) -> bool {
+        self.writes.has_written(table, key)
+    }
+
     /// Whether anything was written.
     pub fn has_writes(&self) -> bool {
         !self.writes.is_empty()
     }
 
-    fn check_writable(&self) -> Result<()> {
+    pub(super) fn check_writable(&self) -> Result<()> {
         if self.options.read_only {
             return Err(Error::new(
                 SqlState::READ_ONLY_SQL_TRANSACTION,
@@ -269,7 +283,7 @@ impl Transaction {
         Ok(())
     }
 
-    async fn take(&mut self, key: LockKey, mode: Mode, wait: Wait) -> Result<Taken> {
+    pub(super) async fn take(&mut self, key: LockKey, mode: Mode, wait: Wait) -> Result<Taken> {
         let clock = self.manager.shared.env.clock.as_ref();
         self.locks
             .take(key, mode, wait, &self.interrupt, clock)
@@ -332,7 +346,11 @@ impl Transaction {
             wait => wait,
         };
         let key = self.locks.key(with_row_modes(&target)?);
-        self.take(key, mode.into(), wait).await.map(|_| ())
+        self.take(key, mode.into(), wait).await?;
+        if let LockTarget::Row(table, key) = &target {
+            self.wait_for_loads(*table, key, wait).await?;
+        }
+        Ok(())
     }
 
     /// [`Transaction::lock_key`] of a key value of `table` (a table's row or an index's entry).
@@ -350,8 +368,10 @@ impl Transaction {
         if self.writes.created_since(table, None) {
             return Ok(());
         }
-        let key = self.locks.row_key(table, key);
-        self.take(key, mode.into(), wait).await.map(|_| ())
+        let name = self.locks.row_key(table, key);
+        self.take(name, mode.into(), wait).await?;
+        self.wait_for_loads(table, key, wait).await?;
+        Ok(())
     }
 
     /// Takes a lock if that needs no waiting. Returns whether it did.
@@ -394,6 +414,8 @@ impl Transaction {
             debug_assert!(false, "the savepoint was released");
             return;
         };
+        self.loading = None;
+        self.locks.release_passing();
         self.writes.undo_to(mark.writes);
         self.locks.release_since(mark.locks);
         self.savepoints.truncate(savepoint.0 + 1);
@@ -405,7 +427,10 @@ impl Transaction {
         match self.savepoints.len().checked_sub(1) {
             Some(newest) => self.rollback_to(Savepoint(newest)),
             None => {
+                self.loading = None;
+                self.loads = Vec::new();
                 self.writes = WriteSet::default();
+                self.locks.release_passing();
                 self.locks.release_since(0);
             }
         }
@@ -425,15 +450,22 @@ impl Transaction {
     ///
     /// # Errors
     /// 40001 when SERIALIZABLE validation fails; 58030 when storage failed.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
+        self.give_up_load();
         if self.writes.is_empty() {
             return Ok(());
         }
+        let loaded = self.writes.loaded();
         let batch = self.writes.into_batch();
         if batch.is_empty() {
             return Ok(());
         }
-        let changes = changes(&batch);
+        let mut changes = changes(&batch);
+        for (table, keys) in &mut changes {
+            if loaded.iter().any(|loaded| loaded.table() == *table) {
+                *keys = None;
+            }
+        }
         let (reads, claim, mut locks) = (self.reads, self.claim, self.locks);
         let recent = self.manager.shared.recent.clone();
         let validate = {
@@ -443,13 +475,27 @@ impl Transaction {
                 recent.admit(sequence, changes, validation)
             }
         };
+        let (loads, settling) = (self.loads, loaded.clone());
         let on_visible = move |sequence| {
+            for loaded in &loaded {
+                loaded.keep();
+            }
             recent.prune(sequence);
+            drop(loads);
             locks.release_since(0)
         };
         let store = self.manager.store();
-        let pending =
-            store.submit_with(batch, Some(Box::new(validate)), Some(Box::new(on_visible)))?;
+        let (validate, on_visible) = (
+            Some(Box::new(validate) as _),
+            Some(Box::new(on_visible) as _),
+        );
+        let pending = match settling.is_empty() {
+            true => store.submit_with(batch, validate, on_visible)?,
+            false => {
+                let settle = move |now: &Snapshot| settled(now, &settling);
+                store.submit_sealed(batch, Box::new(settle), validate, on_visible)?
+            }
+        };
         pending.durable.await
     }
 

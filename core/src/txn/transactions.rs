@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::loads::Loads;
 use super::lock_entry::{OwnerId, Scope};
 use super::lock_owner::LockOwner;
 use super::lock_table::LockTable;
 use super::recent::RecentCommits;
 use super::{BeginOptions, Interrupt, LockInfo, SessionLocks, Transaction};
 use crate::env::Env;
+use crate::segment::Segments;
 use crate::storage::Store;
 
 /// Begins transactions and owns what they share: store, lock table, log of recent commits.
@@ -22,12 +24,24 @@ pub(super) struct Shared {
     pub env: Env,
     pub locks: Arc<LockTable>,
     pub recent: Arc<RecentCommits>,
+    /// Where large loads go; without it, all rows go through redb.
+    pub segments: Option<Arc<Segments>>,
+    pub loads: Arc<Loads>,
     /// The last number given to a transaction or a session.
     last_id: AtomicU64,
 }
 
 impl Transactions {
     pub fn new(store: Store, env: Env) -> Self {
+        Transactions::over(store, None, env)
+    }
+
+    /// Transactions of a database with a sealed tier.
+    pub fn with_segments(segments: Arc<Segments>, env: Env) -> Self {
+        Transactions::over(segments.store().clone(), Some(segments), env)
+    }
+
+    fn over(store: Store, segments: Option<Arc<Segments>>, env: Env) -> Self {
         let locks = Arc::new(LockTable::new(env.entropy.as_ref()));
         Transactions {
             shared: Arc::new(Shared {
@@ -35,6 +49,8 @@ impl Transactions {
                 env,
                 locks,
                 recent: Arc::default(),
+                segments,
+                loads: Arc::default(),
                 last_id: AtomicU64::new(0),
             }),
         }
@@ -91,7 +107,7 @@ impl Transactions {
         self.shared.locks.list()
     }
 
-    fn next_id(&self) -> u64 {
+    pub(super) fn next_id(&self) -> u64 {
         self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 }

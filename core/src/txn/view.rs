@@ -8,9 +8,10 @@ use bytes::Bytes;
 
 use super::own_rows::OwnRows;
 use super::read_set::ReadSet;
-use super::write_set::{Row, Stamp, Tables};
+use super::write_set::{Row, Stamp, TableState, Tables};
 use crate::error::Result;
-use crate::storage::{CATALOG_TABLE, RangeIter, Sealed, Snapshot, TableId, Value};
+use crate::segment::SealedTable;
+use crate::storage::{CATALOG_TABLE, RangeIter, Sealed, Snapshot, TableId, Value, Wanted};
 
 /// A fixed state to read from. Cheap to clone, and safe to read from several threads. A
 /// SERIALIZABLE transaction's view remembers which ranges were read through it; reading its
@@ -30,6 +31,19 @@ enum EntryBytes {
     Page(Value),
     Key(Vec<u8>),
     Row(Bytes),
+    /// An own row that was loaded.
+    Loaded(Bytes),
+}
+
+impl Entry {
+    /// Whether it lies in the sealed tier.
+    pub fn is_sealed(&self) -> bool {
+        match &self.0 {
+            EntryBytes::Page(value) => value.is_sealed(),
+            EntryBytes::Loaded(_) => true,
+            EntryBytes::Key(_) | EntryBytes::Row(_) => false,
+        }
+    }
 }
 
 impl AsRef<[u8]> for Entry {
@@ -37,7 +51,7 @@ impl AsRef<[u8]> for Entry {
         match &self.0 {
             EntryBytes::Page(value) => value.as_ref(),
             EntryBytes::Key(key) => key,
-            EntryBytes::Row(row) => row,
+            EntryBytes::Row(row) | EntryBytes::Loaded(row) => row,
         }
     }
 }
@@ -85,9 +99,71 @@ impl View {
             if let Some(row) = rows.map.get(key).and_then(|row| row.seen_by(self.stamp)) {
                 return Ok(row.clone().map(|row| Entry(EntryBytes::Row(row))));
             }
+            drop(rows);
+            if let Some(loaded) = &own.loaded
+                && let Some(row) = loaded.get(key)?
+            {
+                return Ok(Some(Entry(EntryBytes::Loaded(row))));
+            }
         }
         let found = self.snapshot.get(table, key)?;
         Ok(found.map(|value| Entry(EntryBytes::Page(value))))
+    }
+
+    /// The rows of ascending keys, in their order; where only their presence is asked for, a row that is
+    /// there may come out empty.
+    pub fn get_batch(
+        &self,
+        table: TableId,
+        keys: &[&[u8]],
+        wanted: Wanted,
+    ) -> Result<Vec<Option<Entry>>> {
+        if let Some(reads) = self.remembered(table) {
+            for key in keys {
+                reads.add_key(table, key);
+            }
+        }
+        let mut found: Vec<Option<Entry>> = Vec::new();
+        found.resize_with(keys.len(), || None);
+        // Places of the keys that are still looked for.
+        let mut open: Vec<usize> = (0..keys.len()).collect();
+        if let Some(own) = self.tables.get(&table) {
+            if own.dropped {
+                return Ok(found);
+            }
+            let rows = own.rows.read();
+            open.retain(|at| {
+                let row = keys.get(*at).and_then(|key| rows.map.get(*key));
+                let Some(row) = row.and_then(|row| row.seen_by(self.stamp)) else {
+                    return true;
+                };
+                if let Some(slot) = found.get_mut(*at) {
+                    *slot = row.clone().map(|row| Entry(EntryBytes::Row(row)));
+                }
+                false
+            });
+            drop(rows);
+            if let Some(loaded) = &own.loaded {
+                let rows = loaded.get_batch(&chosen(keys, &open), wanted)?;
+                let mut rows = rows.into_iter();
+                open.retain(|at| match (rows.next().flatten(), found.get_mut(*at)) {
+                    (Some(row), Some(slot)) => {
+                        *slot = Some(Entry(EntryBytes::Loaded(row)));
+                        false
+                    }
+                    _ => true,
+                });
+            }
+        }
+        let rows = self
+            .snapshot
+            .get_batch(table, &chosen(keys, &open), wanted)?;
+        for (at, row) in open.into_iter().zip(rows) {
+            if let Some(slot) = found.get_mut(at) {
+                *slot = row.map(|value| Entry(EntryBytes::Page(value)));
+            }
+        }
+        Ok(found)
     }
 
     /// Entries of a range in key order. Reads lazily.
@@ -99,9 +175,16 @@ impl View {
         if own.is_some_and(|own| own.dropped) {
             return Ok(ViewIter::default());
         }
+        let stored = match own.and_then(|own| own.loaded.as_ref()) {
+            None => self.snapshot.range(table, from, to)?,
+            Some(loaded) => {
+                let sealed = self.with_stored(table, loaded);
+                self.snapshot.range_beside(table, from, to, &sealed)?
+            }
+        };
         let own = own.filter(|own| !own.rows.read().map.is_empty());
         Ok(ViewIter {
-            stored: Ends::new(Some(self.snapshot.range(table, from, to)?)),
+            stored: Ends::new(Some(stored)),
             own: Ends::new(own.map(|own| OwnRows::new(own.rows.clone(), self.stamp, from, to))),
         })
     }
@@ -111,17 +194,24 @@ impl View {
         if let Some(reads) = self.remembered(table) {
             reads.add_range(table, Bound::Unbounded, Bound::Unbounded);
         }
-        let stored = self.snapshot.len(table)?;
+        let mut stored = self.snapshot.len(table)?;
         let Some(own) = self.tables.get(&table) else {
             return Ok(stored);
         };
         if own.dropped {
             return Ok(0);
         }
+        if let Some(loaded) = &own.loaded {
+            stored = stored.saturating_add(loaded.len());
+        }
         let mut len = stored;
         let unbounded = Bound::Unbounded;
         for (key, row) in OwnRows::new(own.rows.clone(), self.stamp, unbounded, unbounded) {
-            let is_stored = stored > 0 && self.snapshot.get(table, &key)?.is_some();
+            let is_loaded = match &own.loaded {
+                Some(loaded) => loaded.get(&key)?.is_some(),
+                None => false,
+            };
+            let is_stored = is_loaded || stored > 0 && self.snapshot.get(table, &key)?.is_some();
             match (is_stored, row.is_some()) {
                 (false, true) => len = len.saturating_add(1),
                 (true, false) => len = len.saturating_sub(1),
@@ -133,10 +223,22 @@ impl View {
 
     /// The sealed rows of a table, those too that [`View::own_keys`] replaces. Reading them is not
     /// remembered: see [`View::remember`].
-    pub fn sealed(&self, table: TableId) -> Option<&Arc<dyn Sealed>> {
+    pub fn sealed(&self, table: TableId) -> Option<Arc<dyn Sealed>> {
         match self.tables.get(&table) {
             Some(own) if own.dropped => None,
-            _ => self.snapshot.sealed(table),
+            Some(TableState {
+                loaded: Some(loaded),
+                ..
+            }) => Some(Arc::new(self.with_stored(table, loaded))),
+            _ => self.snapshot.sealed(table).cloned(),
+        }
+    }
+
+    /// The sealed rows of the snapshot and own ones that were loaded.
+    fn with_stored(&self, table: TableId, loaded: &SealedTable) -> SealedTable {
+        match SealedTable::of(&self.snapshot, table) {
+            Some(stored) => stored.with(loaded.parts()),
+            None => loaded.clone(),
         }
     }
 
@@ -172,7 +274,7 @@ impl View {
     /// Whether the transaction has written to a table.
     pub fn has_own(&self, table: TableId) -> bool {
         let own = self.tables.get(&table);
-        own.is_some_and(|own| own.dropped || !own.rows.read().map.is_empty())
+        own.is_some_and(|own| own.dropped || own.has_rows())
     }
 
     /// The keys of a range that the transaction has written or deleted, in order: what is stored
@@ -209,6 +311,11 @@ impl View {
         }
         Some(self.snapshot.last_modified(table))
     }
+}
+
+fn chosen<'k>(keys: &[&'k [u8]], places: &[usize]) -> Vec<&'k [u8]> {
+    let chosen = places.iter().filter_map(|at| keys.get(*at));
+    chosen.copied().collect()
 }
 
 /// An iterator that can be looked at from both ends before it is advanced.

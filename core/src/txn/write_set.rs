@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+use crate::segment::{Part, SealedTable};
 use crate::storage::{TableId, TableWrites, WriteBatch};
 
 /// Grows whenever a view is made. A view with stamp `s` sees what was written with stamps `≤ s`.
@@ -33,6 +34,8 @@ pub(super) struct Rows {
 pub(super) struct Versions {
     stamp: Stamp,
     row: Row,
+    /// The load that the row is to go into: its key is new, in every state. 0 is none.
+    load: u64,
     /// Older values, oldest first.
     older: Vec<(Stamp, Row)>,
 }
@@ -52,8 +55,17 @@ impl Versions {
 #[derive(Clone, Default)]
 pub(super) struct TableState {
     pub rows: SharedRows,
+    /// Own new rows that are in segments already. What `rows` says of a key counts more.
+    pub loaded: Option<Arc<SealedTable>>,
     pub created: bool,
     pub dropped: bool,
+}
+
+impl TableState {
+    /// Whether anything was written.
+    pub fn has_rows(&self) -> bool {
+        self.loaded.is_some() || !self.rows.read().map.is_empty()
+    }
 }
 
 /// All tables of the write set. Views hold a clone of the `Arc`.
@@ -64,6 +76,8 @@ enum Undo {
     Row(TableId, Vec<u8>, Option<(Stamp, Row)>),
     Created(TableId),
     Dropped(TableId),
+    /// What was loaded before.
+    Loaded(TableId, Option<Arc<SealedTable>>),
 }
 
 #[derive(Default)]
@@ -86,13 +100,19 @@ impl WriteSet {
     pub fn is_empty(&self) -> bool {
         self.tables
             .values()
-            .all(|table| !table.created && !table.dropped && table.rows.read().map.is_empty())
+            .all(|table| !table.created && !table.dropped && !table.has_rows())
     }
 
     /// Number of rows in it.
     pub fn len(&self) -> usize {
         let rows = self.tables.values();
         rows.map(|table| table.rows.read().map.len()).sum()
+    }
+
+    /// Number of rows written to one table, those in segments left out.
+    pub fn len_of(&self, table: TableId) -> usize {
+        let state = self.tables.get(&table);
+        state.map_or(0, |state| state.rows.read().map.len())
     }
 
     /// Whether the transaction itself wrote this row (or deleted it).
@@ -104,9 +124,9 @@ impl WriteSet {
 
     /// Whether the transaction changed anything in `table`.
     pub fn touches(&self, table: TableId) -> bool {
-        self.tables.get(&table).is_some_and(|state| {
-            state.created || state.dropped || !state.rows.read().map.is_empty()
-        })
+        self.tables
+            .get(&table)
+            .is_some_and(|state| state.created || state.dropped || state.has_rows())
     }
 
     fn state(&mut self, table: TableId) -> &mut TableState {
@@ -114,6 +134,11 @@ impl WriteSet {
     }
 
     pub fn write(&mut self, table: TableId, key: Vec<u8>, row: Option<Vec<u8>>) {
+        self.write_for(table, key, row, 0);
+    }
+
+    /// Writes a row; if the transaction has not written its key yet, it is one of a load.
+    pub fn write_for(&mut self, table: TableId, key: Vec<u8>, row: Option<Vec<u8>>, load: u64) {
         let stamp = self.stamp;
         let row = row.map(Bytes::from);
         let known = self.tables.get(&table).map(|state| state.rows.clone());
@@ -128,6 +153,7 @@ impl WriteSet {
                 vacant.insert(Versions {
                     stamp,
                     row,
+                    load,
                     older: Vec::new(),
                 });
                 None
@@ -147,6 +173,78 @@ impl WriteSet {
         if let Some(key) = undo_key {
             self.undo.push(Undo::Row(table, key, before));
         }
+    }
+
+    /// Takes the rows of a load out, in key order. Views that were made before still see them, and what
+    /// was written since `mark` can still be undone, but for these rows.
+    pub fn take_for(&mut self, table: TableId, load: u64, mark: usize) -> Vec<(Vec<u8>, Bytes)> {
+        let Some(state) = self.tables.get(&table) else {
+            return Vec::new();
+        };
+        let shared = Arc::strong_count(&self.tables) > 1 || Arc::strong_count(&state.rows) > 1;
+        let mut taken = Vec::new();
+        let mut left = Rows::default();
+        if shared {
+            for (key, versions) in &state.rows.read().map {
+                match &versions.row {
+                    Some(row) if versions.load == load => taken.push((key.clone(), row.clone())),
+                    row => {
+                        let versions = Versions {
+                            stamp: versions.stamp,
+                            row: row.clone(),
+                            load: versions.load,
+                            older: versions.older.clone(),
+                        };
+                        left.map.insert(key.clone(), versions);
+                    }
+                }
+            }
+        } else {
+            let all = std::mem::take(&mut state.rows.write().map);
+            for (key, versions) in all {
+                match versions.row {
+                    Some(row) if versions.load == load => taken.push((key, row)),
+                    _ => {
+                        left.map.insert(key, versions);
+                    }
+                }
+            }
+        }
+        let kept = |key: &Vec<u8>| left.map.contains_key(key);
+        let mut at = 0;
+        self.undo.retain(|undo| {
+            at += 1;
+            match undo {
+                Undo::Row(of, key, None) if at > mark && *of == table => kept(key),
+                _ => true,
+            }
+        });
+        self.state(table).rows = Arc::new(RwLock::new(left));
+        taken
+    }
+
+    /// Adds rows that are in segments already.
+    pub fn add_loaded(&mut self, table: TableId, parts: &[Part]) {
+        let before = self.state(table).loaded.clone();
+        let loaded = match &before {
+            Some(known) => known.with(parts),
+            None => SealedTable::new(table, parts.to_vec()),
+        };
+        self.state(table).loaded = Some(Arc::new(loaded));
+        if self.keeps_undo {
+            self.undo.push(Undo::Loaded(table, before));
+        }
+    }
+
+    /// The rows that are in segments already, of tables that stay.
+    pub fn loaded(&self) -> Vec<Arc<SealedTable>> {
+        let tables = self.tables.values().filter(|state| !state.dropped);
+        tables.filter_map(|state| state.loaded.clone()).collect()
+    }
+
+    /// The number of what can be undone.
+    pub fn undo_len(&self) -> usize {
+        self.undo.len()
     }
 
     pub fn create_table(&mut self, table: TableId) {
@@ -192,6 +290,7 @@ impl WriteSet {
                 Some(Undo::Row(table, key, before)) => self.undo_row(table, key, before),
                 Some(Undo::Created(table)) => self.state(table).created = false,
                 Some(Undo::Dropped(table)) => self.state(table).dropped = false,
+                Some(Undo::Loaded(table, before)) => self.state(table).loaded = before,
                 None => return,
             }
         }
@@ -248,7 +347,8 @@ impl WriteSet {
                     })
                     .collect(),
             };
-            if !writes.is_empty() {
+            // A table that was only loaded has changed as well.
+            if !writes.is_empty() || state.loaded.is_some() {
                 batch.writes.insert(table, Arc::new(writes));
             }
         }

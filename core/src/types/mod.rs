@@ -6,6 +6,7 @@ pub mod binary;
 pub mod cast;
 pub mod columns;
 mod datum;
+pub mod io_functions;
 pub mod key;
 pub mod kinds;
 pub mod names;

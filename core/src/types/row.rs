@@ -98,6 +98,40 @@ pub fn encode(values: &[Datum<'_>], types: &[PgType]) -> Result<Vec<u8>> {
     Ok(row)
 }
 
+/// Appends a row of stored values ([`RowRef::stored`]), as [`encode`] writes it.
+pub fn put<'v>(
+    stored: impl Iterator<Item = Option<&'v [u8]>> + Clone,
+    columns: usize,
+    out: &mut Vec<u8>,
+) {
+    let length: usize = stored.clone().flatten().map(<[u8]>::len).sum();
+    let width_code: u8 = match length {
+        0..=0xff => 0,
+        0x100..=0xffff => 1,
+        _ => 2,
+    };
+    out.push(VERSION | width_code << WIDTH_SHIFT);
+    out.extend_from_slice(&(columns as u16).to_le_bytes());
+    let nulls = out.len();
+    out.resize(nulls + columns.div_ceil(8), 0);
+    let mut end = 0_u32;
+    for (at, value) in stored.clone().enumerate() {
+        match value {
+            Some(value) => end += value.len() as u32,
+            None => {
+                if let Some(byte) = out.get_mut(nulls + at / 8) {
+                    *byte |= 1 << (at % 8);
+                }
+            }
+        }
+        let width = 1_usize << width_code;
+        out.extend_from_slice(end.to_le_bytes().get(..width).unwrap_or(&[]));
+    }
+    for value in stored.flatten() {
+        out.extend_from_slice(value);
+    }
+}
+
 fn wrong_type(value: &Datum<'_>, ty: PgType) -> Error {
     Error::internal(format!(
         "{value:?} is not of type {}",
@@ -176,7 +210,10 @@ impl<'a> RowRef<'a> {
     }
 
     /// The stored bytes of column `at`, `None` for NULL.
-    fn slot(&self, at: usize) -> Result<Option<&'a [u8]>> {
+    ///
+    /// # Errors
+    /// XX001 when there is no such column.
+    pub fn stored(&self, at: usize) -> Result<Option<&'a [u8]>> {
         let byte = self
             .nulls
             .get(at / 8)
@@ -197,7 +234,7 @@ impl<'a> RowRef<'a> {
 
     /// Whether column `at` is NULL (`at < columns()`).
     pub fn is_null(&self, at: usize) -> Result<bool> {
-        Ok(self.slot(at)?.is_none())
+        Ok(self.stored(at)?.is_none())
     }
 
     /// The value of column `at` (`at < columns()`).
@@ -205,7 +242,7 @@ impl<'a> RowRef<'a> {
     /// # Errors
     /// XX001 when the bytes are not a value of this type, or there is no such column.
     pub fn get(&self, at: usize, ty: PgType) -> Result<Datum<'a>> {
-        match self.slot(at)? {
+        match self.stored(at)? {
             Some(bytes) => decode_value(bytes, ty),
             None => Ok(Datum::Null),
         }
@@ -216,7 +253,7 @@ impl<'a> RowRef<'a> {
     /// # Errors
     /// As [`RowRef::get`].
     pub fn append_to(&self, at: usize, ty: PgType, builder: &mut ColumnBuilder) -> Result<()> {
-        match self.slot(at)? {
+        match self.stored(at)? {
             Some(bytes) => append_value(bytes, ty, builder),
             None => {
                 builder.append_null();

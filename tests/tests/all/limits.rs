@@ -23,7 +23,10 @@ const TESTS: &[Test] = &[
     ("long_chains", long_chains),
     ("deep_nesting", deep_nesting),
     ("wide_statements", wide_statements),
+    ("many_joins", many_joins),
+    ("large_values", large_values),
     ("time_outs", time_outs),
+    ("long_joins", long_joins),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -167,6 +170,90 @@ fn wide_statements(target: &Target) -> Result<(), Failed> {
     runs(target, "squared WITH queries", &sql)
 }
 
+/// The conditions of each join are looked at once, not again in every join around it.
+fn many_joins(target: &Target) -> Result<(), Failed> {
+    target
+        .connect()?
+        .simple("CREATE TABLE chained (a int); INSERT INTO chained VALUES (1)")?;
+    let joins = joined("", 300, |at| {
+        format!(" JOIN chained t{} ON t{}.a = t{at}.a", at + 1, at + 1)
+    });
+    let lists = joined(", ", 100, |at| format!("chained t{at}"));
+    let equal = joined(" AND ", 99, |at| format!("t{at}.a = t{}.a", at + 1));
+    for (what, sql) in [
+        ("JOIN", format!("SELECT count(*) FROM chained t0{joins}")),
+        (
+            "FROM",
+            format!("SELECT count(*) FROM {lists} WHERE {equal}"),
+        ),
+    ] {
+        if let Ok(count) = answer(target, what, &sql)? {
+            ensure(count == "1", format!("{what} loses or repeats rows"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Values beyond a gigabyte are refused, whichever way they are made. Those below it are not copied and
+/// printed with the plan until nobody waits any more: constants stay calls, and parameters are held.
+fn large_values(target: &Target) -> Result<(), Failed> {
+    for (what, sql) in [
+        (
+            "||",
+            "SELECT length(repeat('x', 540000000) || repeat('x', 540000000))",
+        ),
+        (
+            "concat",
+            "SELECT length(concat(repeat('x', 540000000), repeat('x', 540000000)))",
+        ),
+        (
+            "format",
+            "SELECT length(format('%1$s%1$s', repeat('x', 540000000)))",
+        ),
+        (
+            "string_agg",
+            "SELECT length(string_agg(repeat('x' || g, 30000000), '')) FROM generate_series(1, 20) g",
+        ),
+        (
+            "array_fill",
+            "SELECT cardinality(array_fill(repeat('x', 1000000), ARRAY[10000]))",
+        ),
+        (
+            "repeat",
+            "SELECT length(repeat(repeat('x', 100000), 100000))",
+        ),
+        (
+            "a constant of many rows",
+            "SELECT string_agg(repeat('x', 1000000), '') FROM generate_series(1, 5000)",
+        ),
+    ] {
+        let answer = answer(target, what, sql)?;
+        ensure(
+            matches!(&answer, Err(code) if code == "53200" || code == "54000"),
+            format!("{what}: {answer:?}"),
+        )?;
+    }
+    for (what, sql, length) in [
+        (
+            "a large constant",
+            "SELECT length(repeat('x', 200000000) || 'y')",
+            "200000001",
+        ),
+        (
+            "a constant of the session",
+            "SELECT length(concat(repeat('x', 200000000), current_user))",
+            "200000008",
+        ),
+    ] {
+        let answer = answer(target, what, sql)?;
+        ensure(
+            answer == Ok(length.to_owned()),
+            format!("{what}: {answer:?}"),
+        )?;
+    }
+    Ok(())
+}
+
 fn time_outs(target: &Target) -> Result<(), Failed> {
     for sql in [
         "SELECT count(DISTINCT md5(g::text)) FROM generate_series(1, 100000000) g",
@@ -189,4 +276,32 @@ fn time_outs(target: &Target) -> Result<(), Failed> {
         )?;
     }
     Ok(())
+}
+
+/// Whoever compares all pairs of rows leaves room for others.
+fn long_joins(target: &Target) -> Result<(), Failed> {
+    let busy =
+        "SELECT count(*) FROM generate_series(1, 300000) a (x), generate_series(1, 300000) b (y)
+        WHERE x + y < 0";
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            let mut client = target.connect()?;
+            client.set_timeout(PATIENCE)?;
+            client.simple("SET statement_timeout = '20s'")?;
+            scope.spawn(move || client.simple(busy).map(drop));
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        let mut client = target.connect()?;
+        client.set_timeout(PATIENCE)?;
+        for sql in ["SELECT 1", "SELECT count(*) FROM generate_series(1, 10)"] {
+            let start = Instant::now();
+            client.value(sql)?;
+            let took = start.elapsed();
+            ensure(
+                took < Duration::from_secs(60),
+                format!("{sql} waited for {took:?}"),
+            )?;
+        }
+        Ok(())
+    })
 }

@@ -369,16 +369,35 @@ fn row_limit(target: &Target) -> Result<(), Failed> {
         put_message(&mut all, *kind, body);
     }
     client.send_raw(&all)?;
-    let kinds: String = until_ready(&mut client)?
-        .iter()
-        .map(|message| message.kind)
-        .collect();
+    let answer = until_ready(&mut client)?;
+    let kinds: String = answer.iter().map(|message| message.kind).collect();
     equal(kinds, "12DDsDDsDCCZ".to_owned())?;
+    // A tag counts the rows of its own Execute.
+    let tags: Vec<&[u8]> = answer
+        .iter()
+        .filter(|message| message.kind == 'C')
+        .map(|message| message.body.as_slice())
+        .collect();
+    ensure(
+        tags == [b"SELECT 1\0".as_slice(), b"SELECT 0\0"],
+        format!("{tags:?}"),
+    )?;
     // The portal ended with its transaction.
     equal(
         exchange(&mut client, &[execute("p", 0), sync()])?,
         "E(34000)ZI".to_owned(),
-    )
+    )?;
+    // What returns no rows runs once, and is undone with the error.
+    client.simple("CREATE TABLE once (a int)")?;
+    let twice = [
+        parse("", "INSERT INTO once VALUES (1)"),
+        bind("", "", &[]),
+        execute("", 0),
+        execute("", 0),
+        sync(),
+    ];
+    equal(exchange(&mut client, &twice)?, "12CE(55000)ZI".to_owned())?;
+    equal(client.value("SELECT count(*) FROM once")?, "0".to_owned())
 }
 
 fn portal_in_transaction(target: &Target) -> Result<(), Failed> {
@@ -536,7 +555,20 @@ fn formats(target: &Target) -> Result<(), Failed> {
         ('B', body),
         sync(),
     ];
-    equal(exchange(&mut client, &messages)?, "1E(08P01)ZI".to_owned())
+    equal(exchange(&mut client, &messages)?, "1E(08P01)ZI".to_owned())?;
+    // A value that ends too early, and one that goes on too long.
+    for (value, answer) in [
+        (&b"\0\0\x01"[..], "1E(08P01)ZI"),
+        (&b"\0\0\0\x01\0"[..], "1E(22P03)ZI"),
+    ] {
+        let messages = [
+            ('P', parse_body("", "SELECT $1", &[23])),
+            ('B', bind_body("", "", &[1], &[Some(value)], &[])),
+            sync(),
+        ];
+        equal(exchange(&mut client, &messages)?, answer.to_owned())?;
+    }
+    Ok(())
 }
 
 fn nulls(target: &Target) -> Result<(), Failed> {

@@ -31,6 +31,7 @@ pub(super) fn fill(definition: &Definition, source: &Source, rows: &mut Rows) {
         "pg_depend" => objects::depends(source, rows),
         "pg_rewrite" => objects::rewrites(source, rows),
         "pg_type" => types::types(source, rows),
+        "pg_proc" => types::functions(rows),
         "pg_am" => types::access_methods(rows),
         "pg_opclass" => types::operator_classes(rows),
         "pg_collation" => types::collations(rows),

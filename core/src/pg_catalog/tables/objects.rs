@@ -4,10 +4,10 @@ use super::super::definitions;
 use super::super::deparse;
 use super::super::rows::{Rows, Source, array, int2, int4, number, numbers, text};
 use super::grants;
-use super::types::{operator_class, storage};
+use super::types::{operator_class, row_type, storage};
 use crate::catalog::{
-    Action, BOOTSTRAP_ROLE, Column, ConstraintKind, INFORMATION_SCHEMA, Identity, Object,
-    PG_CATALOG_SCHEMA, Sequence, Table,
+    Action, BOOTSTRAP_ROLE, Column, ConstraintKind, FIRST_USER_OID, INFORMATION_SCHEMA, Identity,
+    Object, PG_CATALOG_SCHEMA, Sequence, Table,
 };
 use crate::types::{Datum, PgType, names, oid};
 
@@ -59,6 +59,13 @@ impl Class {
             ("oid", Datum::Oid(self.oid)),
             ("relname", text(self.name)),
             ("relnamespace", Datum::Oid(self.schema)),
+            (
+                "reltype",
+                Datum::Oid(match self.kind {
+                    "r" | "v" if self.oid >= FIRST_USER_OID => row_type(self.oid),
+                    _ => 0,
+                }),
+            ),
             ("relowner", Datum::Oid(self.owner)),
             ("relam", Datum::Oid(self.method)),
             ("relfilenode", Datum::Oid(self.file)),

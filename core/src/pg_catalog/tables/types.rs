@@ -1,15 +1,78 @@
 //! What PostgreSQL has from the start: types, access methods, operator classes, collations, ….
 
-use super::super::rows::{Rows, Source, int4, text};
-use crate::catalog::{BOOTSTRAP_ROLE, PG_CATALOG_SCHEMA};
+use super::super::rows::{Rows, Source, array, int4, text};
+use crate::catalog::{BOOTSTRAP_ROLE, Object, PG_CATALOG_SCHEMA};
+use crate::types::io_functions::{self, Io};
 use crate::types::{Datum, PgType, names, oid};
 
-pub(super) fn types(_source: &Source, rows: &mut Rows) {
+pub(super) fn types(source: &Source, rows: &mut Rows) {
     for info in names::TYPES {
         row(rows, info.oid, 0, info.array);
         if info.array != 0 {
             row(rows, info.array, info.oid, 0);
         }
+    }
+    for object in source.catalog.objects() {
+        let (relation, name, schema, owner) = match object {
+            Object::Table(it) => (it.oid, &it.name, it.schema, it.owner),
+            Object::View(it) => (it.oid, &it.name, it.schema, it.owner),
+            _ => continue,
+        };
+        let [input, output, receive, send] = io_functions::oids_of(oid::RECORD);
+        rows.push(vec![
+            ("oid", Datum::Oid(row_type(relation))),
+            ("typname", text(name.clone())),
+            ("typnamespace", Datum::Oid(schema)),
+            ("typowner", Datum::Oid(owner)),
+            ("typlen", Datum::Int2(-1)),
+            ("typtype", text("c")),
+            ("typcategory", text("C")),
+            ("typisdefined", Datum::Bool(true)),
+            ("typdelim", text(",")),
+            ("typrelid", Datum::Oid(relation)),
+            ("typinput", Datum::Oid(input)),
+            ("typoutput", Datum::Oid(output)),
+            ("typreceive", Datum::Oid(receive)),
+            ("typsend", Datum::Oid(send)),
+            ("typalign", text("d")),
+            ("typstorage", text("x")),
+            ("typtypmod", int4(-1)),
+        ]);
+    }
+}
+
+/// The OID of the type of a table's or a view's rows. Objects count from 16384 and do not get there.
+pub(super) fn row_type(relation: u32) -> u32 {
+    relation | 1 << 31
+}
+
+/// The functions that read and write values; others are in no list.
+pub(super) fn functions(rows: &mut Rows) {
+    const CSTRING: u32 = 2275;
+    const INTERNAL: u32 = 2281;
+    for function in io_functions::all() {
+        let (takes, gives) = match function.io {
+            Io::Input => (CSTRING, function.ty),
+            Io::Output => (function.ty, CSTRING),
+            Io::Receive => (INTERNAL, function.ty),
+            Io::Send => (function.ty, oid::BYTEA),
+        };
+        rows.push(vec![
+            ("oid", Datum::Oid(function.oid)),
+            ("proname", text(function.name.clone())),
+            ("pronamespace", Datum::Oid(PG_CATALOG_SCHEMA)),
+            ("proowner", Datum::Oid(BOOTSTRAP_ROLE)),
+            ("prolang", Datum::Oid(INTERNAL_LANGUAGE)),
+            ("procost", Datum::Float4(1.0)),
+            ("prokind", text("f")),
+            ("proisstrict", Datum::Bool(true)),
+            ("provolatile", text("i")),
+            ("proparallel", text("s")),
+            ("pronargs", Datum::Int2(1)),
+            ("prorettype", Datum::Oid(gives)),
+            ("proargtypes", array(PgType::OID, vec![Datum::Oid(takes)])),
+            ("prosrc", text(function.name)),
+        ]);
     }
 }
 
@@ -40,6 +103,7 @@ fn row(rows: &mut Rows, oid: u32, element: u32, array: u32) {
         oid,
         oid::BOOL | oid::TEXT | oid::FLOAT8 | oid::TIMESTAMPTZ | oid::INTERVAL | oid::OID
     );
+    let [input, output, receive, send] = io_functions::oids_of(oid);
     rows.push(vec![
         ("oid", Datum::Oid(oid)),
         ("typname", text(name)),
@@ -54,6 +118,10 @@ fn row(rows: &mut Rows, oid: u32, element: u32, array: u32) {
         ("typdelim", text(",")),
         ("typelem", Datum::Oid(element)),
         ("typarray", Datum::Oid(array)),
+        ("typinput", Datum::Oid(input)),
+        ("typoutput", Datum::Oid(output)),
+        ("typreceive", Datum::Oid(receive)),
+        ("typsend", Datum::Oid(send)),
         ("typalign", text(align.to_string())),
         ("typstorage", text(storage(oid, length))),
         ("typtypmod", int4(-1)),
@@ -151,8 +219,10 @@ pub(super) fn collations(rows: &mut Rows) {
     }
 }
 
+const INTERNAL_LANGUAGE: u32 = 12;
+
 pub(super) fn languages(rows: &mut Rows) {
-    for (oid, name) in [(12, "internal"), (14, "sql")] {
+    for (oid, name) in [(INTERNAL_LANGUAGE, "internal"), (14, "sql")] {
         rows.push(vec![
             ("oid", Datum::Oid(oid)),
             ("lanname", text(name)),

@@ -14,10 +14,19 @@ pub(super) fn fill(name: &str, source: &Source, rows: &mut Rows) {
         "pg_indexes" => pg_indexes(source, rows),
         "pg_sequences" => pg_sequences(source, rows),
         "pg_group" => super::grants::groups(source, rows),
-        "pg_settings" => pg_settings(source, rows),
+        "pg_settings" | "pg_show_all_settings" => pg_settings(source, rows),
+        "pg_get_keywords" => keywords(rows),
         "pg_prepared_statements" => prepared_statements(source, rows),
         "pg_stat_activity" => activity(source, rows),
-        "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_statio_user_tables" => {
+        "pg_stat_gssapi" => rows.push(vec![
+            ("pid", Datum::Int4(source.info.process_id)),
+            ("gss_authenticated", Datum::Bool(false)),
+            ("encrypted", Datum::Bool(false)),
+        ]),
+        "pg_stat_user_tables"
+        | "pg_stat_all_tables"
+        | "pg_statio_user_tables"
+        | "pg_statio_all_tables" => {
             table_statistics(source, rows);
         }
         "pg_stat_user_indexes" | "pg_stat_all_indexes" => index_statistics(source, rows),
@@ -224,6 +233,37 @@ fn index_statistics(source: &Source, rows: &mut Rows) {
             ("schemaname", schema_name(source, index.schema)),
             ("relname", text(table.name.clone())),
             ("indexrelname", text(index.name.clone())),
+        ]);
+    }
+}
+
+/// Key words: category, and whether they may be a column's name without AS.
+fn keywords(rows: &mut Rows) {
+    for line in include_str!("../keywords.txt").lines() {
+        let mut parts = line.split(' ');
+        let (Some(word), Some(category), Some(bare)) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let described = match category {
+            "U" => "unreserved",
+            "C" => "unreserved (cannot be function or type name)",
+            "T" => "reserved (can be function or type name)",
+            _ => "reserved",
+        };
+        let bare = bare == "t";
+        rows.push(vec![
+            ("word", text(word)),
+            ("catcode", text(category)),
+            ("barelabel", Datum::Bool(bare)),
+            ("catdesc", text(described)),
+            (
+                "baredesc",
+                text(match bare {
+                    true => "can be bare label",
+                    false => "requires AS",
+                }),
+            ),
         ]);
     }
 }

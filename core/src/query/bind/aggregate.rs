@@ -243,6 +243,10 @@ impl Binder<'_> {
             oid::FLOAT4 | oid::FLOAT8 if shape.distinct => self.key_of(&arg)?.unwrap_or(arg),
             _ => arg,
         };
+        let shape = match name {
+            "array_agg" | "json_agg" | "jsonb_agg" => self.distinct_in_order(&arg, shape)?,
+            _ => shape,
+        };
         match name {
             "count" => {
                 let arg = self.settle(arg)?;
@@ -272,16 +276,22 @@ impl Binder<'_> {
                     };
                     return Ok(native(found, ty, arrow_type(ty)));
                 }
-                if arg.ty.oid == oid::INTERVAL {
-                    let name = format!("{name}_interval");
-                    return self.collected(&name, vec![arg], PgType::INTERVAL, shape);
+                if arg.ty.oid == oid::INTERVAL || element_of(arg.ty.oid).is_some() {
+                    // Arrow's order of them is not PostgreSQL's.
+                    let ty = PgType::new(arg.ty.oid);
+                    return self.collected(&format!("{name}_value"), vec![arg], ty, shape);
                 }
-                let plain = element_of(arg.ty.oid).is_none();
                 let ordered = !matches!(
                     arg.ty.oid,
-                    oid::BOOL | oid::UUID | oid::JSON | oid::JSONB | oid::BYTEA | oid::XID
+                    oid::RECORD
+                        | oid::BOOL
+                        | oid::UUID
+                        | oid::JSON
+                        | oid::JSONB
+                        | oid::BYTEA
+                        | oid::XID
                 );
-                if !ordered || !plain {
+                if !ordered {
                     return Err(missing());
                 }
                 let function = if name == "min" {
@@ -438,9 +448,25 @@ impl Binder<'_> {
         Ok(typed(shape.call(function, vec![arg.expr]), ty))
     }
 
+    /// PostgreSQL sorts to find distinct values, and gives them in that order.
+    fn distinct_in_order(&mut self, arg: &Typed, mut shape: Shape) -> Result<Shape> {
+        if shape.distinct && shape.order_by.is_empty() {
+            let arg = self.settle(arg.clone())?;
+            let key = self.order_expr(arg.clone())?;
+            if key == arg.expr {
+                shape.order_by.push(Sort::new(key, true, false));
+            }
+        }
+        Ok(shape)
+    }
+
     fn string_agg(&mut self, args: Vec<Typed>, shape: Shape) -> Result<Typed> {
         let mut cast = Vec::with_capacity(2);
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
+        let shape = match args.first() {
+            Some(arg) if arg.data == DataType::Utf8View => self.distinct_in_order(arg, shape)?,
+            _ => shape,
+        };
         for arg in args {
             let allowed = arg.is_unknown() || super::coerce::category(arg.ty) == 'S';
             if !allowed {

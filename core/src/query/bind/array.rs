@@ -112,7 +112,10 @@ impl Binder<'_> {
                     let upper = self.bound(upper_bound.as_ref(), i32::MAX)?;
                     self.call_named("array_slice_op", vec![value, lower, upper])?
                 }
-                AccessExpr::Dot(Ast::Identifier(field)) if value.ty.oid != oid::RECORD => {
+                AccessExpr::Dot(Ast::Identifier(field)) if value.ty.oid == oid::RECORD => {
+                    self.field(&value, &fold(field))?
+                }
+                AccessExpr::Dot(Ast::Identifier(field)) => {
                     return Err(Error::new(
                         SqlState::WRONG_OBJECT_TYPE,
                         format!(

@@ -134,6 +134,14 @@ impl Binder<'_> {
         let name = match parts.as_slice() {
             [name] => name.clone(),
             [schema, name] if schema == "pg_catalog" => name.clone(),
+            [schema, name] if schema == "information_schema" && name == "_pg_expandarray" => {
+                let args = arguments(call)?.unwrap_or_default();
+                let [array] = args.as_slice() else {
+                    return Err(no_function(name, &[]));
+                };
+                let array = self.expr(array)?;
+                return self.expanded_array(array);
+            }
             other => {
                 let types = match arguments(call)? {
                     Some(args) => {
@@ -290,7 +298,7 @@ impl Binder<'_> {
         self.constant(&Datum::Array(Box::new(none)), PgType::new(oid::OID_ARRAY))
     }
 
-    fn set_returning(&mut self, array: Option<Typed>, name: &str) -> Result<Typed> {
+    pub(super) fn set_returning(&mut self, array: Option<Typed>, name: &str) -> Result<Typed> {
         if !matches!(self.clause, Clause::Select | Clause::OrderBy) {
             return Err(Error::new(
                 SqlState::FEATURE_NOT_SUPPORTED,

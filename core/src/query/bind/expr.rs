@@ -334,6 +334,16 @@ impl Binder<'_> {
         let bare = value.trim().parse::<f64>().is_ok();
         let text = match (&interval.leading_field, &interval.last_field) {
             (Some(field), None) if bare => format!("{value} {field}"),
+            // One colon would part hours and minutes.
+            (Some(ast::DateTimeField::Minute), Some(ast::DateTimeField::Second))
+                if value.matches(':').count() == 1 =>
+            {
+                let value = value.trim();
+                match value.strip_prefix('-') {
+                    Some(value) => format!("-00:{value}"),
+                    None => format!("00:{value}"),
+                }
+            }
             _ => value,
         };
         self.coerce(unknown(Some(text)), PgType::INTERVAL, Context::Explicit)

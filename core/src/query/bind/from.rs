@@ -242,6 +242,10 @@ impl Binder<'_> {
             .alias(datafusion::common::TableReference::bare(qualifier))?
             .build()?;
         let columns = requalify(&plan, &bound.columns);
+        for (before, column) in bound.columns.iter().zip(&columns) {
+            let known = self.known_record(&before.typed());
+            self.keep_record(known, column)?;
+        }
         Ok(From::item(
             plan,
             Item {

@@ -58,32 +58,20 @@ impl Binder<'_> {
                 ast::Expr::Rollup(parts) => {
                     plain = false;
                     let parts = self.group_parts(parts, outputs, &mut grouping.types)?;
-                    (0..=parts.len())
-                        .rev()
-                        .map(|length| parts.iter().take(length).flatten().cloned().collect())
-                        .collect()
+                    rollup(&parts)
                 }
                 ast::Expr::Cube(parts) => {
                     plain = false;
                     let parts = self.group_parts(parts, outputs, &mut grouping.types)?;
-                    if parts.len() > 12 {
-                        return Err(too_many_sets());
-                    }
-                    let mut all: Vec<Vec<Expr>> = Vec::new();
-                    for mask in (0..1_usize << parts.len()).rev() {
-                        let set = parts
-                            .iter()
-                            .enumerate()
-                            .filter(|(at, _)| mask & (1 << (parts.len() - 1 - at)) != 0)
-                            .flat_map(|(_, part)| part.clone())
-                            .collect();
-                        all.push(set);
-                    }
-                    all
+                    cube(&parts)?
                 }
                 ast::Expr::GroupingSets(parts) => {
                     plain = false;
-                    self.group_parts(parts, outputs, &mut grouping.types)?
+                    let mut all = Vec::new();
+                    for part in parts {
+                        all.extend(self.group_sets(part, outputs, &mut grouping.types)?);
+                    }
+                    all
                 }
                 ast::Expr::Tuple(items) => {
                     let mut set = Vec::new();
@@ -144,6 +132,39 @@ impl Binder<'_> {
                     .collect()
             })
             .collect()
+    }
+
+    /// The sets of one part of GROUPING SETS: one, or those of a ROLLUP or CUBE in it.
+    fn group_sets(
+        &mut self,
+        part: &[ast::Expr],
+        outputs: &[Output],
+        types: &mut Vec<(Expr, PgType)>,
+    ) -> Result<Vec<Vec<Expr>>> {
+        // sqlparser reads these as calls.
+        if let [ast::Expr::Function(call)] = part
+            && let [name] = call.name.0.as_slice()
+            && let Some(name) = name.as_ident().filter(|name| name.quote_style.is_none())
+        {
+            let name = fold(name);
+            if matches!(name.as_str(), "rollup" | "cube")
+                && let Some(args) = super::call::arguments(call)?
+            {
+                let lists: Vec<Vec<ast::Expr>> = args
+                    .into_iter()
+                    .map(|arg| match arg.into_owned() {
+                        ast::Expr::Tuple(items) => items,
+                        arg => vec![arg],
+                    })
+                    .collect();
+                let parts = self.group_parts(&lists, outputs, types)?;
+                return match name.as_str() {
+                    "rollup" => Ok(rollup(&parts)),
+                    _ => cube(&parts),
+                };
+            }
+        }
+        self.group_parts(&[part.to_vec()], outputs, types)
     }
 
     fn group_expr(
@@ -535,6 +556,30 @@ fn outer_columns(expr: &Expr) -> Result<Vec<Column>> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(outer)
+}
+
+fn rollup(parts: &[Vec<Expr>]) -> Vec<Vec<Expr>> {
+    (0..=parts.len())
+        .rev()
+        .map(|length| parts.iter().take(length).flatten().cloned().collect())
+        .collect()
+}
+
+fn cube(parts: &[Vec<Expr>]) -> Result<Vec<Vec<Expr>>> {
+    if parts.len() > 12 {
+        return Err(too_many_sets());
+    }
+    let mut all: Vec<Vec<Expr>> = Vec::new();
+    for mask in (0..1_usize << parts.len()).rev() {
+        let set = parts
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| mask & (1 << (parts.len() - 1 - at)) != 0)
+            .flat_map(|(_, part)| part.clone())
+            .collect();
+        all.push(set);
+    }
+    Ok(all)
 }
 
 fn too_many_sets() -> Error {

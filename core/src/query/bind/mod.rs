@@ -9,11 +9,11 @@
 //! | `query`, `with`, `set_operation` | VALUES, ORDER BY, LIMIT; WITH; UNION and its kin |
 //! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
-//! | `from`, `join`, `relation`, `table_function` | FROM: joins, tables and views, functions |
+//! | `from`, `join`, `relation`, `table_function`, `json_record` | FROM: joins, tables and views, functions |
 //! | `expr`, `predicate`, `array`, `record` | expressions |
 //! | `subquery`, `quantified` | sub-queries in expressions |
 //! | `apply`, `decorrelate`, `push_*`, `outer` | sub-queries that refer to outer rows, as joins |
-//! | `operator`, `overlaps`, `call`, `aggregate`, `outer_aggregate`, `window` | what an expression calls |
+//! | `operator`, `overlaps`, `call`, `aggregate`, `outer_aggregate`, `window`, `window_frame` | what an expression calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
 mod aggregate;
@@ -27,6 +27,7 @@ mod expr;
 mod from;
 mod grouping;
 mod join;
+mod json_record;
 mod keys;
 mod literal;
 mod operator;
@@ -49,6 +50,7 @@ mod sorting;
 mod subquery;
 mod table_function;
 mod window;
+mod window_frame;
 mod with;
 
 pub(super) use coerce::{ZONE, arrow_type};

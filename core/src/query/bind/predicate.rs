@@ -41,6 +41,10 @@ impl Binder<'_> {
     }
 
     pub(super) fn distinct_from(&mut self, left: &Ast, right: &Ast, op: Operator) -> Result<Typed> {
+        if let (Some(lefts), Some(rights)) = (self.row(left), self.row(right)) {
+            let (lefts, rights) = (self.exprs(&lefts)?, self.exprs(&rights)?);
+            return self.distinct_rows_from(op, lefts, rights);
+        }
         let left = self.expr(left)?;
         let right = self.expr(right)?;
         if let (Some(lefts), Some(rights)) = (self.fields(&left), self.fields(&right)) {
@@ -70,7 +74,7 @@ impl Binder<'_> {
     }
 
     pub(super) fn in_list(&mut self, expr: &Ast, list: &[Ast], negated: bool) -> Result<Typed> {
-        if let Ast::Tuple(_) = expr {
+        if self.row(expr).is_some() {
             let mut any: Option<Expr> = None;
             for item in list {
                 let equal = self.binary(expr, &BinaryOperator::Eq, item)?.expr;

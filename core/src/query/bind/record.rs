@@ -10,7 +10,8 @@ use super::coerce;
 use super::expr::boolean;
 use super::scope::{Item, OutColumn, Typed};
 use super::{Binder, fold, syntax, unsupported};
-use crate::error::Result;
+use crate::error::{Error, Result, SqlState};
+use crate::types::cast::Context;
 use crate::types::{Datum, PgType, oid};
 
 /// The most fields of a row, as in PostgreSQL.
@@ -120,12 +121,67 @@ impl Binder<'_> {
         Ok(args)
     }
 
-    fn known_record(&self, typed: &Typed) -> Option<Record> {
+    pub(super) fn known_record(&self, typed: &Typed) -> Option<Record> {
         if typed.ty.oid != oid::RECORD {
             return None;
         }
         let known = self.records.iter().find(|known| known.expr == typed.expr);
         known.cloned()
+    }
+
+    /// What is known of a row, for the column of another query that holds it: its fields are read from
+    /// its text.
+    pub(super) fn keep_record(&mut self, known: Option<Record>, column: &OutColumn) -> Result<()> {
+        let Some(known) = known else { return Ok(()) };
+        let row = column.typed();
+        let mut fields = Vec::with_capacity(known.fields.len());
+        for (number, (name, value)) in (1..).zip(known.fields) {
+            let number = coerce::literal(&Datum::Int4(number), PgType::INT4)?;
+            let text = self.call_named("record_field_op", vec![row.clone(), number])?;
+            let field = match value.ty.oid {
+                oid::RECORD => Typed {
+                    ty: PgType::RECORD,
+                    ..text
+                },
+                _ => self.coerce(text, value.ty, Context::Explicit)?,
+            };
+            fields.push((name, field));
+        }
+        self.records.push(Record {
+            expr: row.expr,
+            fields,
+            nullable: false,
+            constructed: known.constructed,
+        });
+        Ok(())
+    }
+
+    /// `row.name`.
+    pub(super) fn field(&self, row: &Typed, name: &str) -> Result<Typed> {
+        let Some(record) = self.known_record(row) else {
+            return unsupported(
+                &format!("the field access .{name} of a row that another statement made"),
+                "Select the column itself.",
+            );
+        };
+        let found = record.fields.into_iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value).ok_or_else(|| {
+            Error::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("could not identify column \"{name}\" in record data type"),
+            )
+        })
+    }
+
+    /// `information_schema._pg_expandarray`: the items of an array with their numbers, as rows.
+    pub(super) fn expanded_array(&mut self, array: Typed) -> Result<Typed> {
+        let numbers = self.call_named("array_ordinals", vec![array.clone()])?;
+        let name = "_pg_expandarray";
+        let item = self.set_returning(Some(array), name)?;
+        let number = self.set_returning(Some(numbers), name)?;
+        let number = self.coerce(number, PgType::INT4, Context::Explicit)?;
+        let fields = vec![("x".to_owned(), item), ("n".to_owned(), number)];
+        self.record(fields, false, false)
     }
 
     /// A comparison of two rows whose fields are known; `None` for other values.

@@ -119,7 +119,11 @@ impl Binder<'_> {
         }
     }
 
-    fn system_table(&mut self, name: &QualifiedName, alias: &str) -> Result<Option<Bound>> {
+    pub(super) fn system_table(
+        &mut self,
+        name: &QualifiedName,
+        alias: &str,
+    ) -> Result<Option<Bound>> {
         let schema = name.schema.as_deref().unwrap_or("pg_catalog");
         let context = self.context;
         let Some(provider) = self

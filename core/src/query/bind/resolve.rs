@@ -19,8 +19,10 @@ impl Binder<'_> {
             (Ok((column, level)), _) => Ok(self.reference(&column, level)),
             // A FROM item by its name is its row.
             (Err(error), [name]) if error.state() == SqlState::UNDEFINED_COLUMN => {
-                if name.quote_style.is_none() && fold(name) == "current_schema" {
-                    return self.call_named("current_schema", Vec::new());
+                let plain = name.quote_style.is_none();
+                let called = fold(name);
+                if plain && matches!(called.as_str(), "current_schema" | "current_role") {
+                    return self.call_named(&called, Vec::new());
                 }
                 self.whole_row(&fold(name)).unwrap_or(Err(error))
             }

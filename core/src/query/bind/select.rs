@@ -2,6 +2,7 @@
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, UnnestOptions};
+use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
@@ -11,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::outer_aggregate::with_values;
 use super::query::{Place, Tail};
+use super::record::Record;
 use super::scope::{OutColumn, Typed};
 use super::sorting::Key;
 use super::{Binder, Bound, Clause, check, fold, syntax};
@@ -23,6 +25,8 @@ pub(super) struct Output {
     pub typed: Typed,
     pub table: u32,
     pub attribute: i16,
+    /// What is known of its value, if that is a row.
+    pub record: Option<Record>,
 }
 
 /// Entries of a select list, as in PostgreSQL.
@@ -122,8 +126,14 @@ impl Binder<'_> {
             Key::Output(_) => None,
         }));
         after.extend(distinct_on.iter_mut().map(|on| &mut on.expr));
-        let aggregates = find_aggregate_exprs(after.iter().map(|expr| &**expr));
-        if !aggregates.is_empty() || grouping.present || select.having.is_some() {
+        let mut aggregates = find_aggregate_exprs(after.iter().map(|expr| &**expr));
+        let grouped = grouping.present || select.having.is_some();
+        if grouped && aggregates.is_empty() && grouping.exprs.is_empty() {
+            // One group of all rows, of which nothing is asked.
+            aggregates
+                .push(count_udaf().call(vec![Expr::Literal(ScalarValue::Int64(Some(1)), None)]));
+        }
+        if grouped || !aggregates.is_empty() {
             self.add_dependents(&mut grouping, &after)?;
             plan = self.aggregate(plan, &grouping, aggregates, &mut after)?;
         }
@@ -197,7 +207,7 @@ impl Binder<'_> {
                         columns
                             .iter()
                             .filter(|column| !column.hidden)
-                            .map(from_column),
+                            .map(|column| self.from_column(column)),
                     );
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
@@ -207,7 +217,7 @@ impl Binder<'_> {
                         SelectItemQualifiedWildcardKind::Expr(row) => {
                             let columns = self.expanded(row)?;
                             let shown = columns.iter().filter(|column| !column.hidden);
-                            outputs.extend(shown.map(from_column));
+                            outputs.extend(shown.map(|column| self.from_column(column)));
                             continue;
                         }
                     };
@@ -227,7 +237,7 @@ impl Binder<'_> {
                         columns
                             .iter()
                             .filter(|column| !column.hidden)
-                            .map(from_column),
+                            .map(|column| self.from_column(column)),
                     );
                 }
             }
@@ -260,19 +270,22 @@ impl Binder<'_> {
         };
         Ok(Output {
             name,
+            record: self.known_record(&typed),
             typed,
             table,
             attribute,
         })
     }
-}
 
-fn from_column(column: &OutColumn) -> Output {
-    Output {
-        name: column.name.clone(),
-        typed: column.typed(),
-        table: column.table,
-        attribute: column.attribute,
+    fn from_column(&self, column: &OutColumn) -> Output {
+        let typed = column.typed();
+        Output {
+            name: column.name.clone(),
+            record: self.known_record(&typed),
+            typed,
+            table: column.table,
+            attribute: column.attribute,
+        }
     }
 }
 

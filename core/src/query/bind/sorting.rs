@@ -263,6 +263,7 @@ impl Binder<'_> {
             .iter()
             .map(|output| (output.table, output.attribute))
             .collect();
+        let records: Vec<_> = outputs.iter().map(|output| output.record.clone()).collect();
         let count = outputs.len();
         let mut items: Vec<(String, Typed)> = Vec::with_capacity(count);
         let mut shown: Vec<bool> = Vec::with_capacity(count);
@@ -343,6 +344,9 @@ impl Binder<'_> {
         for (column, (table, attribute)) in bound.columns.iter_mut().zip(sources) {
             column.table = table;
             column.attribute = attribute;
+        }
+        for (column, record) in bound.columns.iter().zip(records) {
+            self.keep_record(record, column)?;
         }
         Ok(bound)
     }

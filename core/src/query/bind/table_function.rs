@@ -8,9 +8,13 @@ use datafusion::sql::sqlparser::ast::{self, JoinConstraint, TableFactor};
 use super::coerce::is_row_free;
 use super::decorrelate::columns_of;
 use super::from::{From, check_names};
+use super::json_record::{check_definitions, objects};
 use super::scope::{Item, OutColumn, Typed};
-use super::{Binder, Clause, fold, unsupported};
-use crate::error::Result;
+use super::with::check_width;
+use super::{Binder, Bound, Clause, fold, unsupported};
+use crate::catalog::QualifiedName;
+use crate::error::{Error, Result, SqlState};
+use crate::query::SYSTEM_FUNCTIONS;
 use crate::query::functions::set_columns;
 use crate::query::series;
 use crate::types::PgType;
@@ -20,12 +24,40 @@ use crate::types::names::element_of;
 impl Binder<'_> {
     /// A function in FROM, on its own or first.
     pub(super) fn function_item(&mut self, call: &TableCall<'_>) -> Result<From> {
+        if let Some(bound) = self.system_rows(call)? {
+            let item = Item {
+                relation: None,
+                name: call
+                    .alias
+                    .map_or_else(|| call.name.clone(), |alias| fold(&alias.name)),
+                columns: bound.columns,
+                key: Vec::new(),
+                nullable: false,
+                scalar: false,
+            };
+            return Ok(From::item(bound.plan, item));
+        }
         let empty = From {
             plan: LogicalPlanBuilder::empty(true).build()?,
             items: Vec::new(),
             visible: Vec::new(),
         };
         self.unnested(empty, call)
+    }
+
+    /// The rows of a function of the system schemas that takes no arguments.
+    fn system_rows(&mut self, call: &TableCall<'_>) -> Result<Option<Bound>> {
+        if !call.args.is_empty() || call.ordinality {
+            return Ok(None);
+        }
+        let name = QualifiedName {
+            schema: Some(SYSTEM_FUNCTIONS.to_owned()),
+            name: call.name.clone(),
+        };
+        match (self.system_table(&name, &call.name)?, call.alias) {
+            (Some(bound), Some(alias)) => self.rename(bound, alias).map(Some),
+            (bound, _) => Ok(bound),
+        }
     }
 
     /// A function joined to what stands on its left.
@@ -37,6 +69,7 @@ impl Binder<'_> {
         constraint: &JoinConstraint,
     ) -> Result<From> {
         if kind == JoinType::Inner
+            && !call.args.is_empty()
             && matches!(constraint, JoinConstraint::None)
             && !left.visible.is_empty()
         {
@@ -60,6 +93,7 @@ impl Binder<'_> {
 
     /// Rows of a set-returning function for each row on its left: an array unnested.
     fn unnested(&mut self, left: From, call: &TableCall<'_>) -> Result<From> {
+        check_definitions(&call.name, call.alias)?;
         self.frames.push(left.frame());
         let bound = self.within(Clause::From, |binder| binder.table_call(call));
         self.frames.pop();
@@ -128,13 +162,17 @@ impl Binder<'_> {
             matched.column = Column::new_unqualified(name);
             (matched.ty, matched.data) = (array.ty, array.data);
         }
+        let defined = objects(&call.name).is_some();
+        if let (true, Some(row), Some(alias)) = (defined, columns.first(), call.alias) {
+            (plan, columns) = self.defined_columns(plan, row, alias, &qualifier)?;
+        }
         let item = Item {
             relation: None,
             name,
             columns: columns.clone(),
             key: Vec::new(),
             nullable: false,
-            scalar: columns.len() == 1,
+            scalar: columns.len() == 1 && !defined,
         };
         check_names(&left.items, std::slice::from_ref(&item))?;
         let mut items = left.items;
@@ -226,6 +264,10 @@ impl Binder<'_> {
             columns.push((call.name.clone(), rows, true));
         } else if call.name == "pg_partition_ancestors" {
             columns.push(("relid".to_owned(), self.no_partitions()?, true));
+        } else if let Some((function, set)) = objects(&call.name) {
+            let document = self.document(&call.name, args)?;
+            let rows = self.call_named(function, vec![document])?;
+            columns.push((call.name.clone(), rows, set));
         } else if let Some(parts) = set_columns(&call.name) {
             for (column, function) in parts {
                 let name = if column.is_empty() {
@@ -238,6 +280,16 @@ impl Binder<'_> {
         } else {
             let typed = self.call_by_name(&call.name, args)?;
             columns.push((call.name.clone(), typed, false));
+        }
+        if call.ordinality && objects(&call.name).is_some() {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "WITH ORDINALITY cannot be used with a column definition list",
+            ));
+        }
+        if let (Some(alias), None) = (call.alias, objects(&call.name)) {
+            let available = columns.len() + usize::from(call.ordinality);
+            check_width("table", alias, available)?;
         }
         if call.ordinality {
             let Some((_, first, true)) = columns.first().cloned() else {

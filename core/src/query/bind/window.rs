@@ -9,10 +9,7 @@ use datafusion::functions_window::{
     row_number::row_number_udwf,
 };
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
-use datafusion::logical_expr::{
-    Expr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
-};
-use datafusion::scalar::ScalarValue;
+use datafusion::logical_expr::{Expr, WindowFrame, WindowFunctionDefinition};
 use datafusion::sql::sqlparser::ast::{self, NamedWindowExpr, WindowSpec, WindowType};
 
 use super::coerce::{self, arrow_type, native};
@@ -25,10 +22,12 @@ use crate::types::cast::Context;
 use crate::types::{Datum, PgType};
 
 /// A resolved window.
-struct Window {
+pub(super) struct Window {
     partition_by: Vec<Expr>,
-    order_by: Vec<Sort>,
-    frame: Option<ast::WindowFrame>,
+    pub order_by: Vec<Sort>,
+    /// The values that `order_by` is the order of.
+    pub keys: Vec<Typed>,
+    pub frame: Option<ast::WindowFrame>,
     exclude: Option<Exclude>,
 }
 
@@ -57,8 +56,8 @@ impl Binder<'_> {
                 format!("window functions are not allowed in {}", self.clause.name()),
             ));
         }
-        let window = self.within(Clause::Window, |binder| binder.window(over))?;
-        let frame = self.frame(&window)?;
+        let mut window = self.within(Clause::Window, |binder| binder.window(over))?;
+        let frame = self.frame(&mut window)?;
         let Some(args) = super::call::arguments(call)? else {
             return self.window_aggregate(name, call, window, frame);
         };
@@ -306,10 +305,12 @@ impl Binder<'_> {
             partition_by.push(self.order_expr(typed)?);
         }
         let mut order_by = Vec::with_capacity(spec.order_by.len());
+        let mut keys = Vec::with_capacity(spec.order_by.len());
         for item in &spec.order_by {
             check::order_by(item)?;
             let typed = self.expr(&item.expr)?;
             let typed = self.settle(typed)?;
+            keys.push(typed.clone());
             let expr = self.order_expr(typed)?;
             order_by.push(sort(expr, item));
         }
@@ -323,91 +324,16 @@ impl Binder<'_> {
             partition_by = base.partition_by;
             if order_by.is_empty() {
                 order_by = base.order_by;
+                keys = base.keys;
             }
         }
         Ok(Window {
             partition_by,
             order_by,
+            keys,
             frame: spec.window_frame.clone(),
             exclude,
         })
-    }
-
-    fn frame(&mut self, window: &Window) -> Result<WindowFrame> {
-        let Some(frame) = &window.frame else {
-            return Ok(WindowFrame::new(
-                (!window.order_by.is_empty()).then_some(false),
-            ));
-        };
-        let units = match frame.units {
-            ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
-            ast::WindowFrameUnits::Range => WindowFrameUnits::Range,
-            ast::WindowFrameUnits::Groups => WindowFrameUnits::Groups,
-        };
-        let start = self.frame_bound(&frame.start_bound, units)?;
-        let end = match &frame.end_bound {
-            Some(end) => self.frame_bound(end, units)?,
-            None => WindowFrameBound::CurrentRow,
-        };
-        let frame = WindowFrame::new_bounds(units, start, end);
-        if window.order_by.is_empty() && units != WindowFrameUnits::Rows {
-            let unbounded =
-                matches!(&frame.start_bound, WindowFrameBound::Preceding(value) if value.is_null());
-            if unbounded {
-                return Ok(WindowFrame::new(None));
-            }
-            return Err(Error::new(
-                SqlState::WINDOWING_ERROR,
-                "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
-            ));
-        }
-        Ok(frame)
-    }
-
-    fn frame_bound(
-        &mut self,
-        bound: &ast::WindowFrameBound,
-        units: WindowFrameUnits,
-    ) -> Result<WindowFrameBound> {
-        let unbounded = match units {
-            WindowFrameUnits::Rows | WindowFrameUnits::Groups => ScalarValue::UInt64(None),
-            WindowFrameUnits::Range => ScalarValue::Null,
-        };
-        Ok(match bound {
-            ast::WindowFrameBound::CurrentRow => WindowFrameBound::CurrentRow,
-            ast::WindowFrameBound::Preceding(None) => WindowFrameBound::Preceding(unbounded),
-            ast::WindowFrameBound::Following(None) => WindowFrameBound::Following(unbounded),
-            ast::WindowFrameBound::Preceding(Some(offset)) => {
-                WindowFrameBound::Preceding(self.frame_offset(offset, units)?)
-            }
-            ast::WindowFrameBound::Following(Some(offset)) => {
-                WindowFrameBound::Following(self.frame_offset(offset, units)?)
-            }
-        })
-    }
-
-    fn frame_offset(&mut self, offset: &ast::Expr, units: WindowFrameUnits) -> Result<ScalarValue> {
-        let typed = self.within(Clause::Window, |binder| binder.expr(offset))?;
-        if units == WindowFrameUnits::Range {
-            return match typed.expr {
-                Expr::Literal(value, _) if !value.is_null() => Ok(value),
-                _ => unsupported(
-                    "a frame offset that is not constant",
-                    "Write a number or an interval.",
-                ),
-            };
-        }
-        let typed = self.coerce(typed, PgType::INT8, Context::Implicit)?;
-        match coerce::constant(&typed) {
-            Some(Datum::Int8(count)) => match u64::try_from(count) {
-                Ok(count) => Ok(ScalarValue::UInt64(Some(count))),
-                Err(_) => Err(Error::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    "frame starting offset must not be negative",
-                )),
-            },
-            _ => unsupported("a frame offset that is not constant", "Write a number."),
-        }
     }
 }
 

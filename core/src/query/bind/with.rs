@@ -40,16 +40,7 @@ impl Binder<'_> {
             let bound = self.deeper(|binder| binder.query(&cte.query, Place::Inner));
             self.clause = clause;
             let bound = bound?;
-            if cte.alias.columns.len() > bound.columns.len() {
-                return Err(Error::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    format!(
-                        "WITH query \"{name}\" has {} columns available but {} columns specified",
-                        bound.columns.len(),
-                        cte.alias.columns.len()
-                    ),
-                ));
-            }
+            check_width("WITH query", &cte.alias, bound.columns.len())?;
             self.rename(bound, &cte.alias)?
         };
         let level = self.frames.len();
@@ -60,17 +51,11 @@ impl Binder<'_> {
     /// Gives columns the names of `AS alias (names…)`.
     pub(super) fn rename(&self, mut bound: Bound, alias: &ast::TableAlias) -> Result<Bound> {
         let visible = bound.columns.iter().filter(|column| !column.hidden).count();
-        if alias.columns.len() > visible {
-            return Err(Error::new(
-                SqlState::INVALID_COLUMN_REFERENCE,
-                format!(
-                    "table \"{}\" has {visible} columns available but {} columns specified",
-                    fold(&alias.name),
-                    alias.columns.len()
-                ),
-            ));
-        }
+        check_width("table", alias, visible)?;
         for (column, name) in bound.columns.iter_mut().zip(&alias.columns) {
+            if let Some(data_type) = &name.data_type {
+                return syntax(format!("syntax error at or near \"{data_type}\""));
+            }
             column.name = fold(&name.name);
         }
         Ok(bound)
@@ -199,4 +184,19 @@ fn mentions(query: &ast::Query, name: &str) -> bool {
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
+}
+
+/// Whether there is a column for each name of `AS alias (names…)`.
+pub(super) fn check_width(what: &str, alias: &ast::TableAlias, available: usize) -> Result<()> {
+    let specified = alias.columns.len();
+    match specified > available {
+        true => Err(Error::new(
+            SqlState::INVALID_COLUMN_REFERENCE,
+            format!(
+                "{what} \"{}\" has {available} columns available but {specified} columns specified",
+                fold(&alias.name),
+            ),
+        )),
+        false => Ok(()),
+    }
 }

@@ -7,12 +7,12 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use super::limits;
 use super::registry::Definitions;
-use super::row::RowFunction;
+use super::row::{Call, RowFunction};
 use super::strings::{int_at, shown, str_at};
 use crate::error::{Error, Result, SqlState};
 use crate::types::names::{array_of, element_of};
 use crate::types::ops;
-use crate::types::{Array, Datum, PgType};
+use crate::types::{Array, Datum, PgType, oid};
 
 /// `ARRAY[…]` of expressions.
 pub(in crate::query) fn array_builder(element: PgType, types: Vec<PgType>) -> Arc<ScalarUDF> {
@@ -75,6 +75,14 @@ fn items<'d>(args: &'d [Datum<'_>], at: usize) -> &'d [Datum<'static>] {
     }
 }
 
+/// The subscript of the first item: those of the vector types count from 0.
+fn first(call: &Call<'_>) -> i64 {
+    match call.types.first().map(|ty| ty.oid) {
+        Some(oid::INT2VECTOR | oid::OIDVECTOR) => 0,
+        _ => 1,
+    }
+}
+
 pub(super) fn array(element: PgType, items: Vec<Datum<'static>>) -> Result<Datum<'static>> {
     Ok(Datum::Array(Box::new(Array { element, items })))
 }
@@ -88,13 +96,14 @@ pub(super) fn define(all: &mut Definitions) {
         "generate_subscripts_op",
         "anyarray,int4",
         "_int4",
-        |_, a| {
-            let count = if int_at(a, 1) == 1 {
-                items(a, 0).len()
-            } else {
-                0
+        |c, a| {
+            let count = match int_at(a, 1) {
+                1 => items(a, 0).len() as i64,
+                _ => 0,
             };
-            array(PgType::INT4, (1..=count as i32).map(Datum::Int4).collect())
+            let numbers = (first(c)..).take(count as usize);
+            let numbers = numbers.map(|number| Datum::Int4(number as i32));
+            array(PgType::INT4, numbers.collect())
         },
     );
     all.add("array_ordinals", "anyarray", "_int8", |_, a| {
@@ -111,17 +120,17 @@ pub(super) fn define(all: &mut Definitions) {
             Datum::Null
         })
     });
-    all.add("array_upper", "anyarray,int4", "int4", |_, a| {
-        let count = items(a, 0).len();
+    all.add("array_upper", "anyarray,int4", "int4", |c, a| {
+        let count = items(a, 0).len() as i64;
         Ok(if int_at(a, 1) == 1 && count > 0 {
-            Datum::Int4(count as i32)
+            Datum::Int4((count + first(c) - 1) as i32)
         } else {
             Datum::Null
         })
     });
-    all.add("array_lower", "anyarray,int4", "int4", |_, a| {
+    all.add("array_lower", "anyarray,int4", "int4", |c, a| {
         Ok(if int_at(a, 1) == 1 && !items(a, 0).is_empty() {
-            Datum::Int4(1)
+            Datum::Int4(first(c) as i32)
         } else {
             Datum::Null
         })
@@ -212,7 +221,7 @@ pub(super) fn define(all: &mut Definitions) {
                 true => to.clone(),
                 false => item.clone(),
             });
-            array(element(c.result), limits::collect(new)?)
+            array(element(c.result), limits::collect(c.limit, new)?)
         },
     )
     .takes_null();
@@ -243,7 +252,7 @@ pub(super) fn define(all: &mut Definitions) {
                 Some(Datum::Text(null)) => Some(null.to_string()),
                 _ => None,
             };
-            let mut out = limits::Text::default();
+            let mut out = limits::Text::new(c.limit);
             let mut first = true;
             for item in items(a, 0) {
                 let shown = match (item.is_null(), &null) {
@@ -261,8 +270,8 @@ pub(super) fn define(all: &mut Definitions) {
         })
         .stable();
     }
-    all.add("array_get_op", "anyarray,int4", "anyelement", |_, a| {
-        let at = usize::try_from(int_at(a, 1) - 1).ok();
+    all.add("array_get_op", "anyarray,int4", "anyelement", |c, a| {
+        let at = usize::try_from(int_at(a, 1) - first(c)).ok();
         Ok(at
             .and_then(|at| items(a, 0).get(at))
             .cloned()
@@ -273,8 +282,9 @@ pub(super) fn define(all: &mut Definitions) {
         "anyarray,int4,int4",
         "anyarray",
         |c, a| {
-            let low = (int_at(a, 1).max(1) - 1) as usize;
-            let high = (int_at(a, 2).max(0) as usize).min(items(a, 0).len());
+            let first = first(c);
+            let low = (int_at(a, 1) - first).max(0) as usize;
+            let high = ((int_at(a, 2) - first + 1).max(0) as usize).min(items(a, 0).len());
             array(
                 element(c.result),
                 items(a, 0).get(low..high).unwrap_or_default().to_vec(),
@@ -328,7 +338,7 @@ pub(super) fn define(all: &mut Definitions) {
             })?;
         let value = a.first().cloned().unwrap_or(Datum::Null).into_owned();
         let bytes = size_of::<Datum<'static>>().saturating_add(limits::weight(&value));
-        limits::fits(bytes.saturating_mul(count))?;
+        c.limit.fits(bytes.saturating_mul(count))?;
         array(element(c.result), vec![value; count])
     })
     .takes_null();

@@ -23,7 +23,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
 use crate::types::columns::{self, ColumnBuilder};
 use crate::types::names::{element_of, format_type, from_name, no_such_type};
-use crate::types::{Datum, PgType, oid};
+use crate::types::{Datum, PgType, io_functions, oid};
 
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
@@ -205,21 +205,14 @@ pub(super) fn oid_of_name(call: &Call<'_>, name: &str, ty: PgType) -> Result<u32
         return Ok(oid);
     }
     match ty.oid {
-        oid::REGTYPE => from_name(trimmed)
-            .map(|ty| ty.oid)
-            .ok_or_else(|| no_such_type(trimmed)),
-        oid::REGNAMESPACE => {
-            let name = one_name(trimmed);
-            call.catalog
-                .schema(&name)
-                .map(|schema| schema.oid)
-                .ok_or_else(|| {
-                    Error::new(
-                        SqlState::INVALID_SCHEMA_NAME,
-                        format!("schema \"{name}\" does not exist"),
-                    )
-                })
-        }
+        oid::REGTYPE => match (type_of_name(trimmed), qualified(trimmed).schema) {
+            (Some(ty), _) => Ok(ty.oid),
+            (None, Some(schema)) => {
+                schema_oid(call, &schema).and_then(|_| Err(no_such_type(trimmed)))
+            }
+            (None, None) => Err(no_such_type(trimmed)),
+        },
+        oid::REGNAMESPACE => schema_oid(call, &one_name(trimmed)),
         oid::REGROLE => {
             let name = one_name(trimmed);
             call.catalog
@@ -232,10 +225,17 @@ pub(super) fn oid_of_name(call: &Call<'_>, name: &str, ty: PgType) -> Result<u32
                     )
                 })
         }
-        oid::REGPROC => Err(Error::new(
-            SqlState::UNDEFINED_FUNCTION,
-            format!("function \"{trimmed}\" does not exist"),
-        )),
+        oid::REGPROC => {
+            let name = qualified(trimmed);
+            let mut known = io_functions::all().filter(|_| is_system(&name));
+            let found = known.find(|function| function.name == name.name);
+            found.map(|function| function.oid).ok_or_else(|| {
+                Error::new(
+                    SqlState::UNDEFINED_FUNCTION,
+                    format!("function \"{trimmed}\" does not exist"),
+                )
+            })
+        }
         _ => {
             let name = qualified(trimmed);
             match call.catalog.resolve(&name, &call.info.search_path) {
@@ -244,6 +244,33 @@ pub(super) fn oid_of_name(call: &Call<'_>, name: &str, ty: PgType) -> Result<u32
             }
         }
     }
+}
+
+fn schema_oid(call: &Call<'_>, name: &str) -> Result<u32> {
+    let schema = call.catalog.schema(name).map(|schema| schema.oid);
+    schema.ok_or_else(|| {
+        Error::new(
+            SqlState::INVALID_SCHEMA_NAME,
+            format!("schema \"{name}\" does not exist"),
+        )
+    })
+}
+
+/// A type by its name, which may be quoted and have its schema.
+fn type_of_name(text: &str) -> Option<PgType> {
+    from_name(text).or_else(|| {
+        let name = qualified(text);
+        match name.name.as_str() {
+            _ if !is_system(&name) => None,
+            "char" => Some(PgType::CHAR),
+            plain => from_name(plain),
+        }
+    })
+}
+
+fn is_system(name: &QualifiedName) -> bool {
+    let schema = name.schema.as_deref();
+    schema.is_none_or(|schema| schema == "pg_catalog")
 }
 
 /// OID of a system table.
@@ -307,6 +334,9 @@ pub(super) fn name_of_oid(call: &Call<'_>, value: u32, ty: PgType) -> String {
             Some(Object::Role(role)) => Some(crate::catalog::quote(&role.name)),
             _ => None,
         },
+        oid::REGPROC => io_functions::all()
+            .find(|function| function.oid == value)
+            .map(|function| function.name),
         oid::REGCLASS => match call.catalog.object(value) {
             Some(object) => Some(call.catalog.display_name(object, &call.info.search_path)),
             None => system_name(value).map(str::to_owned),

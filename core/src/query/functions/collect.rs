@@ -40,8 +40,8 @@ pub(in crate::query) fn collecting(
         "percentile_cont" => |_, rows| percentile_cont(rows),
         "sum" => |_, rows| sum(rows),
         "sum_interval" => |_, rows| sum_interval(rows, false),
-        "min_interval" => |_, rows| Ok(extreme(rows, Ordering::Less)),
-        "max_interval" => |_, rows| Ok(extreme(rows, Ordering::Greater)),
+        "min_value" => |_, rows| Ok(extreme(rows, Ordering::Less)),
+        "max_value" => |_, rows| Ok(extreme(rows, Ordering::Greater)),
         "avg_interval" => |_, rows| sum_interval(rows, true),
         _ => return None,
     };
@@ -317,7 +317,9 @@ fn string_agg(rows: &[Vec<Datum<'static>>]) -> Result<Datum<'static>> {
             continue;
         };
         match &mut joined {
-            None => joined.get_or_insert_default().push(text)?,
+            None => joined
+                .insert(limits::Text::new(limits::ValueLimit::RUN))
+                .push(text)?,
             Some(joined) => {
                 if let Some(Datum::Text(delimiter)) = row.get(1) {
                     joined.push(delimiter)?;

@@ -11,7 +11,9 @@ use crate::types::{PgType, oid};
 /// The expression to show instead; `None` when the column already shows what it should.
 pub(in crate::query) fn display(typed: &Typed) -> Option<Typed> {
     let expr = match typed.ty.oid {
-        oid::REGCLASS | oid::REGTYPE | oid::REGNAMESPACE | oid::REGROLE => named(typed),
+        oid::REGCLASS | oid::REGPROC | oid::REGTYPE | oid::REGNAMESPACE | oid::REGROLE => {
+            named(typed)
+        }
         _ => return None,
     };
     Some(Typed {

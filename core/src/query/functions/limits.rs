@@ -2,15 +2,36 @@
 //! statement was stopped.
 //!
 //! Every function of single values is counted here by [`Budget`], from outside. A function whose
-//! result may be many times as large as its arguments also asks before it grows: [`fits`] for a size
-//! that it knows, [`Text`] and [`collect`] for one that it finds out.
+//! result may be many times as large as its arguments also asks before it grows:
+//! [`ValueLimit::fits`] for a size that it knows, [`Text`] and [`collect`] for one that it finds out.
 
 use crate::error::{Error, Result, SqlState};
 use crate::txn::Interrupt;
 use crate::types::Datum;
 
-/// The most bytes of one value, as in PostgreSQL.
-pub(super) const MAX_VALUE: usize = 0x3fff_ffff;
+/// How many bytes one value may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::query) struct ValueLimit(usize);
+
+impl ValueLimit {
+    /// While a plan runs: PostgreSQL's limit.
+    pub const RUN: ValueLimit = ValueLimit(0x3fff_ffff);
+
+    /// While constants are folded. The optimizer copies and prints the values in a plan many times:
+    /// what is larger stays a call, and each execution makes it once.
+    pub const FOLD: ValueLimit = ValueLimit(1 << 20);
+
+    /// 54000 for more bytes.
+    pub fn fits(self, bytes: usize) -> Result<()> {
+        match bytes > self.0 {
+            true => Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "requested length too large",
+            )),
+            false => Ok(()),
+        }
+    }
+}
 
 /// The most bytes of the values that one function makes for one batch of rows.
 const MAX_COLUMN: usize = 1 << 30;
@@ -24,26 +45,10 @@ const CALL: usize = 64;
 /// How much is done between two looks at the interrupt, in bytes.
 const BETWEEN_LOOKS: usize = 256 << 10;
 
-/// 54000.
-pub(super) fn too_long() -> Error {
-    Error::new(
-        SqlState::PROGRAM_LIMIT_EXCEEDED,
-        "requested length too large",
-    )
-}
-
 fn out_of_memory(what: &str) -> Error {
     Error::new(SqlState::OUT_OF_MEMORY, "out of memory")
         .detail(what.to_owned())
         .hint("Compute fewer rows at once, or smaller values.")
-}
-
-/// Whether a value may have so many bytes.
-pub(super) fn fits(bytes: usize) -> Result<()> {
-    match bytes > MAX_VALUE {
-        true => Err(too_long()),
-        false => Ok(()),
-    }
 }
 
 /// Whether an aggregate may hold so many rows of so many values.
@@ -70,30 +75,43 @@ pub(super) fn weight(value: &Datum<'_>) -> usize {
 }
 
 /// A text that grows.
-#[derive(Default)]
-pub(super) struct Text(String);
+pub(super) struct Text {
+    text: String,
+    limit: ValueLimit,
+}
 
 impl Text {
+    pub fn new(limit: ValueLimit) -> Self {
+        Text {
+            text: String::new(),
+            limit,
+        }
+    }
+
     pub fn push(&mut self, part: &str) -> Result<()> {
-        fits(self.0.len().saturating_add(part.len()))?;
-        self.0.push_str(part);
+        let bytes = self.text.len().saturating_add(part.len());
+        self.limit.fits(bytes)?;
+        self.text.push_str(part);
         Ok(())
     }
 
     pub fn into_datum(self) -> Datum<'static> {
-        Datum::text(self.0)
+        Datum::text(self.text)
     }
 }
 
 /// The items of an array.
-pub(super) fn collect(values: impl Iterator<Item = Datum<'static>>) -> Result<Vec<Datum<'static>>> {
+pub(super) fn collect(
+    limit: ValueLimit,
+    values: impl Iterator<Item = Datum<'static>>,
+) -> Result<Vec<Datum<'static>>> {
     let mut items = Vec::new();
     let mut bytes = 0_usize;
     for value in values {
         bytes = bytes
             .saturating_add(size_of::<Datum<'static>>())
             .saturating_add(weight(&value));
-        fits(bytes)?;
+        limit.fits(bytes)?;
         items.push(value);
     }
     Ok(items)
@@ -102,6 +120,7 @@ pub(super) fn collect(values: impl Iterator<Item = Datum<'static>>) -> Result<Ve
 /// Counts the calls of one function for one batch of rows.
 pub(super) struct Budget<'a> {
     interrupt: &'a Interrupt,
+    limit: ValueLimit,
     /// Bytes of all results.
     made: usize,
     /// What was done since the last look at the interrupt.
@@ -109,9 +128,10 @@ pub(super) struct Budget<'a> {
 }
 
 impl<'a> Budget<'a> {
-    pub fn new(interrupt: &'a Interrupt) -> Self {
+    pub fn new(interrupt: &'a Interrupt, limit: ValueLimit) -> Self {
         Budget {
             interrupt,
+            limit,
             made: 0,
             unseen: 0,
         }
@@ -119,14 +139,14 @@ impl<'a> Budget<'a> {
 
     /// Before a call with arguments of so many bytes: none that puts them together makes more.
     pub fn call(&mut self, bytes: usize) -> Result<()> {
-        fits(bytes)?;
+        self.limit.fits(bytes)?;
         self.work(bytes)
     }
 
     /// Behind a call, with its result.
     pub fn result(&mut self, value: &Datum<'_>) -> Result<()> {
         let bytes = weight(value);
-        fits(bytes)?;
+        self.limit.fits(bytes)?;
         self.made = self.made.saturating_add(bytes);
         if self.made > MAX_COLUMN {
             return Err(out_of_memory(
@@ -152,8 +172,9 @@ mod tests {
 
     #[test]
     fn a_value_is_bounded() {
-        assert!(fits(MAX_VALUE).is_ok());
-        let error = fits(MAX_VALUE + 1).unwrap_err();
+        let ValueLimit(most) = ValueLimit::RUN;
+        assert!(ValueLimit::RUN.fits(most).is_ok());
+        let error = ValueLimit::RUN.fits(most + 1).unwrap_err();
         assert_eq!(error.state(), SqlState::PROGRAM_LIMIT_EXCEEDED);
         assert!(fits_collected(1_000, 2).is_ok());
         assert!(fits_collected(MAX_COLLECTED, 1).is_err());
@@ -162,11 +183,11 @@ mod tests {
     #[test]
     fn a_batch_is_bounded_and_can_be_stopped() {
         let interrupt = Interrupt::default();
-        let mut budget = Budget::new(&interrupt);
+        let mut budget = Budget::new(&interrupt, ValueLimit::RUN);
         let large = Datum::text("x".repeat(MAX_COLUMN / 64));
         let error = (0..65).find_map(|_| budget.result(&large).err()).unwrap();
         assert_eq!(error.state(), SqlState::OUT_OF_MEMORY);
-        let mut budget = Budget::new(&interrupt);
+        let mut budget = Budget::new(&interrupt, ValueLimit::RUN);
         interrupt.raise(Error::new(SqlState::QUERY_CANCELED, "stop"));
         let stopped = (0..BETWEEN_LOOKS / CALL).find_map(|_| budget.call(0).err());
         assert_eq!(stopped.unwrap().message(), "stop");

@@ -6,7 +6,7 @@ use super::super::bind::fold;
 use crate::types::names::{element_of, from_sql, internal_name};
 
 /// The name of a select list item without an alias.
-pub(in crate::query) fn column_name(expr: &Expr) -> String {
+pub fn column_name(expr: &Expr) -> String {
     match figure(expr) {
         Some((name, _)) => name,
         None => "?column?".to_owned(),

@@ -6,6 +6,7 @@
 use super::json;
 use super::registry::Definitions;
 use super::row::Call;
+use super::strings::{int_at, str_at};
 use crate::error::Result;
 use crate::types::{Datum, text};
 
@@ -16,6 +17,38 @@ pub(super) fn define(all: &mut Definitions) {
     all.add("record_json_op", "...any", "json", object)
         .takes_null()
         .stable();
+    all.add("record_field_op", "record,int4", "text", |_, a| {
+        Ok(field(str_at(a, 0), int_at(a, 1)))
+    });
+}
+
+/// The n-th value of a composite value's text.
+fn field(row: &str, number: i64) -> Datum<'static> {
+    let inner = row.strip_prefix('(').and_then(|row| row.strip_suffix(')'));
+    let mut values: Vec<Option<String>> = vec![None];
+    let mut quoted = false;
+    let mut chars = inner.unwrap_or_default().chars().peekable();
+    while let Some(c) = chars.next() {
+        let Some(last) = values.last_mut() else { break };
+        match c {
+            ',' if !quoted => values.push(None),
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                last.get_or_insert_default().push('"');
+            }
+            '"' => {
+                quoted = !quoted;
+                last.get_or_insert_default();
+            }
+            '\\' => last.get_or_insert_default().extend(chars.next()),
+            c => last.get_or_insert_default().push(c),
+        }
+    }
+    let at = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+    match values.into_iter().nth(at).flatten() {
+        Some(value) => Datum::text(value),
+        None => Datum::Null,
+    }
 }
 
 fn is_missing(args: &[Datum<'_>]) -> bool {

@@ -248,6 +248,8 @@ fn matches(function: &Function, types: &[PgType]) -> Option<(i32, Output)> {
                 continue;
             }
             ANYELEMENT => element.unwrap_or(PgType::TEXT),
+            // The vectors keep their type: it says what their subscripts are.
+            ANYARRAY if matches!(ty.oid, oid::INT2VECTOR | oid::OIDVECTOR) => *ty,
             ANYARRAY => PgType::new(array_of(element.unwrap_or(PgType::TEXT).oid)?),
             oid => PgType::new(oid),
         };

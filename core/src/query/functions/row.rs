@@ -14,7 +14,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
 use super::super::context::RunContext;
-use super::limits::{Budget, weight};
+use super::limits::{Budget, ValueLimit, weight};
 use super::waiting::WaitFn;
 use super::whole::{self, WholeFn};
 use crate::catalog::Catalog;
@@ -31,6 +31,7 @@ pub(in crate::query) struct Call<'a> {
     /// Types of the arguments.
     pub types: &'a [PgType],
     pub result: PgType,
+    pub limit: ValueLimit,
 }
 
 impl Call<'_> {
@@ -97,12 +98,13 @@ impl RowFunction {
         arrow_type(self.built)
     }
 
-    fn call<'a>(&'a self, context: &'a RunContext) -> Call<'a> {
+    pub(super) fn call<'a>(&'a self, context: &'a RunContext) -> Call<'a> {
         Call {
             info: &context.info,
             catalog: &context.catalog,
             types: &self.types,
             result: self.result,
+            limit: context.limit,
         }
     }
 
@@ -116,7 +118,7 @@ impl RowFunction {
         let call = self.call(context);
         let mut builder = ColumnBuilder::new(self.built, ZONE, rows);
         let mut values: Vec<Datum<'_>> = Vec::with_capacity(args.len());
-        let mut budget = Budget::new(&context.info.interrupt);
+        let mut budget = Budget::new(&context.info.interrupt, context.limit);
         // Constant arguments are read once.
         let mut fixed: Vec<Option<Datum<'_>>> = Vec::with_capacity(args.len());
         for ((array, ty), wide) in args.iter().zip(&self.types).zip(wide) {

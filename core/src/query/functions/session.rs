@@ -124,11 +124,15 @@ pub(super) fn define(all: &mut Definitions) {
     .takes_null()
     .volatile();
     all.add("nextval", "regclass", "int8", |c, a| {
-        c.info.access.next_value(sequence(c, a)?).map(Datum::Int8)
+        let sequence = sequence(c, a)?;
+        let session = c.info.writer("nextval()")?;
+        session.next_value(sequence).map(Datum::Int8)
     })
     .volatile();
     all.add("nextval", "text", "int8", |c, a| {
-        c.info.access.next_value(sequence(c, a)?).map(Datum::Int8)
+        let sequence = sequence(c, a)?;
+        let session = c.info.writer("nextval()")?;
+        session.next_value(sequence).map(Datum::Int8)
     })
     .volatile();
     all.add("currval", "regclass", "int8", |c, a| {
@@ -157,9 +161,10 @@ pub(super) fn define(all: &mut Definitions) {
     ] {
         all.add("setval", &format!("{first},{more}"), "int8", |c, a| {
             let called = !matches!(a.get(2), Some(Datum::Bool(false)));
+            let sequence = sequence(c, a)?;
             c.info
-                .access
-                .set_value(sequence(c, a)?, int_at(a, 1), called)
+                .writer("setval()")?
+                .set_value(sequence, int_at(a, 1), called)
                 .map(Datum::Int8)
         })
         .volatile();

@@ -74,12 +74,7 @@ impl AsyncScalarUDFImpl for RowFunction {
         for arg in args.args {
             arrays.push(arg.into_array(rows)?);
         }
-        let call = Call {
-            info: &context.info,
-            catalog: &context.catalog,
-            types: &self.types,
-            result: self.result,
-        };
+        let call = self.call(&context);
         let mut results = Vec::with_capacity(rows);
         for row in 0..rows {
             let mut values = Vec::with_capacity(arrays.len());

@@ -18,7 +18,7 @@ use super::rows::{BATCH_ROWS, Source};
 use super::sealed::{Morsel, SealedScan, Takes, Work};
 use super::walk::{Reading, RowBatches};
 use crate::error::{Error, Result};
-use crate::segment::Part;
+use crate::segment::{Part, Pieces};
 use crate::types::columns::{self, ColumnBuilder};
 use crate::types::{Datum, PgType};
 
@@ -165,6 +165,7 @@ impl ColumnRun {
             ))),
             Work::Sealed(morsel) if pruner.keeps(at) => {
                 self.counters.read.add(1);
+                self.scan.note_read(morsel);
                 GroupBatches::open(&self.reading, &self.scan, morsel)?.map(Current::Columns)
             }
             Work::Sealed(_) => {
@@ -178,7 +179,7 @@ impl ColumnRun {
 
 /// A column of a row group.
 enum Piece {
-    Column(ArrayRef),
+    Column(Pieces),
     /// The same value in all rows, of which one batch is enough.
     Constant(ArrayRef),
     Key,
@@ -211,7 +212,7 @@ impl GroupBatches {
         for source in reading.layout.sources() {
             pieces.push(match source {
                 Source::Key => Piece::Key,
-                Source::Stored(at, ty, missing) => match part.segment.column(morsel.group, *at)? {
+                Source::Stored(at, ty, missing) => match part.segment.pieces(morsel.group, *at)? {
                     Some(column) => Piece::Column(of_type(column, part, *at, *ty)?),
                     None => Piece::Constant(constant(missing, *ty)?),
                 },
@@ -230,8 +231,10 @@ impl GroupBatches {
     /// The next rows, those that are gone among them; keys are left empty.
     fn next(&mut self, reading: &Reading) -> Result<Option<Slice>> {
         while !self.rest.is_empty() {
-            let length = self.rest.len().min(BATCH_ROWS);
             let first = self.rest.start;
+            // No further than the piece of the columns: a batch is one piece, not two joined.
+            let within = first.saturating_sub(self.group_start) as usize % BATCH_ROWS;
+            let length = self.rest.len().min(BATCH_ROWS.saturating_sub(within));
             self.rest.start = first.saturating_add(length as u32);
             let live = self.live.as_ref().map(|live| {
                 let offset = first.saturating_sub(self.start) as usize;
@@ -242,11 +245,17 @@ impl GroupBatches {
                 continue;
             }
             let offset = first.saturating_sub(self.group_start) as usize;
+            let (number, offset) = (offset / BATCH_ROWS, offset % BATCH_ROWS);
             let columns = self.columns.iter().map(|piece| match piece {
-                Piece::Column(column) if offset.saturating_add(length) > column.len() => Err(
-                    Error::corrupted("a row group with fewer rows than announced"),
-                ),
-                Piece::Column(column) => Ok(column.slice(offset, length)),
+                Piece::Column(column) => match column.get(number) {
+                    Some(whole) if (offset, length) == (0, whole.len()) => Ok(whole.clone()),
+                    Some(whole) if offset.saturating_add(length) <= whole.len() => {
+                        Ok(whole.slice(offset, length))
+                    }
+                    _ => Err(Error::corrupted(
+                        "a row group with fewer rows than announced",
+                    )),
+                },
                 Piece::Constant(column) => Ok(column.slice(0, length)),
                 Piece::Key => Ok(no_keys(length)),
             });
@@ -333,8 +342,9 @@ fn live(reading: &Reading, scan: &SealedScan, morsel: &Morsel) -> Result<Option<
 }
 
 /// A column as the table has it now: its type may have been changed without its rows.
-fn of_type(column: ArrayRef, part: &Part, at: usize, ty: PgType) -> Result<ArrayRef> {
-    if *column.data_type() == columns::data_type(ty, ZONE) {
+fn of_type(column: Pieces, part: &Part, at: usize, ty: PgType) -> Result<Pieces> {
+    let wanted = columns::data_type(ty, ZONE);
+    if column.iter().all(|piece| *piece.data_type() == wanted) {
         return Ok(column);
     }
     let layout = &part.segment.meta().layout;
@@ -343,11 +353,14 @@ fn of_type(column: ArrayRef, part: &Part, at: usize, ty: PgType) -> Result<Array
         .get(at)
         .map(|column| column.ty)
         .ok_or_else(|| Error::internal("a column that no layout has"))?;
-    let mut builder = ColumnBuilder::new(ty, ZONE, column.len());
-    for row in 0..column.len() {
-        builder.append(&columns::get(column.as_ref(), row, from)?)?;
-    }
-    Ok(builder.finish())
+    let pieces = column.iter().map(|piece| {
+        let mut builder = ColumnBuilder::new(ty, ZONE, piece.len());
+        for row in 0..piece.len() {
+            builder.append(&columns::get(piece.as_ref(), row, from)?)?;
+        }
+        Ok(builder.finish())
+    });
+    pieces.collect()
 }
 
 /// A batch of one value.

@@ -12,6 +12,8 @@ pub(super) const UNSEALED: &str = "rows_unsealed";
 pub(super) const REMOVED: &str = "rows_removed";
 /// Rows that were looked up by their keys.
 pub(super) const LOOKUPS: &str = "lookups";
+/// Those of them that a learned index found.
+pub(super) const LOOKUPS_SEALED: &str = "lookups_sealed";
 
 /// The counts of one partition.
 #[derive(Clone, Debug)]
@@ -21,6 +23,7 @@ pub(super) struct Counters {
     pub unsealed: Count,
     pub removed: Count,
     pub lookups: Count,
+    pub lookups_sealed: Count,
 }
 
 impl Counters {
@@ -36,6 +39,7 @@ impl Counters {
             unsealed: count(UNSEALED),
             removed: count(REMOVED),
             lookups: count(LOOKUPS),
+            lookups_sealed: count(LOOKUPS_SEALED),
         }
     }
 }

@@ -253,7 +253,8 @@ impl ScanPlan {
         }
         if let (true, Some(found)) = (analyze, self.metrics()) {
             let count = |name| found.sum_by_name(name).map_or(0, |sum| sum.as_usize());
-            if self.columns.is_some() {
+            if let Some(scan) = &self.columns {
+                lines.push(format!("Segments Read: {}", scan.parts_read()));
                 lines.push(format!(
                     "Row Groups Read: {}  Pruned: {}",
                     count(super::metrics::GROUPS_READ),
@@ -270,7 +271,10 @@ impl ScanPlan {
             }
             match count(super::metrics::LOOKUPS) {
                 0 => {}
-                lookups => lines.push(format!("Look-ups: {lookups}")),
+                lookups => lines.push(format!(
+                    "Look-ups: {lookups}  By Learned Index: {}",
+                    count(super::metrics::LOOKUPS_SEALED)
+                )),
             }
         }
         lines
@@ -292,7 +296,7 @@ fn columns(
         return Ok(None);
     }
     let full = matches!(access, Access::Full);
-    if !full && rows_between(parts, &ranges)? <= ROWS_ONE_BY_ONE {
+    if !full && rows_between(&parts, &ranges)? <= ROWS_ONE_BY_ONE {
         return Ok(None);
     }
     let unsealed = match view.unsealed_at_most(table.storage)? {
@@ -304,7 +308,7 @@ fn columns(
             .map(Work::Unsealed)
             .collect(),
     };
-    let scan = SealedScan::new(parts, ranges, unsealed, parallelism)?;
+    let scan = SealedScan::new(&parts, ranges, unsealed, parallelism)?;
     Ok(Some(Arc::new(scan)))
 }
 

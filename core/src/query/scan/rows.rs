@@ -8,13 +8,14 @@ use arrow::datatypes::SchemaRef;
 use super::super::bind::ZONE;
 use crate::catalog::Table;
 use crate::error::Result;
+use crate::segment::PIECE_ROWS;
 use crate::types::columns::ColumnBuilder;
 use crate::types::row::RowRef;
 use crate::types::text::{self, TextStyle};
 use crate::types::{Datum, PgType};
 
 /// Rows in a batch.
-pub(in crate::query) const BATCH_ROWS: usize = if cfg!(test) { 64 } else { 8192 };
+pub(in crate::query) const BATCH_ROWS: usize = PIECE_ROWS;
 
 /// What a column of a scan is made from.
 #[derive(Clone, Debug)]

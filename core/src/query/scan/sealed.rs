@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, Range};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -52,12 +52,15 @@ pub(super) struct SealedScan {
     /// Row numbers in each segment, ascending, that own writes replace. Found by whoever needs them
     /// first.
     hidden: Mutex<Option<Arc<Vec<Vec<u32>>>>>,
+    /// Which segments were read, for EXPLAIN.
+    read: Vec<AtomicBool>,
 }
 
 /// The segments of a table, if that is how its sealed rows lie.
-pub(in crate::query) fn parts_of(view: &View, table: TableId) -> Option<&[Part]> {
-    let sealed = view.sealed(table)?.as_any();
-    Some(sealed.downcast_ref::<SealedTable>()?.parts())
+pub(in crate::query) fn parts_of(view: &View, table: TableId) -> Option<Vec<Part>> {
+    let sealed = view.sealed(table)?;
+    let sealed: &SealedTable = sealed.as_any().downcast_ref()?;
+    Some(sealed.parts().to_vec())
 }
 
 /// Sealed rows in some key ranges, deleted ones included.
@@ -92,7 +95,7 @@ pub(super) fn weigh(table: &Table, access: Access, read: &ReadContext) -> Result
     let rows = read.view.snapshot().len(table.storage)?;
     let most = (rows / INDEX_SHARE).max(ROWS_ONE_BY_ONE);
     let parts = parts_of(&read.view, entries).unwrap_or_default();
-    let mut found = rows_between(parts, ranges)?;
+    let mut found = rows_between(&parts, ranges)?;
     for range in ranges {
         let (from, to) = as_slices(range);
         let mut unsealed = read.view.unsealed_range(entries, from, to)?;
@@ -140,7 +143,21 @@ impl SealedScan {
             work,
             ranges,
             hidden: Mutex::default(),
+            read: parts.iter().map(|_| AtomicBool::new(false)).collect(),
         })
+    }
+
+    /// Notes that rows of a segment are read.
+    pub fn note_read(&self, morsel: &Morsel) {
+        if let Some(read) = self.read.get(morsel.part) {
+            read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// How many segments were read.
+    pub fn parts_read(&self) -> usize {
+        let read = self.read.iter();
+        read.filter(|read| read.load(Ordering::Relaxed)).count()
     }
 
     /// The same work in another order.
@@ -150,6 +167,7 @@ impl SealedScan {
             work,
             ranges: self.ranges.clone(),
             hidden: Mutex::default(),
+            read: self.read.iter().map(|_| AtomicBool::new(false)).collect(),
         }
     }
 

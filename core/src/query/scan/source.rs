@@ -1,5 +1,6 @@
 //! A stored table as DataFusion sees it: a description, without rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -95,7 +96,10 @@ impl TableProvider for TableSource {
             .and_then(|name| read.only.get(name))
             .cloned();
         let access = match restriction {
-            Some(keys) => Access::Keys(keys.as_ref().clone()),
+            Some(keys) => {
+                let keys: BTreeSet<Vec<u8>> = keys.iter().cloned().collect();
+                Access::Keys(keys.into_iter().collect())
+            }
             None => ranges::choose(self, filters)?,
         };
         let projection = match projection {

@@ -7,11 +7,48 @@ use arrow::array::{ArrayRef, RecordBatch};
 use super::cache::{ColumnCache, ColumnKey, Pieces};
 use super::metrics::Counters;
 use super::ranges::{Access, KeyRange, as_slices};
-use super::rows::{BATCH_ROWS, SharedLayout};
+use super::rows::{BATCH_ROWS, Builders, SharedLayout};
 use crate::catalog::{Index, Table, keys};
 use crate::error::{Error, Result};
 use crate::query::context::ReadContext;
-use crate::txn::ViewIter;
+use crate::storage::{TableId, Wanted};
+use crate::txn::{View, ViewIter};
+
+/// Keys that are looked up together.
+const LOOKED_UP: usize = 1024;
+
+/// Appends the rows that entries of an index are about, in the order of the entries. Returns how many of
+/// them are sealed.
+fn rows_of(
+    view: &View,
+    storage: TableId,
+    index: &Index,
+    row_keys: &[Vec<u8>],
+    builders: &mut Builders<'_>,
+) -> Result<usize> {
+    let mut order: Vec<usize> = (0..row_keys.len()).collect();
+    let key = |at: &usize| row_keys.get(*at).map_or(&[][..], Vec::as_slice);
+    order.sort_unstable_by_key(key);
+    let probes: Vec<&[u8]> = order.iter().map(key).collect();
+    let found = view.get_batch(storage, &probes, Wanted::Rows)?;
+    let mut rows = Vec::new();
+    rows.resize_with(row_keys.len(), || None);
+    for (at, row) in order.iter().zip(found) {
+        if let Some(slot) = rows.get_mut(*at) {
+            *slot = row;
+        }
+    }
+    let mut sealed = 0;
+    for (key, row) in row_keys.iter().zip(rows) {
+        let row = row.ok_or_else(|| {
+            let what = format!("index \"{}\" has an entry without a row", index.name);
+            Error::corrupted(what)
+        })?;
+        sealed += usize::from(row.is_sealed());
+        builders.append(key, row.as_ref())?;
+    }
+    Ok(sealed)
+}
 
 /// What every way of reading a table needs.
 pub(super) struct Reading {
@@ -210,15 +247,25 @@ impl Run {
             return Ok(None);
         }
         let mut builders = reading.layout.builders(wanted.min(1024));
-        let mut lookups = 0;
+        let (mut lookups, mut sealed) = (0, 0);
         while builders.rows < wanted {
             match &mut self.walk {
                 Walk::Keys { keys, at } => {
-                    let Some(key) = keys.get(*at) else { break };
-                    *at += 1;
-                    lookups += 1;
-                    if let Some(row) = view.get(storage, key)? {
-                        builders.append(key, row.as_ref())?;
+                    let some = (wanted - builders.rows).min(LOOKED_UP);
+                    let end = keys.len().min(*at + some);
+                    let next = keys.get(*at..end).unwrap_or_default();
+                    if next.is_empty() {
+                        break;
+                    }
+                    *at = end;
+                    lookups += next.len();
+                    let probes: Vec<&[u8]> = next.iter().map(Vec::as_slice).collect();
+                    let rows = view.get_batch(storage, &probes, Wanted::Rows)?;
+                    for (key, row) in next.iter().zip(rows) {
+                        if let Some(row) = row {
+                            sealed += usize::from(row.is_sealed());
+                            builders.append(key, row.as_ref())?;
+                        }
                     }
                 }
                 Walk::Ranges {
@@ -249,31 +296,33 @@ impl Run {
                         });
                         continue;
                     };
-                    match entries.next() {
-                        None => *iter = None,
-                        Some(entry) => {
-                            let (key, value) = entry?;
-                            match index {
-                                None => builders.append(key.as_ref(), value.as_ref())?,
-                                Some(index) => {
-                                    let row_key =
-                                        keys::row_key_of(index, &reading.table, key.as_ref())?;
-                                    lookups += 1;
-                                    let row = view.get(storage, row_key)?.ok_or_else(|| {
-                                        Error::corrupted(format!(
-                                            "index \"{}\" has an entry without a row",
-                                            index.name
-                                        ))
-                                    })?;
-                                    builders.append(row_key, row.as_ref())?;
-                                }
+                    let Some(index) = index else {
+                        match entries.next() {
+                            None => *iter = None,
+                            Some(entry) => {
+                                let (key, value) = entry?;
+                                builders.append(key.as_ref(), value.as_ref())?;
                             }
                         }
+                        continue;
+                    };
+                    let some = (wanted - builders.rows).min(LOOKED_UP);
+                    let mut row_keys = Vec::new();
+                    for entry in entries.take(some) {
+                        let (entry, _) = entry?;
+                        let key = keys::row_key_of(index, &reading.table, entry.as_ref())?;
+                        row_keys.push(key.to_vec());
                     }
+                    if row_keys.len() < some {
+                        *iter = None;
+                    }
+                    lookups += row_keys.len();
+                    sealed += rows_of(view, storage, index, &row_keys, &mut builders)?;
                 }
             }
         }
         self.counters.lookups.add(lookups);
+        self.counters.lookups_sealed.add(sealed);
         if builders.rows == 0 {
             self.keep();
             return Ok(None);

@@ -169,6 +169,51 @@ fn a_rebuild_notices_other_rows() {
     names_the_object(&segment.row(0).unwrap_err(), &meta);
 }
 
+/// Every damage of either object is found, and the object named; nothing is mended.
+#[test]
+fn a_verification_names_what_is_damaged() {
+    for seed in seeds(1) {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let table = Table::plain(700);
+        let objects = memory();
+        let meta = table.write(&objects);
+        let side = side_size(&objects, &meta);
+        let whole = [
+            (meta.parquet_path(), meta.parquet_bytes),
+            (meta.side_path(), side),
+        ];
+        for (path, size) in whole {
+            let object = object(&objects, &path, size);
+            let mut damaged = damages(&mut random, &object, 120);
+            let mut longer = object.clone();
+            longer.push(0);
+            damaged.push(("a byte more".to_owned(), longer.into()));
+            for (how, damaged) in damaged {
+                let changed = damaged != object;
+                let length = damaged.len() as u64;
+                objects.write(&path, damaged.clone()).unwrap();
+                let segment = Segment::new(meta.clone(), objects.clone(), caches(PLENTY));
+                let findings = segment.verify().unwrap();
+                let named = findings.iter().any(|finding| finding.contains(&path));
+                assert_eq!(named, changed, "{path}: {how}: {findings:?}");
+                assert_eq!(self::object(&objects, &path, length), damaged);
+            }
+            objects.delete_object(&path).unwrap();
+            let segment = Segment::new(meta.clone(), objects.clone(), caches(PLENTY));
+            let findings = segment.verify().unwrap();
+            assert_eq!(findings, [format!("object {path} is missing")]);
+            objects.write(&path, Bytes::from(object)).unwrap();
+        }
+        // Whole, and yet not what the manifest is about.
+        let mut wrong = meta.clone();
+        wrong.last_key.push(0);
+        wrong.groups[0].columns[0].as_mut().unwrap().stats.nulls += 1;
+        let findings = Segment::new(wrong, objects.clone(), caches(PLENTY)).verify();
+        assert_eq!(findings.unwrap().len(), 2);
+    }
+}
+
 #[test]
 fn a_damaged_manifest_entry_is_refused() {
     let meta = Table::plain(300).write(&memory());
@@ -180,6 +225,11 @@ fn a_damaged_manifest_entry_is_refused() {
         assert_eq!(error.state(), SqlState::DATA_CORRUPTED);
         assert!(SegmentMeta::decode(&bytes[..at]).is_err());
     }
+    // The version before.
+    let mut old = meta;
+    old.rest = None;
+    assert_eq!(old.encode()[4], 1);
+    assert!(SegmentMeta::decode(&old.encode()).unwrap() == old);
 }
 
 #[test]
@@ -276,4 +326,47 @@ fn failures_of_the_store_surface_and_pass() {
     assert_eq!(operations, 2);
     store.fail_after(0);
     assert!(fails(objects.delete(16384, 8)) && fails(objects.list().map(drop)));
+}
+
+/// Readers of all kinds meet a sidecar that is damaged while they read: it is written anew once for all of
+/// them, and every one of them gets the right rows.
+#[test]
+fn readers_go_on_while_a_sidecar_is_written_anew() {
+    const READERS: usize = 4;
+    const ROUNDS: usize = 12;
+    let table = Table::plain(700);
+    let objects = memory();
+    let meta = table.write(&objects);
+    let side = object(&objects, &meta.side_path(), side_size(&objects, &meta));
+    for cached in [PLENTY, 0] {
+        let segment = Segment::new(meta.clone(), objects.clone(), caches(cached));
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..READERS)
+                .map(|reader| {
+                    let (segment, table) = (segment.clone(), &table);
+                    scope.spawn(move || {
+                        for round in 0..ROUNDS {
+                            match (reader + round) % 3 {
+                                0 => read_all(table, &segment).unwrap(),
+                                1 => read_columns(table, &segment).unwrap(),
+                                _ => table.check_keys(&segment),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let mut random = Random(cached);
+            while readers.iter().any(|reader| !reader.is_finished()) {
+                let mut damaged = side.clone();
+                let at = random.below(damaged.len() as u64) as usize;
+                damaged[at] ^= 1 << random.below(8);
+                objects
+                    .write(&meta.side_path(), Bytes::from(damaged))
+                    .unwrap();
+                segment.forget();
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        });
+        read_all(&table, &segment).unwrap();
+    }
 }

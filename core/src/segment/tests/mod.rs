@@ -7,8 +7,8 @@ mod caches;
 mod damage;
 mod random;
 mod store;
-mod tiers;
-mod timeline;
+pub mod tiers;
+pub mod timeline;
 mod values;
 
 use std::sync::Arc;
@@ -137,10 +137,21 @@ impl Table {
             assert_eq!(segment.key(*row).unwrap(), key);
         }
         assert!(segment.row(count).is_err() && segment.key(count).is_err());
+        self.check_keys(segment);
+        let rows: Vec<u32> = (0..count).step_by(3).collect();
+        let bytes = segment.rows(&rows).unwrap();
+        for (row, bytes) in rows.iter().zip(&bytes) {
+            assert_eq!(bytes, &self.rows[*row as usize].1);
+        }
+        assert_eq!(segment.verify().unwrap(), Vec::<String>::new());
+    }
+
+    /// That a segment finds all keys together.
+    fn check_keys(&self, segment: &Segment) {
         let keys: Vec<&[u8]> = self.rows.iter().map(|(key, _)| key.as_slice()).collect();
-        let mut located = vec![None];
+        let mut located = Vec::new();
         segment.locate_batch(&keys, &mut located).unwrap();
-        assert!(located.iter().copied().eq((0..count).map(Some)));
+        assert!(located.iter().copied().eq((0..keys.len() as u32).map(Some)));
     }
 
     /// That a segment has these columns.
@@ -191,5 +202,6 @@ impl Table {
                 assert_eq!(encoded(&found), encoded(&wanted), "{:?}", column.ty);
             }
         }
+        assert_eq!(segment.verify().unwrap(), Vec::<String>::new());
     }
 }

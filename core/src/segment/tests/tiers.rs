@@ -36,7 +36,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// Runs `test` for each seed, without a commit log and with one; prints the one that failed.
-fn seeds(test: impl Fn(u64, bool)) {
+pub fn seeds(test: impl Fn(u64, bool)) {
     let first = number("OMENDB_TIER_SEED", 1);
     for seed in first..first + number("OMENDB_TIER_SEEDS", 1) {
         let run = std::panic::AssertUnwindSafe(|| {

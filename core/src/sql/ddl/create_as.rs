@@ -49,6 +49,9 @@ pub(super) async fn create(
     let types = physical_types(&table);
     let mut stream = context.engine.query.run(&plan, execution).await?;
     let mut count = 0_u64;
+    context
+        .txn
+        .begin_load(vec![(table.storage, table.shape()?)]);
     while let Some(block) = stream.next().await {
         let block = block?;
         context.interrupt.check()?;
@@ -58,10 +61,12 @@ pub(super) async fn create(
             let bytes = row::encode(&values, &types)?;
             context
                 .txn
-                .put(table.storage, keys::row_id_key(id)?, bytes)?;
+                .put_new(table.storage, keys::row_id_key(id)?, bytes)?;
             count = count.saturating_add(1);
         }
+        context.txn.move_on().await?;
     }
+    context.txn.end_load().await?;
     Ok(Outcome::Command(format!("SELECT {count}")))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{CreateIndex, Expr, IndexType};
+use datafusion::sql::sqlparser::ast::{CreateIndex, Expr, IndexType, ObjectName};
 
 use super::super::{Context, Outcome};
 use super::naming::{Names, joined};
@@ -12,6 +12,7 @@ use crate::catalog::{Index, Object, Privileges, QualifiedName, Table, fold, unde
 use crate::error::{Error, Result, SqlState};
 use crate::storage::TableId;
 use crate::txn::RelationMode;
+use crate::types::oid;
 
 /// Columns of an index, as in PostgreSQL.
 const MAX_INDEX_COLUMNS: usize = 32;
@@ -116,6 +117,21 @@ async fn free_name(
     }
 }
 
+/// Whether an operator class orders strings by their bytes, as every index does here.
+fn orders_as_here(class: &ObjectName, table: &Table, at: usize) -> bool {
+    let class = class.0.last().and_then(|part| part.as_ident()).map(fold);
+    let class = class.unwrap_or_default();
+    let kind = class
+        .strip_suffix("_pattern_ops")
+        .or_else(|| class.strip_suffix("_ops"));
+    let ty = table.columns.get(at).map(|column| column.ty.oid);
+    match ty {
+        Some(oid::TEXT | oid::VARCHAR) => matches!(kind, Some("text" | "varchar")),
+        Some(oid::BPCHAR) => kind == Some("bpchar"),
+        _ => false,
+    }
+}
+
 fn index_columns(table: &Table, statement: &CreateIndex) -> Result<(Vec<usize>, Vec<bool>)> {
     if statement.columns.len() > MAX_INDEX_COLUMNS {
         return Err(Error::new(
@@ -140,7 +156,10 @@ fn index_columns(table: &Table, statement: &CreateIndex) -> Result<(Vec<usize>, 
             },
             _ => return Err(expression_index()),
         };
-        if let Some(class) = &column.operator_class {
+        let at = position(table, &name)?;
+        if let Some(class) = &column.operator_class
+            && !orders_as_here(class, table, at)
+        {
             return Err(Error::unsupported(
                 format!("operator class \"{class}\""),
                 "Leave it out: a plain index also serves LIKE 'prefix%' here.",
@@ -158,7 +177,7 @@ fn index_columns(table: &Table, statement: &CreateIndex) -> Result<(Vec<usize>, 
         if column.column.with_fill.is_some() {
             return Err(Error::unsupported("WITH FILL", "Leave it out."));
         }
-        positions.push(position(table, &name)?);
+        positions.push(at);
         descending.push(desc);
     }
     constraint::check_orderable(table, &positions)?;

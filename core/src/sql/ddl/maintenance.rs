@@ -6,6 +6,7 @@
 
 use datafusion::sql::sqlparser::ast::{Lock, LockTableMode};
 
+use super::super::engine::tend;
 use super::super::{Context, Outcome};
 use super::scope::not_a;
 use crate::catalog::{Object, Privileges, QualifiedName, denied};
@@ -136,8 +137,7 @@ async fn vacuum(context: &mut Context<'_>, oid: u32, effort: Effort) -> Result<(
     let Some(table) = context.catalog.table(oid).cloned() else {
         return Ok(());
     };
-    let segments = context.engine.segments.clone();
-    segments.tend(table.storage, table.shape()?, effort).await?;
+    tend(&context.engine.segments, context.catalog, &table, effort).await?;
     Ok(())
 }
 

@@ -57,7 +57,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 
 use super::{Context, Outcome};
 use crate::catalog::QualifiedName;
-use crate::error::{Error, Result, SqlState};
+use crate::error::{Error, Result};
 use sequence::CreateSequence;
 use sequence_options::SequenceOptions;
 
@@ -126,13 +126,10 @@ pub async fn execute_form(context: &mut Context<'_>, form: &Form) -> Result<Outc
 
 /// 25006 in a READ ONLY transaction.
 fn check_writable(context: &Context<'_>, verb: &str) -> Result<()> {
-    if !context.txn.options().read_only {
-        return Ok(());
+    match context.txn.options().read_only {
+        true => Err(Error::read_only(verb)),
+        false => Ok(()),
     }
-    Err(Error::new(
-        SqlState::READ_ONLY_SQL_TRANSACTION,
-        format!("cannot execute {verb} in a read-only transaction"),
-    ))
 }
 
 async fn create_sequence(context: &mut Context<'_>, statement: &Statement) -> Result<Outcome> {

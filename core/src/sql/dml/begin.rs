@@ -19,7 +19,7 @@ pub(super) async fn begin(
     verb: Verb,
 ) -> Result<bool> {
     if context.txn.options().read_only {
-        return Err(read_only(verb.word()));
+        return Err(Error::read_only(verb.word()));
     }
     lock(context, target, mode).await
 }
@@ -58,12 +58,4 @@ pub(super) async fn lock(
         ),
     )
     .hint("Retry the transaction."))
-}
-
-/// 25006, as PostgreSQL words it.
-pub(super) fn read_only(verb: &str) -> Error {
-    Error::new(
-        SqlState::READ_ONLY_SQL_TRANSACTION,
-        format!("cannot execute {verb} in a read-only transaction"),
-    )
 }

@@ -3,6 +3,7 @@
 use futures::StreamExt;
 
 use super::search::Search;
+use super::target::Target;
 use super::{Context, ExplainOptions, Kind, Outcome, Prepared, execute};
 use crate::error::Result;
 use crate::query::Plan;
@@ -71,6 +72,17 @@ pub async fn explain(
         }));
     }
     if options.analyze {
+        let by_key = match &prepared.kind {
+            Kind::Select(select) => select.is_sealed(context)?,
+            Kind::Update(update) => is_sealed(context, &update.search, &update.target)?,
+            Kind::Delete(delete) => is_sealed(context, &delete.search, &delete.target)?,
+            Kind::Insert(_) | Kind::With(_) | Kind::LockRows(_) => None,
+        };
+        match by_key {
+            Some(true) => lines.push("Look-up: By Learned Index".to_owned()),
+            Some(false) => lines.push("Look-up: Unsealed".to_owned()),
+            None => {}
+        }
         let start = context.info.access.clock();
         let outcome = execute(context, prepared).await?;
         let mut count = 0_usize;
@@ -91,6 +103,13 @@ pub async fn explain(
         lines.push(format!("Execution Time: {millis}.{rest:03} ms"));
     }
     Ok(lines)
+}
+
+fn is_sealed(context: &mut Context<'_>, search: &Search, target: &Target) -> Result<Option<bool>> {
+    match search {
+        Search::Key(access) => access.is_sealed(context, target),
+        Search::Query(_) => Ok(None),
+    }
 }
 
 fn searched<'a>(search: &'a Search, lines: &mut Vec<String>) -> Option<&'a Plan> {

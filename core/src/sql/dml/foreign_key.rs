@@ -5,6 +5,7 @@
 //! rows that still reference it, through an index on the referencing columns if there is one, and
 //! acts as the constraint says. What an action writes is checked in turn.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -14,12 +15,17 @@ use super::write::Changes;
 use crate::catalog::{Action, ForeignKey, Index, Object, Table, keys};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
+use crate::storage::{TableId, Wanted};
 use crate::txn::{LockTarget, RowMode, View};
 use crate::types::cast::{self, Context as Cast};
 use crate::types::{Datum, PgType, key, ops};
 
 /// Tries at locking a referenced row that keeps moving (its key is changed away and back).
 const MAX_TRIES: usize = 100;
+/// References that are checked together while a statement goes on.
+const MANY_EVENTS: usize = 4096;
+/// References at the end of a statement from which on they are checked together.
+const SOME_EVENTS: usize = 64;
 
 /// One thing to check or do.
 pub(super) enum Event {
@@ -103,11 +109,113 @@ impl Changes {
         Ok(())
     }
 
+    /// Checks references to other tables, if they are many, before the end of the statement: what is
+    /// there, and locked, need not be remembered. What is not there may still come.
+    ///
+    /// # Errors
+    /// Those of locks.
+    pub(super) async fn check_early(&mut self, context: &mut Context<'_>) -> Result<()> {
+        if self.events.len() < self.looked_at.saturating_add(MANY_EVENTS) {
+            return Ok(());
+        }
+        Box::pin(self.check_children(context, false)).await?;
+        self.noted.clear();
+        self.looked_at = self.events.len();
+        Ok(())
+    }
+
+    /// Forgets the references that were not looked at yet and are fine; `whole` says that the statement
+    /// has written all its rows, so that those to its own table can be told.
+    async fn check_children(&mut self, context: &mut Context<'_>, whole: bool) -> Result<()> {
+        let mut kinds: HashMap<(u32, usize), Vec<usize>> = HashMap::new();
+        for (n, event) in self.events.iter().enumerate().skip(self.looked_at) {
+            let Event::Child { table, key, values } = event else {
+                continue;
+            };
+            let foreign = table.foreign_keys.get(*key);
+            let others = foreign.is_some_and(|foreign| foreign.table != table.table.oid);
+            if (others || whole) && !values.iter().any(Datum::is_null) {
+                kinds.entry((table.table.oid, *key)).or_default().push(n);
+            }
+        }
+        let mut kinds: Vec<Vec<usize>> = kinds.into_values().collect();
+        kinds.sort_unstable();
+        let mut fine = HashSet::new();
+        for places in kinds {
+            fine.extend(self.with_parents(context, &places).await?);
+        }
+        let mut n = 0;
+        self.events.retain(|_| {
+            n += 1;
+            !fine.contains(&(n - 1))
+        });
+        Ok(())
+    }
+
+    /// Which of some references by one foreign key have their row, which is locked then.
+    async fn with_parents(
+        &self,
+        context: &mut Context<'_>,
+        places: &[usize],
+    ) -> Result<Vec<usize>> {
+        let first = places.first().and_then(|n| self.events.get(*n));
+        let Some(Event::Child {
+            table: child, key, ..
+        }) = first
+        else {
+            return Ok(Vec::new());
+        };
+        let Some(foreign) = child.foreign_keys.get(*key) else {
+            return Ok(Vec::new());
+        };
+        let Some((parent, index)) = referenced(context, child, foreign)? else {
+            return Ok(Vec::new());
+        };
+        // Through another index than the primary key's, one by one.
+        if index.storage.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut wanted: Vec<(Vec<u8>, usize)> = Vec::with_capacity(places.len());
+        for n in places {
+            let Some(Event::Child { values, .. }) = self.events.get(*n) else {
+                continue;
+            };
+            let (columns, others) = (&foreign.columns, &foreign.referenced);
+            let Some(there) = converted(context, values, child, columns, &parent, others) else {
+                continue;
+            };
+            if let Some(prefix) = prefix(&parent, &index.columns, others, &there)? {
+                wanted.push((prefix, *n));
+            }
+        }
+        wanted.sort_unstable();
+        let storage = parent.table.storage;
+        let latest = context.txn.latest()?;
+        retain_present(&latest, storage, &mut wanted)?;
+        for (row_key, _) in &wanted {
+            context.interrupt.check()?;
+            let wait = context.wait();
+            let lock = LockTarget::Row(storage, row_key.clone());
+            context.txn.lock_key(lock, RowMode::KeyShare, wait).await?;
+        }
+        // Somebody may have removed some before they were locked.
+        let newest = context.txn.latest()?;
+        if newest.snapshot().sequence() != latest.snapshot().sequence() {
+            retain_present(&newest, storage, &mut wanted)?;
+        }
+        Ok(wanted.into_iter().map(|(_, n)| n).collect())
+    }
+
     /// The end of the statement: checks and does everything that was noted.
     ///
     /// # Errors
     /// 23503.
     pub(super) async fn finish(mut self, context: &mut Context<'_>) -> Result<()> {
+        let is_child = |event: &Event| matches!(event, Event::Child { .. });
+        if self.events.len() >= SOME_EVENTS && self.events.iter().all(is_child) {
+            self.looked_at = 0;
+            Box::pin(self.check_children(context, true)).await?;
+        }
         while let Some(event) = self.events.pop_front() {
             context.interrupt.check()?;
             match event {
@@ -239,6 +347,14 @@ impl Changes {
                 }
             }
         }
+        // The default may be the key that has just gone: then a row keeps its reference.
+        let view = context.txn.latest()?;
+        if action == Action::SetDefault
+            && find_parent(context, &view, parent, foreign, old)?.is_none()
+            && !children(context, &view, &child, foreign, &values, true)?.is_empty()
+        {
+            return Err(still_referenced(context, parent, &child, foreign, old));
+        }
         Ok(())
     }
 }
@@ -270,6 +386,38 @@ async fn defaults(
     Ok(values)
 }
 
+/// The table that a foreign key references, and the index that has the key.
+fn referenced(
+    context: &Context<'_>,
+    child: &Arc<Target>,
+    foreign: &ForeignKey,
+) -> Result<Option<(Arc<Target>, Arc<Index>)>> {
+    let table = context.catalog.table(foreign.table);
+    let (Some(parent), Some(Object::Index(index))) = (table, context.catalog.object(foreign.index))
+    else {
+        return Ok(None);
+    };
+    let parent = match parent.oid == child.table.oid {
+        true => child.clone(),
+        false => Target::new(context.catalog, &context.info, parent)?,
+    };
+    Ok(Some((parent, index.clone())))
+}
+
+/// Leaves the keys, which are in order, of rows that are there.
+fn retain_present(view: &View, storage: TableId, wanted: &mut Vec<(Vec<u8>, usize)>) -> Result<()> {
+    let mut keys: Vec<&[u8]> = wanted.iter().map(|(key, _)| key.as_slice()).collect();
+    keys.dedup();
+    let found = view.get_batch(storage, &keys, Wanted::Presence)?;
+    let there: HashSet<Vec<u8>> = keys
+        .into_iter()
+        .zip(found)
+        .filter_map(|(key, found)| found.map(|_| key.to_vec()))
+        .collect();
+    wanted.retain(|(key, _)| there.contains(key));
+    Ok(())
+}
+
 /// Checks that a referenced row exists, and keeps it.
 async fn check_child(
     context: &mut Context<'_>,
@@ -286,12 +434,8 @@ async fn check_child(
             error.detail("MATCH FULL does not allow mixing of null and nonnull key values.")
         );
     }
-    let Some(parent) = context.catalog.table(foreign.table).cloned() else {
+    let Some((parent, _)) = referenced(context, child, foreign)? else {
         return Err(Error::internal("a foreign key references no table"));
-    };
-    let parent = match parent.oid == child.table.oid {
-        true => child.clone(),
-        false => Target::new(context.catalog, &context.info, &parent)?,
     };
     if let Some(wanted) = converted(
         context,

@@ -11,6 +11,7 @@ use futures::StreamExt;
 
 use super::assign::default_value;
 use super::begin::begin;
+use super::bulk::Bulk;
 use super::compiled::{Compiler, Env, Expr, Row};
 use super::forms::Overriding;
 use super::insert_source::{Cell, Source, Values, columns, query_source, run_values, values_of};
@@ -26,6 +27,9 @@ use crate::query::{Plan, PlanContext};
 use crate::sql::{Context, Engine, Outcome};
 use crate::txn::RelationMode;
 use crate::types::Datum;
+
+/// Rows of a VALUES list from which on they are written together.
+const MANY_ROWS: usize = 64;
 
 /// A prepared INSERT.
 pub(super) struct Insert {
@@ -173,7 +177,35 @@ impl Insert {
             returned: Returned::new(context, self.returning.as_ref())?,
             count: 0,
             touched: std::collections::HashSet::new(),
+            bulk: match self.is_bulk() {
+                true => Some(Bulk::begin(context, &self.target)?),
+                false => None,
+            },
         };
+        let written = self.write_all(context, &mut state).await;
+        if let Some(bulk) = &mut state.bulk {
+            // A row that comes before the error may be one, too.
+            bulk.write(context).await?;
+        }
+        written?;
+        if let Some(bulk) = &mut state.bulk {
+            bulk.finish(context).await?;
+        }
+        state.changes.finish(context).await?;
+        let tag = format!("INSERT 0 {}", state.count);
+        Ok(state.returned.finish(tag))
+    }
+
+    /// Whether there may be many rows, of which nothing needs to be known one by one.
+    fn is_bulk(&self) -> bool {
+        let many = match &self.source {
+            Source::Values { rows, .. } => rows.len() >= MANY_ROWS,
+            Source::Query { .. } => true,
+        };
+        many && self.conflict.is_none() && self.returning.is_none()
+    }
+
+    async fn write_all(&self, context: &mut Context<'_>, state: &mut State<'_>) -> Result<()> {
         match &self.source {
             Source::Values { rows, planned } => {
                 let computed = match planned.as_slice() {
@@ -190,7 +222,7 @@ impl Insert {
                         }
                     }
                     self.complete(context, &mut values).await?;
-                    self.write(context, &mut state, values).await?;
+                    self.write(context, state, values).await?;
                 }
             }
             Source::Query { plan, columns } => {
@@ -209,14 +241,12 @@ impl Insert {
                             }
                         }
                         self.complete(context, &mut values).await?;
-                        self.write(context, &mut state, values).await?;
+                        self.write(context, state, values).await?;
                     }
                 }
             }
         }
-        state.changes.finish(context).await?;
-        let tag = format!("INSERT 0 {}", state.count);
-        Ok(state.returned.finish(tag))
+        Ok(())
     }
 
     async fn cell(
@@ -278,6 +308,12 @@ impl Insert {
         state: &mut State<'_>,
         values: Vec<Datum<'static>>,
     ) -> Result<()> {
+        if let Some(bulk) = &mut state.bulk {
+            let added = bulk.add(context, &mut state.changes, &values, None);
+            Box::pin(added).await?;
+            state.count = state.count.saturating_add(1);
+            return Ok(());
+        }
         let Some(conflict) = &self.conflict else {
             self.target
                 .insert(context, &mut state.changes, &values, Unique::Check)
@@ -310,6 +346,8 @@ struct State<'r> {
     count: u64,
     /// Keys of the rows that this statement inserted or updated.
     touched: std::collections::HashSet<Vec<u8>>,
+    /// Rows that are written many at a time.
+    bulk: Option<Bulk>,
 }
 
 fn constant(context: &Context<'_>, expr: &Expr) -> Result<Datum<'static>> {

@@ -10,7 +10,7 @@ use super::check::generated_always;
 use super::compiled::{Compiler, Expr, Scope};
 use super::forms::Overriding;
 use super::matches;
-use super::names::{parts, refuse_aggregates, undefined_column};
+use super::names::{parts, refuse_over_rows, undefined_column};
 use super::target::{Default, Target};
 use super::update::merge_parameters;
 use super::values::{Conversion, is_open_literal};
@@ -192,7 +192,7 @@ impl Values<'_> {
         match compiler.assign(expr, Scope::default(), &column.name, column.ty)? {
             Some(expr) => Ok(Cell::Compiled(expr)),
             None => {
-                refuse_aggregates(expr, "VALUES")?;
+                refuse_over_rows(expr, "VALUES")?;
                 self.open.push((row, cell, at, expr.clone()));
                 Ok(Cell::Default(Default::Compiled(Expr::constant(
                     Datum::Null,

@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Distinct, GroupByExpr, Ident, LimitClause, SelectItem, SetExpr,
+    self, Distinct, GroupByExpr, Ident, JoinOperator, LimitClause, SelectItem, SetExpr, TableFactor,
 };
 use futures::StreamExt;
 
-use super::begin::{lock, read_only};
+use super::begin::lock;
 use super::compiled::{Compiler, Env, Expr, Row, Scope};
 use super::matches::factor_alias;
 use super::names::plain_table;
@@ -103,7 +103,7 @@ impl LockRows {
 
     pub(super) async fn execute(&self, context: &mut Context<'_>) -> Result<Outcome> {
         if context.txn.options().read_only {
-            return Err(read_only("SELECT FOR UPDATE"));
+            return Err(Error::read_only("SELECT FOR UPDATE"));
         }
         for locked in &self.locked {
             if !lock(context, &locked.target, RelationMode::RowShare).await? {
@@ -259,6 +259,46 @@ fn check_shape(select: &ast::Select, words: &str) -> Result<()> {
     Ok(())
 }
 
+/// The items of FROM, each with whether an outer join may leave it without a row.
+fn items(from: &ast::TableWithJoins) -> Vec<(&TableFactor, bool)> {
+    fn inside(factor: &TableFactor) -> Vec<(&TableFactor, bool)> {
+        match factor {
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: None,
+            } => items(table_with_joins),
+            other => vec![(other, false)],
+        }
+    }
+    let mut found = inside(&from.relation);
+    for join in &from.joins {
+        let mut right = inside(&join.relation);
+        let (left_nullable, right_nullable) = match join.join_operator {
+            JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => (false, true),
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) => (true, false),
+            JoinOperator::FullOuter(_) => (true, true),
+            _ => (false, false),
+        };
+        for (_, nullable) in &mut found {
+            *nullable |= left_nullable;
+        }
+        for (_, nullable) in &mut right {
+            *nullable |= right_nullable;
+        }
+        found.extend(right);
+    }
+    found
+}
+
+/// Whether an item that is not a table has rows of tables, which its locks would have to reach.
+fn reads_tables(item: &TableFactor) -> bool {
+    match item {
+        TableFactor::Derived { subquery, .. } => !matches!(*subquery.body, SetExpr::Values(_)),
+        TableFactor::NestedJoin { .. } => true,
+        _ => false,
+    }
+}
+
 /// The tables that the clauses lock.
 fn tables(
     select: &ast::Select,
@@ -266,15 +306,11 @@ fn tables(
     words: &str,
     context: &PlanContext<'_>,
 ) -> Result<Vec<Locked>> {
-    let mut items = Vec::new();
-    for from in &select.from {
-        items.push(&from.relation);
-        items.extend(from.joins.iter().map(|join| &join.relation));
-    }
+    let items: Vec<(&TableFactor, bool)> = select.from.iter().flat_map(items).collect();
     for name in locking.iter().flat_map(|clause| &clause.of) {
         if !items
             .iter()
-            .any(|item| factor_alias(item).as_ref() == Some(name))
+            .any(|(item, _)| factor_alias(item).as_ref() == Some(name))
         {
             return Err(Error::new(
                 SqlState::UNDEFINED_TABLE,
@@ -283,7 +319,7 @@ fn tables(
         }
     }
     let mut locked: Vec<Locked> = Vec::new();
-    for item in items {
+    for (item, nullable) in items {
         let Some(alias) = factor_alias(item) else {
             continue;
         };
@@ -292,12 +328,18 @@ fn tables(
             if !named && !clause.of.is_empty() {
                 continue;
             }
+            if nullable {
+                return Err(not_allowed(
+                    words,
+                    "cannot be applied to the nullable side of an outer join",
+                ));
+            }
             let table = match plain_table(item) {
                 Some((name, _)) => {
                     let name = QualifiedName::from_ast(name)?;
                     match context.catalog.resolve(&name, &context.info.search_path) {
                         Some(Object::Table(table)) => table.clone(),
-                        _ if named => {
+                        found if named || matches!(found, Some(Object::View(_))) => {
                             return Err(Error::unsupported(
                                 format!("{words} of what is not a table"),
                                 "Lock the rows of the tables underneath.",
@@ -306,7 +348,7 @@ fn tables(
                         _ => continue,
                     }
                 }
-                None if named => {
+                None if named || reads_tables(item) => {
                     return Err(Error::unsupported(
                         format!("{words} of a sub-query"),
                         "Put the locking clause into the sub-query's own statement.",

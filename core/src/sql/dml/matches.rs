@@ -276,6 +276,7 @@ pub(super) fn factor_alias(factor: &ast::TableFactor) -> Option<String> {
             None => super::names::parts(name).pop(),
         },
         ast::TableFactor::Derived { alias, .. }
+        | ast::TableFactor::NestedJoin { alias, .. }
         | ast::TableFactor::TableFunction { alias, .. }
         | ast::TableFactor::Function { alias, .. }
         | ast::TableFactor::UNNEST { alias, .. } => alias.as_ref().map(|alias| fold(&alias.name)),

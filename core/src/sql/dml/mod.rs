@@ -5,6 +5,7 @@
 
 mod assign;
 mod begin;
+mod bulk;
 mod check;
 mod compiled;
 mod copy;

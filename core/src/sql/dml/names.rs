@@ -1,8 +1,9 @@
 //! Names in a statement: folding identifiers, and finding the relation that a statement writes.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, ObjectName, TableFactor};
+use datafusion::sql::sqlparser::ast::{self, ObjectName, TableFactor, Visit, Visitor};
 
 use crate::catalog::{Catalog, Object, QualifiedName, Table, fold, undefined_relation};
 use crate::error::{Error, Result, SqlState};
@@ -158,30 +159,52 @@ const AGGREGATES: &[&str] = &[
     "every",
 ];
 
-/// 42803 for an aggregate in a place that has no group.
-pub(super) fn refuse_aggregates(expr: &ast::Expr, place: &str) -> Result<()> {
-    use std::ops::ControlFlow;
-    let mut found = false;
-    let _ = ast::visit_expressions(expr, |inner| {
-        match inner {
-            // An aggregate in a sub-query is the sub-query's.
-            ast::Expr::Subquery(_) | ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => {
-                found = false;
-                return ControlFlow::Break(());
+/// 42803 for an aggregate and 42P20 for a window function in a place that is computed for one row.
+pub(super) fn refuse_over_rows(expr: &ast::Expr, place: &str) -> Result<()> {
+    let mut calls = Calls::default();
+    let _ = expr.visit(&mut calls);
+    let (state, what) = match calls {
+        Calls { window: true, .. } => (SqlState::WINDOWING_ERROR, "window"),
+        Calls {
+            aggregate: true, ..
+        } => (SqlState::GROUPING_ERROR, "aggregate"),
+        _ => return Ok(()),
+    };
+    let message = format!("{what} functions are not allowed in {place}");
+    Err(Error::new(state, message))
+}
+
+/// What an expression calls outside of its sub-queries.
+#[derive(Default)]
+struct Calls {
+    queries: usize,
+    aggregate: bool,
+    window: bool,
+}
+
+impl Visitor for Calls {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<()> {
+        self.queries = self.queries.saturating_add(1);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<()> {
+        self.queries = self.queries.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Function(function) = expr
+            && self.queries == 0
+        {
+            let name = parts(&function.name).pop().unwrap_or_default();
+            match function.over {
+                Some(_) => self.window = true,
+                None => self.aggregate |= AGGREGATES.contains(&name.as_str()),
             }
-            ast::Expr::Function(function) if function.over.is_none() => {
-                let name = parts(&function.name).pop().unwrap_or_default();
-                found |= AGGREGATES.contains(&name.as_str());
-            }
-            _ => {}
         }
         ControlFlow::Continue(())
-    });
-    if found {
-        return Err(Error::new(
-            SqlState::GROUPING_ERROR,
-            format!("aggregate functions are not allowed in {place}"),
-        ));
     }
-    Ok(())
 }

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem};
 
-use super::compiled::{
-    Compiler, Env, Expr, Node, Row, Scope, SecondColumn, column_name, projection,
-};
+use super::compiled::{Compiler, Env, Expr, Node, Row, Scope, SecondColumn, projection};
 use super::general::General;
-use super::names::refuse_aggregates;
+use super::names::refuse_over_rows;
 use super::target::Target;
 use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
-use crate::query::{PlanContext, ResultColumn, Rows};
+use crate::query::{PlanContext, ResultColumn, Rows, column_name};
 use crate::sql::{Context, Engine, Outcome, Tag};
 use crate::txn::View;
 use crate::types::{Datum, PgType};
@@ -114,7 +112,7 @@ impl Returning {
                 SelectItem::ExprWithAlias { expr, alias } => (expr, fold(alias)),
                 _ => return Err(wildcard()),
             };
-            refuse_aggregates(expr, "RETURNING")?;
+            refuse_over_rows(expr, "RETURNING")?;
             open.push(expr.clone());
             columns.push(ResultColumn {
                 name,

@@ -5,8 +5,12 @@ use super::matches::{Match, Matches};
 use super::target::Target;
 use crate::error::Result;
 use crate::sql::Context;
+use crate::storage::{TableId, Wanted};
 use crate::txn::{RowLock, RowMode};
 use crate::types::Datum;
+
+/// Rows that are read together, in their newest version.
+const READ_AT_ONCE: usize = 1024;
 
 /// How the rows are found.
 pub(super) enum Search {
@@ -27,7 +31,37 @@ pub(super) struct Found {
 /// Rows that are locked, but not yet written.
 pub(super) enum LockedRows {
     Key(Option<Found>),
-    Query(std::vec::IntoIter<Match>),
+    Query(Matched),
+}
+
+/// Rows that a query found, read many at a time.
+pub(super) struct Matched {
+    rest: std::vec::IntoIter<Match>,
+    /// With their newest versions.
+    read: std::vec::IntoIter<(Match, Option<Vec<u8>>)>,
+}
+
+impl Matched {
+    fn read(&mut self, context: &mut Context<'_>, storage: TableId) -> Result<()> {
+        let matches: Vec<Match> = self.rest.by_ref().take(READ_AT_ONCE).collect();
+        let mut order: Vec<usize> = (0..matches.len()).collect();
+        let key = |at: &usize| matches.get(*at).map_or(&[][..], |found| &found.row_key);
+        order.sort_unstable_by_key(key);
+        let keys: Vec<&[u8]> = order.iter().map(key).collect();
+        let rows = context
+            .txn
+            .latest()?
+            .get_batch(storage, &keys, Wanted::Rows)?;
+        let mut versions = vec![None; matches.len()];
+        for (at, row) in order.iter().zip(rows) {
+            if let (Some(slot), Some(row)) = (versions.get_mut(*at), row) {
+                *slot = Some(row.as_ref().to_vec());
+            }
+        }
+        let read: Vec<_> = matches.into_iter().zip(versions).collect();
+        self.read = read.into_iter();
+        Ok(())
+    }
 }
 
 impl Search {
@@ -49,7 +83,10 @@ impl Search {
             Search::Query(search) => {
                 // Boxed, as all that is large and seldom: statements by key are many and small.
                 let locked = Box::pin(search.locked(context, target, mode));
-                LockedRows::Query(locked.await?.into_iter())
+                LockedRows::Query(Matched {
+                    rest: locked.await?.into_iter(),
+                    read: Vec::new().into_iter(),
+                })
             }
         })
     }
@@ -67,18 +104,29 @@ impl LockedRows {
             LockedRows::Key(found) => return Ok(found.take()),
             LockedRows::Query(rows) => rows,
         };
-        for Match { row_key, values } in rows {
+        let storage = target.table.storage;
+        loop {
+            let Some((Match { row_key, values }, mut bytes)) = rows.read.next() else {
+                if rows.rest.len() == 0 {
+                    return Ok(None);
+                }
+                rows.read(context, storage)?;
+                continue;
+            };
             context.interrupt.check()?;
-            let newest = context.txn.latest()?;
-            if let Some(entry) = newest.get(target.table.storage, &row_key)? {
+            // Perhaps since it was read.
+            if context.txn.has_written(storage, &row_key) {
+                let newest = context.txn.latest()?.get(storage, &row_key)?;
+                bytes = newest.map(|entry| entry.as_ref().to_vec());
+            }
+            if let Some(bytes) = bytes {
                 return Ok(Some(Found {
-                    bytes: entry.as_ref().to_vec(),
+                    bytes,
                     row_key,
                     values,
                 }));
             }
         }
-        Ok(None)
     }
 }
 

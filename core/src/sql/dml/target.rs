@@ -105,6 +105,14 @@ impl Target {
             .ok_or_else(|| Error::internal(format!("column {at} does not exist")))
     }
 
+    /// The unique indexes, with their positions among all.
+    pub(super) fn unique(&self) -> impl Iterator<Item = (usize, &Index)> {
+        let indexes = self.indexes.iter().enumerate();
+        indexes
+            .filter(|(_, index)| index.unique)
+            .map(|(at, index)| (at, index.as_ref()))
+    }
+
     /// A stored row, read in place.
     pub(super) fn stored<'a>(&'a self, bytes: &'a [u8]) -> Result<Row<'a>> {
         Ok(Row::Stored(RowRef::new(bytes)?, &self.types, &self.missing))

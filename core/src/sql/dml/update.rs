@@ -8,7 +8,7 @@ use super::assign::{Assigned, Set, SetValue, Written, assigned};
 use super::begin::begin;
 use super::compiled::{Access, Compiler, Scope, SecondColumn};
 use super::matches::{self, Matches};
-use super::names::{Verb, plain_table, refuse_aggregates, writable};
+use super::names::{Verb, plain_table, refuse_over_rows, writable};
 use super::returning::{Returned, Returning};
 use super::search::{Found, Search};
 use super::target::Target;
@@ -210,7 +210,7 @@ impl Update {
                 match compiler.assign(&expr, scope, &described.name, described.ty)? {
                     Some(expr) => SetValue::Compiled(expr),
                     None => {
-                        refuse_aggregates(&expr, "UPDATE")?;
+                        refuse_over_rows(&expr, "UPDATE")?;
                         planned.push((column, expr));
                         return Ok(());
                     }

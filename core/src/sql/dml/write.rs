@@ -28,6 +28,8 @@ pub(super) struct Changes {
     pub events: std::collections::VecDeque<Event>,
     /// Foreign key values that are already noted: (constraint's table and number, key).
     pub noted: HashSet<(u32, usize, Vec<u8>)>,
+    /// How many of the events were looked at before the end.
+    pub looked_at: usize,
     /// Tables that foreign key actions write.
     pub targets: HashMap<u32, Arc<Target>>,
 }

@@ -1,6 +1,6 @@
 //! One-dimensional arrays: `{a,"b c",NULL}`; `int2vector` and `oidvector`: `1 2 3`.
 
-use super::{invalid_binary, is_space};
+use super::{invalid_binary, is_space, short_binary};
 use crate::error::{Error, Result, SqlState};
 use crate::types::pg_type::{PgType, oid};
 use crate::types::text::{self, TextStyle};
@@ -122,6 +122,11 @@ impl<'a> Scanner<'a> {
 
     /// `[1:3]=`: only a lower bound of 1 is one that we keep.
     fn bounds(&mut self) -> Result<()> {
+        let inner = self.rest.strip_prefix('[').unwrap_or(self.rest);
+        let rest = inner.trim_start_matches(|c: char| c.is_ascii_digit() || "+-:".contains(c));
+        if !rest.starts_with(']') {
+            return Err(self.malformed("Missing \"]\" after array dimensions."));
+        }
         let found = self
             .rest
             .split_once('=')
@@ -293,8 +298,7 @@ pub fn recv(ty: PgType, bytes: &[u8]) -> Result<Array> {
         items.push(match length {
             -1 => Datum::Null,
             _ => {
-                let length = usize::try_from(length)
-                    .map_err(|_| invalid_binary("insufficient data left in message"))?;
+                let length = usize::try_from(length).map_err(|_| short_binary())?;
                 binary::parse(element, reader.bytes(length)?)?
             }
         });
@@ -309,10 +313,7 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn bytes(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(length)
-            .ok_or_else(|| invalid_binary("insufficient data left in message"))?;
+        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(short_binary)?;
         self.0 = rest;
         Ok(taken)
     }

@@ -114,14 +114,19 @@ pub fn invalid_binary(what: impl Into<String>) -> Error {
     Error::new(SqlState::INVALID_BINARY_REPRESENTATION, what)
 }
 
+/// 08P01: a binary value ends too early.
+pub fn short_binary() -> Error {
+    Error::new(
+        SqlState::PROTOCOL_VIOLATION,
+        "insufficient data left in message",
+    )
+}
+
 /// A binary value of exactly `N` bytes.
 pub fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
-    <[u8; N]>::try_from(bytes).map_err(|_| {
-        invalid_binary(if bytes.len() < N {
-            "insufficient data left in message"
-        } else {
-            "incorrect binary data format"
-        })
+    <[u8; N]>::try_from(bytes).map_err(|_| match bytes.len() < N {
+        true => short_binary(),
+        false => invalid_binary("incorrect binary data format"),
     })
 }
 

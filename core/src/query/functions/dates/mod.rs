@@ -13,7 +13,7 @@ use crate::types::kinds::calendar::{
     USECS_PER_DAY, USECS_PER_SEC, civil_from_days, days_from_civil,
 };
 use crate::types::ops::{self, BinaryOp};
-use crate::types::text::Zone;
+use crate::types::text::{self, Zone};
 use crate::types::{Datum, PgType};
 
 pub(in crate::query::functions) use construct::{civil_days, date_of};
@@ -65,6 +65,29 @@ pub(super) fn in_zone(zone: &Zone, utc: i64) -> Result<i64> {
     zone.to_local(utc).ok_or_else(out_of_range)
 }
 
+/// A moment's clock in a zone that is so far from UTC (`sign` 1), or the moment of its clock (-1).
+fn shifted(args: &[Datum<'_>], value: i64, sign: i64) -> Result<i64> {
+    let Some(Datum::Interval(span)) = args.first() else {
+        return Err(Error::internal("no interval"));
+    };
+    if span.months != 0 || span.days != 0 {
+        let shown = text::to_string(
+            &Datum::Interval(*span),
+            PgType::INTERVAL,
+            &text::TextStyle::default(),
+        );
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("interval time zone \"{shown}\" must not include months or days"),
+        ));
+    }
+    if is_infinite(value) {
+        return Ok(value);
+    }
+    let by = span.micros.saturating_mul(sign);
+    value.checked_add(by).ok_or_else(out_of_range)
+}
+
 /// The moment of a zone's clock.
 pub(super) fn from_zone(zone: &Zone, local: i64) -> Result<i64> {
     if is_infinite(local) {
@@ -101,7 +124,7 @@ pub(super) fn define(all: &mut Definitions) {
     .volatile();
     all.add("timeofday", "", "text", |c, _| {
         let now = Datum::Timestamptz(c.info.access.clock());
-        Ok(Datum::text(crate::types::text::to_string(
+        Ok(Datum::text(text::to_string(
             &now,
             PgType::TIMESTAMPTZ,
             c.style(),
@@ -158,6 +181,24 @@ pub(super) fn define(all: &mut Definitions) {
         },
     )
     .stable();
+    all.add(
+        "timezone",
+        "interval,timestamptz",
+        "timestamp",
+        |_, a| match a.get(1) {
+            Some(Datum::Timestamptz(value)) => shifted(a, *value, 1).map(Datum::Timestamp),
+            _ => Ok(Datum::Null),
+        },
+    );
+    all.add(
+        "timezone",
+        "interval,timestamp",
+        "timestamptz",
+        |_, a| match a.get(1) {
+            Some(Datum::Timestamp(value)) => shifted(a, *value, -1).map(Datum::Timestamptz),
+            _ => Ok(Datum::Null),
+        },
+    );
     for ty in ["timestamp", "timestamptz", "date", "time"] {
         all.add(
             "overlaps",

@@ -1,6 +1,6 @@
 //! JSON made of values: `to_json`, `json_build_object`, `json_agg`.
 
-use super::super::limits::fits;
+use super::super::limits::ValueLimit;
 use super::super::registry::Definitions;
 use super::super::row::Call;
 use crate::error::{Error, Result, SqlState};
@@ -252,7 +252,7 @@ pub(in crate::query::functions) fn array(
             }
         }
         write(row.first().unwrap_or(&Datum::Null), ty, &style, &mut out);
-        fits(out.len())?;
+        ValueLimit::RUN.fits(out.len())?;
     }
     out.push(']');
     if binary {
@@ -278,7 +278,7 @@ pub(in crate::query::functions) fn object(
             out.push_str(", ");
         }
         pair_of(row, types, &style, &mut out)?;
-        fits(out.len())?;
+        ValueLimit::RUN.fits(out.len())?;
     }
     out.push_str(" }");
     if binary {

@@ -71,12 +71,20 @@ pub(super) fn define(all: &mut Definitions) {
                 map.shift_remove(str_at(a, 1));
             }
             Value::Array(items) => items.retain(|item| item.as_str() != Some(str_at(a, 1))),
-            _ => {
-                return Err(Error::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    "cannot delete from scalar",
-                ));
-            }
+            _ => return Err(super::wrong("cannot delete from scalar")),
+        }
+        out(c, &value)
+    });
+    all.add("jsonb_delete", "jsonb,_text", "jsonb", |c, a| {
+        let mut value = parsed(str_at(a, 0))?;
+        let gone = |key: &str| {
+            let mut keys = steps(a, 1).iter();
+            keys.any(|step| matches!(step, Datum::Text(step) if step.as_ref() == key))
+        };
+        match &mut value {
+            Value::Object(map) => map.retain(|key, _| !gone(key)),
+            Value::Array(items) => items.retain(|item| !item.as_str().is_some_and(gone)),
+            _ => return Err(super::wrong("cannot delete from scalar")),
         }
         out(c, &value)
     });

@@ -3,6 +3,7 @@
 mod build;
 mod change;
 mod raw;
+mod record;
 
 use serde_json::Value;
 
@@ -99,8 +100,10 @@ pub(super) fn define(all: &mut Definitions) {
             found_text(raw::path(document(a)?, steps(a, 1)))
         });
     }
-    parts(all, "json", "_json");
-    parts(all, "jsonb", "_jsonb");
+    for (ty, list) in [("json", "_json"), ("jsonb", "_jsonb")] {
+        parts(all, ty, list);
+        record::define(all, ty, list);
+    }
     build::define(all);
     change::define(all);
 }
@@ -151,6 +154,7 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         |c, a| {
             let members = members(c, document(a)?, "object_keys")?;
             collected(
+                c,
                 PgType::TEXT,
                 members.into_iter().map(|(key, _)| Datum::text(key)),
             )
@@ -164,6 +168,7 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
             let element = element_of(c.result.oid).map_or(PgType::TEXT, PgType::new);
             let members = members(c, document(a)?, "each")?;
             collected(
+                c,
                 element,
                 members.into_iter().map(|(_, value)| Datum::text(value)),
             )
@@ -176,6 +181,7 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
         |c, a| {
             let members = members(c, document(a)?, "each_text")?;
             collected(
+                c,
                 PgType::TEXT,
                 members.into_iter().map(|(_, value)| raw::as_text(value)),
             )
@@ -197,12 +203,13 @@ fn parts(all: &mut Definitions, ty: &'static str, list: &str) {
 }
 
 fn collected(
+    call: &Call<'_>,
     element: PgType,
     items: impl Iterator<Item = Datum<'static>>,
 ) -> Result<Datum<'static>> {
     Ok(Datum::Array(Box::new(Array {
         element,
-        items: limits::collect(items)?,
+        items: limits::collect(call.limit, items)?,
     })))
 }
 
@@ -213,7 +220,7 @@ fn elements(
 ) -> Result<Datum<'static>> {
     let element = element_of(call.result.oid).map_or(PgType::TEXT, PgType::new);
     match (raw::elements(text), raw::kind(text)) {
-        (Some(items), _) => collected(element, items.into_iter().map(show)),
+        (Some(items), _) => collected(call, element, items.into_iter().map(show)),
         (None, Kind::Object) => Err(wrong("cannot extract elements from an object")),
         _ => Err(wrong("cannot extract elements from a scalar")),
     }

@@ -9,7 +9,7 @@ use crate::types::Datum;
 
 pub(super) fn define(all: &mut Definitions) {
     all.add("concat", "...any", "text", |c, a| {
-        let mut out = Text::default();
+        let mut out = Text::new(c.limit);
         for (value, ty) in a.iter().zip(c.types) {
             if !value.is_null() {
                 out.push(&shown(c, value, *ty))?;
@@ -23,7 +23,7 @@ pub(super) fn define(all: &mut Definitions) {
         if a.first().is_none_or(Datum::is_null) {
             return Ok(Datum::Null);
         }
-        let mut out = Text::default();
+        let mut out = Text::new(c.limit);
         let values = a.iter().zip(c.types).skip(1);
         for (at, (value, ty)) in values.filter(|(value, _)| !value.is_null()).enumerate() {
             if at > 0 {
@@ -84,7 +84,7 @@ fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
         return Ok(Datum::Null);
     };
     let wrong = |message: String| Error::new(SqlState::INVALID_PARAMETER_VALUE, message);
-    let mut out = Text::default();
+    let mut out = Text::new(call.limit);
     let mut chars = template.chars().peekable();
     let mut next = 1;
     while let Some(c) = chars.next() {
@@ -160,7 +160,7 @@ fn format(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
         if length >= width {
             out.push(&text)?;
         } else {
-            out.push(&pad(&text, width, " ", !minus)?)?;
+            out.push(&pad(call, &text, width, " ", !minus)?)?;
         }
     }
     Ok(out.into_datum())

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
-use super::limits::{self, fits, too_long};
+use super::limits;
 use super::registry::Definitions;
 use super::row::{Call, RowFunction};
 use crate::error::{Error, Result, SqlState};
@@ -149,17 +149,17 @@ pub(super) fn define(all: &mut Definitions) {
     all.add("rtrim", "text,text", "text", |_, a| {
         t(str_at(a, 0).trim_end_matches(|c| str_at(a, 1).contains(c)))
     });
-    all.add("lpad", "text,int4", "text", |_, a| {
-        t(pad(str_at(a, 0), int_at(a, 1), " ", true)?)
+    all.add("lpad", "text,int4", "text", |c, a| {
+        t(pad(c, str_at(a, 0), int_at(a, 1), " ", true)?)
     });
-    all.add("rpad", "text,int4", "text", |_, a| {
-        t(pad(str_at(a, 0), int_at(a, 1), " ", false)?)
+    all.add("rpad", "text,int4", "text", |c, a| {
+        t(pad(c, str_at(a, 0), int_at(a, 1), " ", false)?)
     });
-    all.add("lpad", "text,int4,text", "text", |_, a| {
-        t(pad(str_at(a, 0), int_at(a, 1), str_at(a, 2), true)?)
+    all.add("lpad", "text,int4,text", "text", |c, a| {
+        t(pad(c, str_at(a, 0), int_at(a, 1), str_at(a, 2), true)?)
     });
-    all.add("rpad", "text,int4,text", "text", |_, a| {
-        t(pad(str_at(a, 0), int_at(a, 1), str_at(a, 2), false)?)
+    all.add("rpad", "text,int4,text", "text", |c, a| {
+        t(pad(c, str_at(a, 0), int_at(a, 1), str_at(a, 2), false)?)
     });
     all.add("left", "text,int4", "text", |_, a| {
         let count = int_at(a, 1);
@@ -183,19 +183,19 @@ pub(super) fn define(all: &mut Definitions) {
             .skip(skip.max(0) as usize)
             .collect::<String>())
     });
-    all.add("repeat", "text,int4", "text", |_, a| {
+    all.add("repeat", "text,int4", "text", |c, a| {
         let count = int_at(a, 1).max(0) as usize;
-        fits(str_at(a, 0).len().saturating_mul(count))?;
+        c.limit.fits(str_at(a, 0).len().saturating_mul(count))?;
         t(str_at(a, 0).repeat(count))
     });
     all.add("reverse", "text", "text", |_, a| {
         t(str_at(a, 0).chars().rev().collect::<String>())
     });
-    all.add("replace", "text,text,text", "text", |_, a| {
+    all.add("replace", "text,text,text", "text", |c, a| {
         if str_at(a, 1).is_empty() {
             return t(str_at(a, 0));
         }
-        replace_all(str_at(a, 0), str_at(a, 1), str_at(a, 2))
+        replace_all(c, str_at(a, 0), str_at(a, 1), str_at(a, 2))
     });
     all.add("translate", "text,text,text", "text", |_, a| {
         t(translate(str_at(a, 0), str_at(a, 1), str_at(a, 2)))
@@ -237,12 +237,12 @@ pub(super) fn define(all: &mut Definitions) {
     all.add("to_hex", "int8", "text", |_, a| {
         t(format!("{:x}", int_at(a, 0)))
     });
-    all.add("string_to_array", "text,text", "_text", |_, a| {
-        string_to_array(a)
+    all.add("string_to_array", "text,text", "_text", |c, a| {
+        string_to_array(c, a)
     })
     .takes_null();
-    all.add("string_to_array", "text,text,text", "_text", |_, a| {
-        string_to_array(a)
+    all.add("string_to_array", "text,text,text", "_text", |c, a| {
+        string_to_array(c, a)
     })
     .takes_null();
     bytes::define(all);
@@ -260,10 +260,10 @@ pub(super) fn shown(call: &Call<'_>, value: &Datum<'_>, ty: PgType) -> String {
     }
 }
 
-fn texts<'t>(parts: impl Iterator<Item = &'t str>) -> Result<Datum<'static>> {
+fn texts<'t>(call: &Call<'_>, parts: impl Iterator<Item = &'t str>) -> Result<Datum<'static>> {
     Ok(Datum::Array(Box::new(Array {
         element: PgType::TEXT,
-        items: limits::collect(parts.map(Datum::text))?,
+        items: limits::collect(call.limit, parts.map(Datum::text))?,
     })))
 }
 
@@ -330,12 +330,10 @@ fn overlay(text: &str, new: &str, from: i64, length: i64) -> Result<String> {
     Ok(format!("{before}{new}{after}"))
 }
 
-fn pad(text: &str, length: i64, fill: &str, left: bool) -> Result<String> {
+fn pad(call: &Call<'_>, text: &str, length: i64, fill: &str, left: bool) -> Result<String> {
     let length = length.max(0) as usize;
     // Four bytes a character, at most.
-    if length > limits::MAX_VALUE / 4 {
-        return Err(too_long());
-    }
+    call.limit.fits(length.saturating_mul(4))?;
     let count = text.chars().count();
     if count >= length {
         return Ok(text.chars().take(length).collect());
@@ -375,16 +373,17 @@ fn split_part(text: &str, delimiter: &str, at: i64) -> Result<Datum<'static>> {
 }
 
 /// `replace`, refused before it grows beyond what a text may be.
-fn replace_all(text: &str, from: &str, to: &str) -> Result<Datum<'static>> {
+fn replace_all(call: &Call<'_>, text: &str, from: &str, to: &str) -> Result<Datum<'static>> {
     let grown = to.len().saturating_sub(from.len());
     if grown > 0 {
         let count = text.matches(from).count();
-        fits(text.len().saturating_add(grown.saturating_mul(count)))?;
+        call.limit
+            .fits(text.len().saturating_add(grown.saturating_mul(count)))?;
     }
     t(text.replace(from, to))
 }
 
-fn string_to_array(args: &[Datum<'_>]) -> Result<Datum<'static>> {
+fn string_to_array(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let Some(Datum::Text(text)) = args.first() else {
         return Ok(Datum::Null);
     };
@@ -399,10 +398,15 @@ fn string_to_array(args: &[Datum<'_>]) -> Result<Datum<'static>> {
     let items = match args.get(1) {
         _ if text.is_empty() => Vec::new(),
         Some(Datum::Text(delimiter)) if delimiter.is_empty() => vec![item(text)],
-        Some(Datum::Text(delimiter)) => limits::collect(text.split(delimiter.as_ref()).map(item))?,
+        Some(Datum::Text(delimiter)) => {
+            limits::collect(call.limit, text.split(delimiter.as_ref()).map(item))?
+        }
         _ => {
             let mut buffer = [0; 4];
-            limits::collect(text.chars().map(|c| item(c.encode_utf8(&mut buffer))))?
+            limits::collect(
+                call.limit,
+                text.chars().map(|c| item(c.encode_utf8(&mut buffer))),
+            )?
         }
     };
     Ok(Datum::Array(Box::new(Array {

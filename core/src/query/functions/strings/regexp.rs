@@ -1,8 +1,9 @@
 //! Regular expressions with PostgreSQL's flags and escapes, on the regex crate: neither back
 //! references nor look-around (0A000).
 
-use super::super::limits::{self, fits};
+use super::super::limits::{self, ValueLimit};
 use super::super::registry::Definitions;
+use super::super::row::Call;
 use super::regexp_compile::regex;
 use super::{Array, Datum, PgType, int_at, int4, str_at, t, text, texts};
 use crate::error::{Error, Result, SqlState};
@@ -36,26 +37,26 @@ pub(super) fn define(all: &mut Definitions) {
             !regex(str_at(a, 1), "i")?.is_match(str_at(a, 0)),
         ))
     });
-    all.add("regexp_replace", "text,text,text", "text", |_, a| {
-        regexp_replace(a, "")
+    all.add("regexp_replace", "text,text,text", "text", |c, a| {
+        regexp_replace(c, a, "")
     });
-    all.add("regexp_replace", "text,text,text,text", "text", |_, a| {
-        regexp_replace(a, str_at(a, 3))
+    all.add("regexp_replace", "text,text,text,text", "text", |c, a| {
+        regexp_replace(c, a, str_at(a, 3))
     });
-    all.add("regexp_replace", "text,text,text,int4", "text", |_, a| {
-        regexp_replace_at(a, int_at(a, 3), None, "")
+    all.add("regexp_replace", "text,text,text,int4", "text", |c, a| {
+        regexp_replace_at(c, a, int_at(a, 3), None, "")
     });
     all.add(
         "regexp_replace",
         "text,text,text,int4,int4",
         "text",
-        |_, a| regexp_replace_at(a, int_at(a, 3), Some(int_at(a, 4)), ""),
+        |c, a| regexp_replace_at(c, a, int_at(a, 3), Some(int_at(a, 4)), ""),
     );
     all.add(
         "regexp_replace",
         "text,text,text,int4,int4,text",
         "text",
-        |_, a| regexp_replace_at(a, int_at(a, 3), Some(int_at(a, 4)), str_at(a, 5)),
+        |c, a| regexp_replace_at(c, a, int_at(a, 3), Some(int_at(a, 4)), str_at(a, 5)),
     );
     for args in ["text,text", "text,text,text"] {
         all.add("regexp_match", args, "_text", |_, a| {
@@ -79,12 +80,12 @@ pub(super) fn define(all: &mut Definitions) {
             });
             Ok(Datum::Array(Box::new(Array {
                 element: PgType::TEXT,
-                items: limits::collect(rows)?,
+                items: limits::collect(c.limit, rows)?,
             })))
         });
-        all.add("regexp_split_to_array", args, "_text", |_, a| {
+        all.add("regexp_split_to_array", args, "_text", |c, a| {
             refuse_global(str_at(a, 2), "regexp_split_to_array")?;
-            split(str_at(a, 0), &regex(str_at(a, 1), str_at(a, 2))?)
+            split(c, str_at(a, 0), &regex(str_at(a, 1), str_at(a, 2))?)
         });
         all.add("regexp_like", args, "bool", |_, a| {
             refuse_global(str_at(a, 2), "regexp_like")?;
@@ -204,7 +205,7 @@ fn nth_match(
 }
 
 /// What lies between matches; an empty match splits characters, not the ends.
-fn split(text: &str, regex: &regex::Regex) -> Result<Datum<'static>> {
+fn split(call: &Call<'_>, text: &str, regex: &regex::Regex) -> Result<Datum<'static>> {
     let mut parts = Vec::new();
     let mut from = 0;
     for found in regex.find_iter(text) {
@@ -218,7 +219,7 @@ fn split(text: &str, regex: &regex::Regex) -> Result<Datum<'static>> {
         from = found.end();
     }
     parts.push(text.get(from..).unwrap_or_default());
-    texts(parts.into_iter())
+    texts(call, parts.into_iter())
 }
 
 fn groups(found: &regex::Captures<'_>) -> Array {
@@ -236,7 +237,12 @@ fn groups(found: &regex::Captures<'_>) -> Array {
 }
 
 /// The replacement of one match: `\1` and `\&` are PostgreSQL's; `$` is no sign of its own.
-fn expand(template: &str, found: &regex::Captures<'_>, out: &mut String) -> Result<()> {
+fn expand(
+    template: &str,
+    found: &regex::Captures<'_>,
+    limit: ValueLimit,
+    out: &mut String,
+) -> Result<()> {
     let mut chars = template.chars();
     while let Some(c) = chars.next() {
         if c != '\\' {
@@ -256,18 +262,19 @@ fn expand(template: &str, found: &regex::Captures<'_>, out: &mut String) -> Resu
             }
             None => out.push('\\'),
         }
-        fits(out.len())?;
+        limit.fits(out.len())?;
     }
-    fits(out.len())
+    limit.fits(out.len())
 }
 
-fn regexp_replace(args: &[Datum<'_>], flags: &str) -> Result<Datum<'static>> {
+fn regexp_replace(call: &Call<'_>, args: &[Datum<'_>], flags: &str) -> Result<Datum<'static>> {
     let n = if flags.contains('g') { 0 } else { 1 };
-    regexp_replace_at(args, 1, Some(n), flags)
+    regexp_replace_at(call, args, 1, Some(n), flags)
 }
 
 /// Replaces the n-th match behind `start`, all of them for 0.
 fn regexp_replace_at(
+    call: &Call<'_>,
     args: &[Datum<'_>],
     start: i64,
     n: Option<i64>,
@@ -295,7 +302,7 @@ fn regexp_replace_at(
         }
         let Some(whole) = found.get(0) else { continue };
         out.push_str(rest.get(from..whole.start()).unwrap_or_default());
-        expand(str_at(args, 2), &found, &mut out)?;
+        expand(str_at(args, 2), &found, call.limit, &mut out)?;
         from = whole.end();
         if n > 0 {
             break;

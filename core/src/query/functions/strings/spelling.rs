@@ -1,16 +1,17 @@
 //! Text that spells something else: characters by their numbers, names in quotes.
 
 use super::super::registry::Definitions;
+use super::super::row::Call;
 use super::{Datum, str_at, t, texts};
 use crate::error::{Error, Result, SqlState};
 
 pub(super) fn define(all: &mut Definitions) {
     all.add("unistr", "text", "text", |_, a| unistr(str_at(a, 0)));
-    all.add("parse_ident", "text", "_text", |_, a| {
-        parse_ident(str_at(a, 0), true)
+    all.add("parse_ident", "text", "_text", |c, a| {
+        parse_ident(c, str_at(a, 0), true)
     });
-    all.add("parse_ident", "text,bool", "_text", |_, a| {
-        parse_ident(str_at(a, 0), matches!(a.get(1), Some(Datum::Bool(true))))
+    all.add("parse_ident", "text,bool", "_text", |c, a| {
+        parse_ident(c, str_at(a, 0), matches!(a.get(1), Some(Datum::Bool(true))))
     });
 }
 
@@ -67,7 +68,7 @@ fn unistr(text: &str) -> Result<Datum<'static>> {
 }
 
 /// The parts of a qualified name.
-fn parse_ident(text: &str, strict: bool) -> Result<Datum<'static>> {
+fn parse_ident(call: &Call<'_>, text: &str, strict: bool) -> Result<Datum<'static>> {
     let wrong = || {
         Error::new(
             SqlState::INVALID_PARAMETER_VALUE,
@@ -118,7 +119,7 @@ fn parse_ident(text: &str, strict: bool) -> Result<Datum<'static>> {
         match rest.strip_prefix('.') {
             Some(after) => rest = after.trim_start(),
             None if rest.is_empty() || !strict => {
-                return texts(parts.iter().map(String::as_str));
+                return texts(call, parts.iter().map(String::as_str));
             }
             None => return Err(wrong()),
         }

@@ -7,43 +7,15 @@ use redb::backends::InMemoryBackend;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::env::Committer;
-use crate::error::Result;
 use crate::query::QueryOptions;
 use crate::segment;
-use crate::session::{
-    ConnectOptions, Database, DatabaseOptions, RowBlock, Session, SqlSession, Step,
-};
+pub use crate::session::tests::world::Row;
+use crate::session::tests::world::run;
+use crate::session::{ConnectOptions, Database, DatabaseOptions, Session};
 use crate::storage::Options;
 use crate::storage::tests::support::env;
 
-pub type Row = Vec<Option<String>>;
-
 pub const GROUP_ROWS: usize = 150;
-
-fn cells(block: &RowBlock) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for row in 0..block.rows.len() {
-        let mut cells = Vec::new();
-        for column in 0..block.columns.len() {
-            let mut bytes = Vec::new();
-            let present = block.write_cell(row, column, &mut bytes)?;
-            cells.push(present.then(|| String::from_utf8_lossy(&bytes).into_owned()));
-        }
-        rows.push(cells);
-    }
-    Ok(rows)
-}
-
-async fn run(session: &mut Session, sql: &str) -> Result<Vec<Row>> {
-    session.simple(sql).await?;
-    let mut all = Vec::new();
-    while let Some(step) = session.next_simple().await? {
-        if let Step::Rows(block) = step {
-            all.extend(cells(&block)?);
-        }
-    }
-    Ok(all)
-}
 
 pub struct Pair {
     runtime: Runtime,
@@ -97,7 +69,7 @@ impl Pair {
     }
 
     pub fn sql(&mut self, sql: &str) -> Vec<Row> {
-        match self.runtime.block_on(run(&mut self.session, sql)) {
+        match self.runtime.block_on(run(&mut self.session, sql, "")) {
             Ok(rows) => rows,
             Err(error) => panic!("{sql}\n{error}"),
         }

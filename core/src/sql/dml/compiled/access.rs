@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast;
 use super::expr::{Env, Expr, Node, Row};
 use super::{Compiler, Scope};
 use crate::error::Result;
+use crate::sql::Context;
 use crate::sql::dml::names::conjuncts;
 use crate::sql::dml::target::Target;
 use crate::txn::View;
@@ -105,6 +106,28 @@ impl Access {
             });
         }
         None
+    }
+
+    /// Whether the row with the key is sealed; `None` when there is none.
+    pub(in crate::sql::dml) fn is_sealed(
+        &self,
+        context: &mut Context<'_>,
+        target: &Target,
+    ) -> Result<Option<bool>> {
+        let env = Env {
+            row: Row::None,
+            parameters: context.parameters,
+            info: &context.info,
+        };
+        let Some(key) = self.key(&env)? else {
+            return Ok(None);
+        };
+        let view = context.txn.view()?;
+        let Some(key) = self.row_key(&view, target, key)? else {
+            return Ok(None);
+        };
+        let found = view.get(target.table.storage, &key)?;
+        Ok(found.map(|entry| entry.is_sealed()))
     }
 
     /// [`Expr::is_plain`] of all its expressions.

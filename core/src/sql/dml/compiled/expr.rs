@@ -184,7 +184,9 @@ impl Expr {
             Node::TransactionStart => Datum::Timestamptz(env.info.transaction_start),
             Node::StatementStart => Datum::Timestamptz(env.info.statement_start),
             Node::Clock => Datum::Timestamptz(env.info.access.clock()),
-            Node::NextValue(sequence) => Datum::Int8(env.info.access.next_value(*sequence)?),
+            Node::NextValue(sequence) => {
+                Datum::Int8(env.info.writer("nextval()")?.next_value(*sequence)?)
+            }
             Node::NextIdentity(sequence) => Datum::Int8(env.info.access.next_identity(*sequence)?),
             Node::RandomUuid => Datum::Uuid(random_uuid(env.info.access.random())),
             Node::CurrentUser => Datum::text(env.info.user.as_str()),

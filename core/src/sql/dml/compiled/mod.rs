@@ -11,4 +11,4 @@ pub use access::Access;
 pub use compiler::{Compiler, Scope, SecondColumn};
 pub use convert::{assignable, assignment, not_assignable, string_value};
 pub use expr::{Env, Expr, Node, Row};
-pub use select::{Select, column_name, projection};
+pub use select::{Select, projection};

@@ -8,12 +8,12 @@ use super::expr::{Env, Expr, Row};
 use super::{Access, Compiler, Scope};
 use crate::catalog::{Object, QualifiedName, Table, fold};
 use crate::error::Result;
-use crate::query::{ResultColumn, Rows, SessionInfo};
+use crate::query::{ResultColumn, Rows, SessionInfo, column_name};
 use crate::sql::dml::names::plain_table;
 use crate::sql::dml::target::Target;
 use crate::sql::{Context, Outcome, Tag};
 use crate::txn::View;
-use crate::types::{Datum, names};
+use crate::types::Datum;
 
 /// A compiled SELECT.
 pub struct Select {
@@ -60,6 +60,11 @@ impl Select {
     /// Name of the table it reads, for EXPLAIN.
     pub fn table_name(&self) -> &str {
         &self.target.table.name
+    }
+
+    /// Whether the row that it finds is sealed; `None` when it finds none.
+    pub(in crate::sql::dml) fn is_sealed(&self, context: &mut Context<'_>) -> Result<Option<bool>> {
+        self.access.is_sealed(context, &self.target)
     }
 
     /// Whether it can run without a statement's surroundings: see [`Select::read`].
@@ -279,41 +284,4 @@ fn output(expr: Expr, name: String, scope: Scope<'_>) -> (ResultColumn, Expr) {
         attribute,
     };
     (column, expr)
-}
-
-/// The name PostgreSQL gives to an unnamed output column.
-pub fn column_name(expr: &ast::Expr) -> String {
-    named(expr).unwrap_or_else(|| "?column?".to_owned())
-}
-
-fn named(expr: &ast::Expr) -> Option<String> {
-    match expr {
-        ast::Expr::Identifier(name) => Some(fold(name)),
-        ast::Expr::CompoundIdentifier(parts) => parts.last().map(fold),
-        ast::Expr::Nested(inner) => named(inner),
-        ast::Expr::Function(function) => crate::sql::dml::names::parts(&function.name).pop(),
-        ast::Expr::Cast {
-            expr, data_type, ..
-        } => named(expr).or_else(|| {
-            let ty = names::from_sql(data_type).ok()?;
-            names::internal_name(ty.oid)
-        }),
-        ast::Expr::TypedString(typed) => {
-            let ty = names::from_sql(&typed.data_type).ok()?;
-            names::internal_name(ty.oid)
-        }
-        ast::Expr::Case { else_result, .. } => Some(
-            else_result
-                .as_deref()
-                .and_then(named)
-                .unwrap_or_else(|| "case".to_owned()),
-        ),
-        ast::Expr::Exists { .. } => Some("exists".to_owned()),
-        ast::Expr::Extract { .. } => Some("extract".to_owned()),
-        ast::Expr::Substring { .. } => Some("substring".to_owned()),
-        ast::Expr::Position { .. } => Some("position".to_owned()),
-        ast::Expr::Trim { .. } => Some("btrim".to_owned()),
-        ast::Expr::Array(_) => Some("array".to_owned()),
-        _ => None,
-    }
 }

@@ -12,10 +12,11 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::context::CopyFuture;
 use crate::sql::dml::assign::default_value;
 use crate::sql::dml::begin::begin;
+use crate::sql::dml::bulk::Bulk;
 use crate::sql::dml::compiled::{Env, Row};
 use crate::sql::dml::names::{Verb, writable};
 use crate::sql::dml::target::{Condition, Default, Target};
-use crate::sql::dml::write::{Changes, Unique};
+use crate::sql::dml::write::Changes;
 use crate::sql::{Context, CopySink, Outcome};
 use crate::txn::RelationMode;
 use crate::types::text::TextStyle;
@@ -33,6 +34,7 @@ pub(super) struct From {
     condition: Option<Condition>,
     options: Options,
     lines: Lines,
+    bulk: Bulk,
     changes: Changes,
     /// Number of the record being read, from 1.
     line: u64,
@@ -120,7 +122,9 @@ impl From {
                 defaults.push((at, target.default(context.catalog, &context.info, at)?));
             }
         }
+        let bulk = Bulk::begin(context, &target)?;
         Ok(Outcome::CopyIn(Box::new(From {
+            bulk,
             target,
             columns: copied,
             defaults,
@@ -137,6 +141,20 @@ impl From {
 
     /// Takes all complete records of the input.
     async fn take(&mut self, context: &mut Context<'_>, data: &[u8], last: bool) -> Result<()> {
+        let taken = self.take_records(context, data, last).await;
+        if taken.is_err() {
+            // A row that comes before the error may be one, too.
+            self.bulk.write(context).await?;
+        }
+        taken
+    }
+
+    async fn take_records(
+        &mut self,
+        context: &mut Context<'_>,
+        data: &[u8],
+        last: bool,
+    ) -> Result<()> {
         // Mostly a piece starts where a record starts, and nothing is copied.
         let joined;
         let input = match self.lines.rest.is_empty() {
@@ -213,11 +231,9 @@ impl From {
         }
         match self.write(context, &mut buffers.values).await {
             Ok(()) => Ok(()),
-            Err(error) => {
-                // PostgreSQL writes index entries when it no longer has the line.
-                let unique = error.state() == SqlState::UNIQUE_VIOLATION;
-                Err(self.at_line(error, number, (!unique).then_some(line)))
-            }
+            // About a row before this one.
+            Err(error) if error.fields().context.is_some() => Err(error),
+            Err(error) => Err(self.at_line(error, number, Some(line))),
         }
     }
 
@@ -359,8 +375,11 @@ impl From {
                     *slot = value;
                 }
             }
-            if let Err(error) = self.write(context, &mut values).await {
-                return Err(self.at_line(error, number, None));
+            match self.write(context, &mut values).await {
+                Err(error) if error.fields().context.is_none() => {
+                    return Err(self.at_line(error, number, None));
+                }
+                other => other?,
             }
             *at = next;
         }
@@ -398,8 +417,9 @@ impl From {
                 }
             }
         }
-        self.target
-            .insert(context, &mut self.changes, values, Unique::Check)
+        let line = Some(self.line);
+        self.bulk
+            .add(context, &mut self.changes, values, line)
             .await?;
         self.rows = self.rows.saturating_add(1);
         Ok(())
@@ -474,6 +494,7 @@ impl CopySink for From {
                 let line = self.line.saturating_add(1);
                 return Err(self.at_line(error, line, None));
             }
+            self.bulk.finish(context).await?;
             std::mem::take(&mut self.changes).finish(context).await?;
             Ok(format!("COPY {}", self.rows))
         })

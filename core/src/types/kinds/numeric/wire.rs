@@ -3,7 +3,7 @@
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::num_traits::{Signed, ToPrimitive, Zero};
 
-use super::super::invalid_binary;
+use super::super::{invalid_binary, short_binary};
 use super::{MAX_SCALE, fit, normal, parts, truncate};
 use crate::error::Result;
 use crate::types::{Numeric, PgType};
@@ -16,7 +16,7 @@ const WIRE_MINUS_INFINITY: u16 = 0xf000;
 
 /// Header (digit count, weight, sign, scale) and base-10000 digits.
 pub fn recv(bytes: &[u8], ty: PgType) -> Result<Numeric> {
-    let short = || invalid_binary("insufficient data left in message");
+    let short = short_binary;
     let words: Vec<u16> = bytes
         .chunks(2)
         .map(|pair| <[u8; 2]>::try_from(pair).map(u16::from_be_bytes))

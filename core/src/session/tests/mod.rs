@@ -1,0 +1,6 @@
+//! Sessions over a database that crashes, is damaged, and seals rows whenever a test wants it to.
+
+mod check;
+mod load;
+mod model;
+pub mod world;

@@ -1,0 +1,244 @@
+//! Statements that write many new rows: what a transaction does to keep few of them in memory.
+//!
+//! New rows go to the write set like all others. When there are many, they move on into segments
+//! ([`Load`]), which commit with the transaction; and the locks of their values are given back, because
+//! others find the values in the load.
+
+use super::loads::Announced;
+use super::lock::Mode;
+use super::lock_owner::Taken;
+use super::transaction::Transaction;
+use super::{Isolation, RowMode, Wait};
+use crate::error::{Error, Result, SqlState};
+use crate::segment::Shape;
+use crate::storage::TableId;
+
+/// Bytes of new rows and index entries after which they move on, however few they are.
+const MAX_BYTES: usize = 32 << 20;
+/// Rows of a table written by earlier statements with which a statement does not load: what stays in
+/// the write set is looked through each time rows move on.
+const MAX_OTHERS: usize = 4096;
+
+/// The load of the running statement.
+pub(super) struct Loading {
+    /// Tells its rows from others in the write set.
+    number: u64,
+    /// The table, and its indexes.
+    tables: Vec<(TableId, Shape)>,
+    /// What could be undone when it began.
+    mark: usize,
+    /// Rows of the first table since they moved on last; and bytes of everything.
+    rows: usize,
+    bytes: usize,
+    /// One for each table, once rows have moved on.
+    loads: Vec<Announced>,
+    /// Whether some rows are not new, and so stay: then the locks of all stay as well.
+    some_stay: bool,
+}
+
+impl Transaction {
+    /// The running statement may write many new rows to a table and its indexes: the first of `tables`,
+    /// and the others. Until [`Transaction::end_load`], rows written by [`Transaction::put_new`] may move
+    /// on into segments.
+    pub fn begin_load(&mut self, tables: Vec<(TableId, Shape)>) {
+        self.give_up_load();
+        let others = tables.iter().map(|(table, _)| self.writes.len_of(*table));
+        if self.manager.shared.segments.is_none() || others.sum::<usize>() > MAX_OTHERS {
+            return;
+        }
+        self.loading = Some(Loading {
+            number: self.manager.next_id(),
+            tables,
+            mark: self.writes.undo_len(),
+            rows: 0,
+            bytes: 0,
+            loads: Vec::new(),
+            some_stay: false,
+        });
+    }
+
+    /// Forgets a load whose statement failed.
+    pub(super) fn give_up_load(&mut self) {
+        if self.loading.take().is_some() {
+            self.locks.keep_passing();
+        }
+    }
+
+    /// Writes a row or an index entry that is new: no committed state since the transaction's snapshot,
+    /// and no own write, has its key; and its unique values are locked
+    /// ([`Transaction::lock_new_value`]).
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
+    pub fn put_new(&mut self, table: TableId, key: Vec<u8>, row: Vec<u8>) -> Result<()> {
+        self.check_writable()?;
+        let mut number = 0;
+        if let Some(loading) = &mut self.loading {
+            number = loading.number;
+            loading.bytes += key.len() + row.len();
+            if loading
+                .tables
+                .first()
+                .is_some_and(|(first, _)| *first == table)
+            {
+                loading.rows += 1;
+            }
+        }
+        // An older snapshot may show a row that others have removed since.
+        if number != 0 && self.options.isolation != Isolation::ReadCommitted {
+            let newest = self.manager.store().snapshot()?;
+            let seen = self.statement_snapshot()?;
+            if newest.last_modified(table) > seen.sequence() {
+                number = 0;
+                self.locks.keep_passing();
+                if let Some(loading) = &mut self.loading {
+                    loading.some_stay = true;
+                }
+            }
+        }
+        self.writes.write_for(table, key, Some(row), number);
+        Ok(())
+    }
+
+    /// [`Transaction::lock_value`] for an update of a value that [`Transaction::put_new`] writes next.
+    ///
+    /// # Errors
+    /// As [`Transaction::lock_value`].
+    pub async fn lock_new_value(&mut self, table: TableId, key: &[u8], wait: Wait) -> Result<()> {
+        let mark = self.locks.mark();
+        self.lock_value(table, key, RowMode::Update, wait).await?;
+        if self
+            .loading
+            .as_ref()
+            .is_some_and(|loading| !loading.some_stay)
+        {
+            self.locks.pass_since(mark);
+        }
+        Ok(())
+    }
+
+    /// [`Transaction::lock_new_value`], if that needs no waiting. Returns whether it did.
+    ///
+    /// # Errors
+    /// As [`Transaction::lock_value`], but for 55P03.
+    pub async fn try_lock_new_value(&mut self, table: TableId, key: &[u8]) -> Result<bool> {
+        match self.lock_new_value(table, key, Wait::Fail).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.state() == SqlState::LOCK_NOT_AVAILABLE => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a key that starts with `prefix` has moved on in the running statement, and so is in no
+    /// view yet.
+    ///
+    /// # Errors
+    /// 58030 when an object cannot be read.
+    pub fn has_moved(&self, table: TableId, prefix: &[u8]) -> Result<bool> {
+        let loads = self.loading.iter().flat_map(|loading| &loading.loads);
+        for known in loads.filter(|known| known.load.table() == table) {
+            if known.load.has_prefix(prefix)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lets new rows move on if there are many.
+    ///
+    /// # Errors
+    /// 58030 when an object cannot be written; what the interrupt raised.
+    pub async fn move_on(&mut self) -> Result<()> {
+        let Some(loading) = &self.loading else {
+            return Ok(());
+        };
+        let segments = self.manager.shared.segments.as_ref();
+        let most = segments.map_or(usize::MAX, |segments| segments.load_rows());
+        if loading.rows < most && loading.bytes < MAX_BYTES {
+            return Ok(());
+        }
+        Box::pin(self.move_rows()).await
+    }
+
+    async fn move_rows(&mut self) -> Result<()> {
+        let shared = self.manager.shared.clone();
+        let Some(mut loading) = self.loading.take() else {
+            return Ok(());
+        };
+        let segments = shared
+            .segments
+            .as_ref()
+            .ok_or_else(|| Error::internal("a load without a sealed tier"))?;
+        if loading.loads.is_empty() {
+            for (table, shape) in &loading.tables {
+                let load = segments.load(*table, shape.clone());
+                let known = shared.loads.announce(load, self.manager.next_id());
+                let name = self.locks.row_key(*table, &known.name);
+                let mode = RowMode::Update.into();
+                self.take(name, mode, Wait::Fail).await?;
+                loading.loads.push(known);
+            }
+        }
+        let interrupt = self.interrupt.clone();
+        let go_on = move || interrupt.check();
+        let mut failed = Ok(());
+        for known in &loading.loads {
+            let table = known.load.table();
+            let rows = self.writes.take_for(table, loading.number, loading.mark);
+            if failed.is_ok() && !rows.is_empty() {
+                failed = known.load.push(rows, &go_on).await;
+            }
+        }
+        loading.rows = 0;
+        loading.bytes = 0;
+        self.loading = Some(loading);
+        failed?;
+        self.locks.release_passing();
+        Ok(())
+    }
+
+    /// Ends the load of the statement: its rows are in every view that is made from now on.
+    ///
+    /// # Errors
+    /// As [`Transaction::move_on`].
+    pub async fn end_load(&mut self) -> Result<()> {
+        if self
+            .loading
+            .as_ref()
+            .is_some_and(|loading| !loading.loads.is_empty())
+        {
+            Box::pin(self.move_rows()).await?;
+        }
+        self.locks.keep_passing();
+        let Some(loading) = self.loading.take() else {
+            return Ok(());
+        };
+        for known in loading.loads {
+            let parts = known.load.finish()?;
+            if !parts.is_empty() {
+                self.writes.add_loaded(known.load.table(), &parts);
+            }
+            self.loads.push(known);
+        }
+        Ok(())
+    }
+
+    /// Waits for the transactions whose loads have a value which this one has locked.
+    pub(super) async fn wait_for_loads(
+        &mut self,
+        table: TableId,
+        prefix: &[u8],
+        wait: Wait,
+    ) -> Result<Taken> {
+        let loading = self.loading.iter().flat_map(|loading| &loading.loads);
+        let own = self.loads.iter().chain(loading);
+        for name in self.manager.shared.loads.having(table, prefix, own)? {
+            let key = self.locks.row_key(table, &name);
+            let mode: Mode = RowMode::KeyShare.into();
+            if self.take(key, mode, wait).await? == Taken::Skipped {
+                return Ok(Taken::Skipped);
+            }
+        }
+        Ok(Taken::Yes)
+    }
+}
