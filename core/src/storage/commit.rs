@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures::channel::oneshot;
-use redb::{Database, Durability, ReadableDatabase, StorageBackend, StorageError};
+use redb::{Database, Durability, ReadableDatabase, StorageError};
 
 use super::apply::OpenTables;
 use super::format::{self, LogState};
-use super::log::Log;
+use super::log::{Log, LogSync};
 use super::queue::{Item, Take};
 use super::store::Inner;
 use super::{Snapshot, log_record};
@@ -94,7 +94,7 @@ pub(super) enum Step {
 
 /// What a step left to sync.
 pub(super) enum Unsynced {
-    Log(Arc<dyn StorageBackend>),
+    Log(LogSync),
     /// The second half of redb's.
     Rows(Arc<dyn LateSync>),
 }
@@ -181,13 +181,13 @@ fn sync_log(inner: &Inner, writer: &mut Writer) -> Result<Step> {
     let (Some(log), false) = (&writer.log, writer.waiting.is_empty()) else {
         return Ok(Step::Worked);
     };
-    let backend = log.backend().clone();
+    let sync = log.sync();
     let answers = std::mem::take(&mut writer.waiting);
     if inner.late_sync().is_some() {
         writer.syncing = true;
-        return Ok(Step::Sync(Unsynced::Log(backend), answers));
+        return Ok(Step::Sync(Unsynced::Log(sync), answers));
     }
-    let synced = backend.sync_data().map_err(StorageError::from);
+    let synced = sync.run().map_err(StorageError::from);
     settle(inner, synced, answers)?;
     Ok(Step::Worked)
 }
@@ -224,7 +224,7 @@ fn commit_to_rows(inner: &Inner, writer: &mut Writer, group: Vec<Item>) -> Resul
 pub(super) fn sync(inner: &Inner, unsynced: &Unsynced, answers: Answers) {
     let mut poison = PoisonOnPanic { inner, armed: true };
     let synced = match unsynced {
-        Unsynced::Log(backend) => backend.sync_data(),
+        Unsynced::Log(sync) => sync.run(),
         Unsynced::Rows(late_sync) => late_sync.finish(),
     };
     // The answers tell of a failure.

@@ -11,9 +11,14 @@
 //!
 //! A record is known by the *life* of the database in which it was written (one from opening to closing)
 //! and by its number: what an earlier life, or an earlier use of the half, left behind is no record.
+//!
+//! A crash may leave any of the records that were not synced, so the first one that cannot be read is the
+//! end. But each record says which ones were durable when it was written: if one of those cannot be
+//! read, the log is damaged, and commits that were acknowledged are missing ([`Replay::check_end`]).
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::StorageBackend;
 
@@ -36,8 +41,10 @@ const VERSION: u32 = 1;
 /// The magic number, the version, the database's identity, a checksum; padded to a page.
 const HEADER_BYTES: u64 = 4096;
 const HEADER_USED: usize = 32;
-/// Length, checksum, life, number.
-const RECORD_HEAD: usize = 24;
+/// Length, checksum, life, number, the number of the first record that need not be durable.
+const RECORD_HEAD: usize = 32;
+/// Places behind the end of the records that are looked at because they begin like one.
+const MOST_LOOKED_AT: usize = 1024;
 
 /// Names a database, so that no other one's log is taken for its own.
 pub(super) type Identity = [u8; 16];
@@ -63,7 +70,24 @@ pub(super) struct Log {
     /// Bytes of the backend.
     len: u64,
     buffer: Vec<u8>,
+    /// The number of the first record that need not be durable.
+    unsynced: Arc<AtomicU64>,
     gate: Gate,
+}
+
+/// A sync of the records that were written before it was made.
+pub(super) struct LogSync {
+    backend: Arc<dyn StorageBackend>,
+    unsynced: Arc<AtomicU64>,
+    end: u64,
+}
+
+impl LogSync {
+    pub fn run(&self) -> io::Result<()> {
+        self.backend.sync_data()?;
+        self.unsynced.fetch_max(self.end, Ordering::AcqRel);
+        Ok(())
+    }
 }
 
 impl Log {
@@ -127,6 +151,7 @@ impl Log {
         let len = backend.len().map_err(failed)?;
         Ok(Log {
             at: half_at(from.half),
+            unsynced: Arc::new(AtomicU64::new(from.number)),
             next: from,
             backend,
             len,
@@ -141,14 +166,14 @@ impl Log {
         self.at + room > half_at(self.next.half) + HALF_BYTES
     }
 
-    /// Appends a record, which `write` makes. It is durable after a sync of [`Log::backend`] that
-    /// begins later.
+    /// Appends a record, which `write` makes. It is durable after a [`Log::sync`] that is made later.
     pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         let mut record = std::mem::take(&mut self.buffer);
         record.clear();
         record.resize(RECORD_HEAD, 0);
         write(&mut record);
-        seal(&mut record, self.next.life, self.next.number)?;
+        let unsynced = self.unsynced.load(Ordering::Acquire);
+        seal(&mut record, self.next.life, self.next.number, unsynced)?;
         let end = self.at + record.len() as u64;
         if end > half_at(self.next.half) + HALF_BYTES {
             return Err(Error::internal("a record does not fit into the log"));
@@ -179,8 +204,13 @@ impl Log {
         self.at = half_at(self.next.half);
     }
 
-    pub fn backend(&self) -> &Arc<dyn StorageBackend> {
-        &self.backend
+    /// What makes all records durable that were appended so far.
+    pub fn sync(&self) -> LogSync {
+        LogSync {
+            backend: self.backend.clone(),
+            unsynced: self.unsynced.clone(),
+            end: self.next.number,
+        }
     }
 
     /// Ends the log of a database that has been closed, and gives back its space.
@@ -227,7 +257,7 @@ impl Replay<'_> {
         }
         let mut record = vec![0; length];
         self.backend.read(self.at, &mut record).map_err(failed)?;
-        if !is_sealed(&record, self.life, self.number) {
+        if sealed(&record).is_none_or(|head| (head.life, head.number) != (self.life, self.number)) {
             return Ok(None);
         }
         self.at += length as u64;
@@ -235,34 +265,93 @@ impl Replay<'_> {
         record.drain(..RECORD_HEAD);
         Ok(Some(record))
     }
+
+    /// Whether the records end where they may: no later one says that the next was durable.
+    ///
+    /// # Errors
+    /// XX001 if one does, 58030 when the backend cannot be read.
+    pub fn check_end(&self) -> Result<()> {
+        let len = self.backend.len().map_err(failed)?;
+        let room = len.min(self.end).saturating_sub(self.at);
+        if room < RECORD_HEAD as u64 {
+            return Ok(());
+        }
+        let mut rest = vec![0; usize::try_from(room).unwrap_or_default()];
+        self.backend.read(self.at, &mut rest).map_err(failed)?;
+        let most = self.number + room / RECORD_HEAD as u64;
+        let later = (0..rest.len())
+            .filter_map(|at| record_at(rest.get(at..)?))
+            .filter(|(head, _)| {
+                let number = self.number + 1..=most;
+                head.life == self.life
+                    && number.contains(&head.number)
+                    && head.unsynced > self.number
+            })
+            .take(MOST_LOOKED_AT);
+        for (_, record) in later {
+            if sealed(record).is_some() {
+                return Err(Error::new(
+                    SqlState::DATA_CORRUPTED,
+                    format!(
+                        "the commit log is damaged at byte {}: commits that were acknowledged cannot be read",
+                        self.at
+                    ),
+                )
+                .hint("Restore a copy of the database and its log. To open it without these commits, and all that follow them, cut the log off there."));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of a record's head that is checked.
+struct Head {
+    life: u64,
+    number: u64,
+    unsynced: u64,
+}
+
+/// The head of what begins like a record, and all of it.
+fn record_at(bytes: &[u8]) -> Option<(Head, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (_, rest) = rest.split_first_chunk::<4>()?;
+    let (life, rest) = rest.split_first_chunk::<8>()?;
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let (unsynced, _) = rest.split_first_chunk::<8>()?;
+    let head = Head {
+        life: u64::from_le_bytes(*life),
+        number: u64::from_le_bytes(*number),
+        unsynced: u64::from_le_bytes(*unsynced),
+    };
+    let length = u32::from_le_bytes(*length) as usize;
+    let record = bytes.get(..length)?;
+    (length >= RECORD_HEAD).then_some((head, record))
+}
+
+/// The head of these bytes, if they are a record.
+fn sealed(record: &[u8]) -> Option<Head> {
+    let (head, whole) = record_at(record)?;
+    let (sums, rest) = whole.split_at_checked(8)?;
+    sums.ends_with(&crc32c(rest).to_le_bytes()).then_some(head)
 }
 
 fn half_at(half: u8) -> u64 {
     HEADER_BYTES + u64::from(half) * HALF_BYTES
 }
 
-/// Fills in the head of a record: its length with the head, the checksum of all that follows, the life
-/// and the number.
-fn seal(record: &mut [u8], life: u64, number: u64) -> Result<()> {
+/// Fills in the head of a record: its length with the head, the checksum of all that follows, the life,
+/// the number, and the first number that need not be durable.
+fn seal(record: &mut [u8], life: u64, number: u64, unsynced: u64) -> Result<()> {
     let length = u32::try_from(record.len())
         .map_err(|_| Error::internal("a record of the log is too long"))?;
     let (sums, rest) = record.split_at_mut(8);
-    let (named, _) = rest.split_at_mut(RECORD_HEAD - 8);
-    named.copy_from_slice(&name(life, number));
+    for (to, field) in rest.chunks_exact_mut(8).zip([life, number, unsynced]) {
+        to.copy_from_slice(&field.to_le_bytes());
+    }
     let (length_at, checksum_at) = sums.split_at_mut(4);
     length_at.copy_from_slice(&length.to_le_bytes());
     checksum_at.copy_from_slice(&crc32c(rest).to_le_bytes());
     Ok(())
-}
-
-/// Whether these bytes, which are as long as they say, are that record.
-fn is_sealed(record: &[u8], life: u64, number: u64) -> bool {
-    let (sums, rest) = record.split_at(8);
-    rest.starts_with(&name(life, number)) && sums.ends_with(&crc32c(rest).to_le_bytes())
-}
-
-fn name(life: u64, number: u64) -> [u8; RECORD_HEAD - 8] {
-    (u128::from(number) << 64 | u128::from(life)).to_le_bytes()
 }
 
 fn failed(error: io::Error) -> Error {

@@ -109,6 +109,7 @@ pub(super) fn open_log(
                 }
                 records += 1;
             }
+            replay.check_end()?;
             if records > 0 {
                 tracing::info!(records, "recovered commits from the log");
             }

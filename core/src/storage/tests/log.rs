@@ -111,6 +111,41 @@ fn a_database_that_was_not_closed_wants_its_own_log() {
 }
 
 #[test]
+fn a_record_that_was_durable_is_missed() {
+    let disk = Disk::default();
+    let store = Way::Log.open(&disk).unwrap();
+    let mut ends = Vec::new();
+    for row in [b"first", b"other", b"third"] {
+        put(&store, row, row);
+        let [_, log] = image(&disk);
+        let place = log.windows(5).rposition(|bytes| bytes == row).unwrap();
+        ends.push(place + 4);
+    }
+    let [rows, log] = image(&disk);
+    let opened = |damage: &dyn Fn(&mut Vec<u8>)| {
+        let mut log = log.clone();
+        damage(&mut log);
+        Way::Log.open(&Disk::with_image([rows.clone(), log]))
+    };
+    for end in &ends[..2] {
+        let error = opened(&|log| log[*end] ^= 1).map(drop).unwrap_err();
+        assert_eq!(error.state(), SqlState::DATA_CORRUPTED);
+        // It says where to cut the log off, to do without.
+        let message = error.to_string();
+        let place = message.split("at byte ").nth(1).unwrap();
+        let place: usize = place.split(':').next().unwrap().parse().unwrap();
+        assert!(place < *end);
+        let store = opened(&|log| log.truncate(place)).unwrap();
+        assert_eq!(get(&store, b"first").is_some(), *end > ends[0]);
+        assert_eq!(get(&store, b"other"), None);
+    }
+    // A crash may have torn the last one.
+    let store = opened(&|log| log[ends[2]] ^= 1).unwrap();
+    assert_eq!(get(&store, b"other"), Some(b"other".to_vec()));
+    assert_eq!(get(&store, b"third"), None);
+}
+
+#[test]
 fn a_database_of_the_version_without_a_log_gets_one() {
     let disk = Disk::default();
     let store = open(&disk).unwrap();
