@@ -207,7 +207,7 @@ impl Binder<'_> {
                         columns
                             .iter()
                             .filter(|column| !column.hidden)
-                            .map(|column| self.from_column(column)),
+                            .map(|column| self.column_output(column)),
                     );
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
@@ -217,7 +217,7 @@ impl Binder<'_> {
                         SelectItemQualifiedWildcardKind::Expr(row) => {
                             let columns = self.expanded(row)?;
                             let shown = columns.iter().filter(|column| !column.hidden);
-                            outputs.extend(shown.map(|column| self.from_column(column)));
+                            outputs.extend(shown.map(|column| self.column_output(column)));
                             continue;
                         }
                     };
@@ -237,7 +237,7 @@ impl Binder<'_> {
                         columns
                             .iter()
                             .filter(|column| !column.hidden)
-                            .map(|column| self.from_column(column)),
+                            .map(|column| self.column_output(column)),
                     );
                 }
             }
@@ -277,7 +277,7 @@ impl Binder<'_> {
         })
     }
 
-    fn from_column(&self, column: &OutColumn) -> Output {
+    fn column_output(&self, column: &OutColumn) -> Output {
         let typed = column.typed();
         Output {
             name: column.name.clone(),
