@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::StorageBackend;
 
-use crate::storage::{open_file, read_at, write_all_at};
+use crate::storage::{open_file, read_available, write_all_at};
 
 /// The commit log's file in a data directory.
 pub const LOG_FILE: &str = "omendb.log";
@@ -53,16 +53,10 @@ impl StorageBackend for LogFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let mut done = 0;
-        while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match read_at(&self.file, rest, offset + done as u64) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => done += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        match read_available(&self.file, out, offset)? == out.len() {
+            true => Ok(()),
+            false => Err(ErrorKind::UnexpectedEof.into()),
         }
-        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

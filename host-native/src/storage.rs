@@ -356,28 +356,34 @@ impl Ranges {
 /// Reads at `offset`; what lies beyond the end of the file is zero (the storage may be longer
 /// than the file until its writes go out).
 fn read_zeroed(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
+    let done = read_available(file, out, offset)?;
+    if let Some(beyond) = out.get_mut(done..) {
+        beyond.fill(0);
+    }
+    Ok(())
+}
+
+/// Reads at `offset` what the file has of it. Returns the number of bytes.
+pub(crate) fn read_available(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match read_at(file, rest, offset + done as u64) {
-            Ok(0) => {
-                rest.fill(0);
-                return Ok(());
-            }
+            Ok(0) => break,
             Ok(count) => done += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(done)
 }
 
 #[cfg(unix)]
-pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, out, offset)
 }
 
 #[cfg(windows)]
-pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, out, offset)
 }
 
