@@ -114,10 +114,7 @@ pub(super) fn show(inner: &Inner, writer: &mut Writer) {
         Some(log) if !log.is_full() => Take::Logged,
         _ => return,
     };
-    run(inner, writer, takes, |inner, writer, group| {
-        let applied = commit_group(inner, writer, group, Durability::None)?;
-        Ok((applied.let_go, Step::Worked))
-    });
+    run(inner, writer, takes, make_visible);
 }
 
 /// Commits the next group in some way, which says whether someone waited for it.
@@ -160,14 +157,19 @@ fn run(
 /// Commits a group: durably, unless a sync is under way. Returns whether someone waited for it.
 fn commit(inner: &Inner, writer: &mut Writer, group: Vec<Item>) -> Result<(bool, Step)> {
     if writer.syncing {
-        let applied = commit_group(inner, writer, group, Durability::None)?;
-        return Ok((applied.let_go, Step::Worked));
+        return make_visible(inner, writer, group);
     }
     let logged = |log: &Log| !log.is_full() && group.iter().all(Item::is_logged);
     match writer.log.as_ref().is_some_and(logged) {
         true => commit_to_log(inner, writer, group),
         false => commit_to_rows(inner, writer, group),
     }
+}
+
+/// Commits a group, for a later sync to make durable.
+fn make_visible(inner: &Inner, writer: &mut Writer, group: Vec<Item>) -> Result<(bool, Step)> {
+    let applied = commit_group(inner, writer, group, Durability::None)?;
+    Ok((applied.let_go, Step::Worked))
 }
 
 /// Commits a group and has it synced with the log.
