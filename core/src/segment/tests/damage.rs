@@ -1,5 +1,7 @@
 //! Damaged and missing objects, and a store that fails: the right rows or an error, never other rows.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 
 use super::random::{Random, seeds};
@@ -340,23 +342,30 @@ fn readers_go_on_while_a_sidecar_is_written_anew() {
     let side = object(&objects, &meta.side_path(), side_size(&objects, &meta));
     for cached in [PLENTY, 0] {
         let segment = Segment::new(meta.clone(), objects.clone(), caches(cached));
+        let rounds: [AtomicUsize; READERS] = Default::default();
         std::thread::scope(|scope| {
-            let readers: Vec<_> = (0..READERS)
-                .map(|reader| {
-                    let (segment, table) = (segment.clone(), &table);
-                    scope.spawn(move || {
-                        for round in 0..ROUNDS {
-                            match (reader + round) % 3 {
-                                0 => read_all(table, &segment).unwrap(),
-                                1 => read_columns(table, &segment).unwrap(),
-                                _ => table.check_keys(&segment),
-                            }
+            for (reader, done) in rounds.iter().enumerate() {
+                let (segment, table) = (segment.clone(), &table);
+                scope.spawn(move || {
+                    // Whoever waits for this reader goes on when it fails, too.
+                    let _ended = Ended(done);
+                    for round in 0..ROUNDS {
+                        match (reader + round) % 3 {
+                            0 => read_all(table, &segment).unwrap(),
+                            1 => read_columns(table, &segment).unwrap(),
+                            _ => table.check_keys(&segment),
                         }
-                    })
-                })
-                .collect();
+                        done.fetch_add(1, Ordering::AcqRel);
+                    }
+                });
+            }
             let mut random = Random(cached);
-            while readers.iter().any(|reader| !reader.is_finished()) {
+            // A read gives up when it meets damage again and again, however often it is mended: so
+            // every reader ends a round between one damage and the next.
+            let rounds = || rounds.each_ref().map(|done| done.load(Ordering::Acquire));
+            let running = |done: usize| done != usize::MAX;
+            while rounds().into_iter().any(running) {
+                let before = rounds();
                 let mut damaged = side.clone();
                 let at = random.below(damaged.len() as u64) as usize;
                 damaged[at] ^= 1 << random.below(8);
@@ -364,9 +373,21 @@ fn readers_go_on_while_a_sidecar_is_written_anew() {
                     .write(&meta.side_path(), Bytes::from(damaged))
                     .unwrap();
                 segment.forget();
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                let same = |(before, after): (usize, usize)| running(before) && before == after;
+                while before.into_iter().zip(rounds()).any(same) {
+                    std::thread::sleep(std::time::Duration::from_micros(100));
+                }
             }
         });
         read_all(&table, &segment).unwrap();
+    }
+}
+
+/// Counts a reader's rounds as done when it ends.
+struct Ended<'a>(&'a AtomicUsize);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(usize::MAX, Ordering::Release);
     }
 }
