@@ -23,6 +23,7 @@ use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::evaluate::holds_query;
+use super::kept_conditions::KeepAbove;
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
@@ -32,6 +33,7 @@ pub(super) fn rules() -> Vec<Rule> {
         match rule.name() {
             "eliminate_cross_join" => Arc::new(CrossJoins),
             "extract_equijoin_predicate" => Arc::new(JoinKeys::default()),
+            "push_down_filter" => Arc::new(KeepAbove(rule)),
             _ => rule,
         }
     };

@@ -18,6 +18,7 @@ mod functions;
 mod info;
 mod inner_joins;
 mod join_order;
+mod kept_conditions;
 mod outer_joins;
 mod pacing;
 mod pass;
