@@ -22,6 +22,7 @@ use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use super::dependencies::Informed;
 use super::evaluate::holds_query;
 use super::kept_conditions::KeepAbove;
 
@@ -34,6 +35,9 @@ pub(super) fn rules() -> Vec<Rule> {
             "eliminate_cross_join" => Arc::new(CrossJoins),
             "extract_equijoin_predicate" => Arc::new(JoinKeys::default()),
             "push_down_filter" => Arc::new(KeepAbove(rule)),
+            "replace_distinct_aggregate" | "eliminate_join" | "optimize_projections" => {
+                Arc::new(Informed(rule))
+            }
             _ => rule,
         }
     };

@@ -7,6 +7,7 @@
 mod bind;
 mod by_value;
 mod context;
+mod dependencies;
 mod dialect;
 mod engine;
 mod errors;
