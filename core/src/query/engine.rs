@@ -29,6 +29,7 @@ use super::context::{ReadContext, RunContext};
 use super::estimate::Estimator;
 use super::functions::{Functions, ValueLimit, held};
 use super::inner_joins;
+use super::join_keys;
 use super::join_order::order_joins;
 use super::outer_joins::ForgetConstants;
 use super::pacing::PaceJoins;
@@ -223,6 +224,7 @@ impl QueryEngine {
             logical = simplified(logical, &state)?;
         }
         let logical = order_joins(logical, &Estimator::new(&read))?;
+        let logical = join_keys::as_columns(logical)?;
         let physical = super::shared::physical(&logical, &state).await?;
         Ok((physical, state))
     }

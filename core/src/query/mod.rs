@@ -18,6 +18,7 @@ mod explain;
 mod functions;
 mod info;
 mod inner_joins;
+mod join_keys;
 mod join_order;
 mod kept_conditions;
 mod outer_joins;
