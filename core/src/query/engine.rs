@@ -36,6 +36,7 @@ use super::pacing::PaceJoins;
 use super::same_names;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
+use super::window_keys;
 use super::{
     Execution, Plan, PlanContext, QueryEngine, QueryOptions, ResultColumn, Rows, SessionInfo,
     SystemCatalog,
@@ -224,7 +225,7 @@ impl QueryEngine {
             logical = simplified(logical, &state)?;
         }
         let logical = order_joins(logical, &Estimator::new(&read))?;
-        let logical = join_keys::as_columns(logical)?;
+        let logical = window_keys::plain(join_keys::as_columns(logical)?)?;
         let physical = super::shared::physical(&logical, &state).await?;
         Ok((physical, state))
     }
