@@ -277,7 +277,7 @@ impl QueryEngine {
             _ => Ok(Transformed::no(node)),
         })?;
         let schema = datafusion::common::DFSchema::empty();
-        let physical = state.create_physical_expr(expr.data, &schema)?;
+        let physical = super::evaluate::physical(expr.data, &schema, state)?;
         let row = super::evaluate::one_row();
         match physical.evaluate(&row)? {
             datafusion::logical_expr::ColumnarValue::Scalar(value) => Ok(value),
