@@ -37,7 +37,7 @@ mod window_keys;
 
 pub use dialect::{SqlDialect, within_steps};
 pub use functions::column_name;
-pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo};
+pub use info::{AdvisoryLock, PreparedInfo, SessionAccess, SessionInfo, Signal};
 pub use rows::{ResultColumn, Rows};
 pub use surroundings::surroundings;
 pub use system::{NoSystemCatalog, SYSTEM_FUNCTIONS, SystemCatalog};
