@@ -7,56 +7,30 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Dependency, FunctionalDependence, FunctionalDependencies};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+use super::rules::{Passage, Rule, has_node};
 
-/// A rule that sees true dependencies only.
-#[derive(Debug)]
-pub(super) struct Informed(pub Rule);
-
-impl OptimizerRule for Informed {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> DfResult<Transformed<LogicalPlan>> {
-        // A rule that is shown every node looks at these only.
-        let concerned = self.apply_order().is_none()
-            || matches!(plan, LogicalPlan::Distinct(_) | LogicalPlan::Join(_));
-        let plan = match concerned && is_misleading(&plan)? {
+/// For rules that draw conclusions.
+pub(super) fn guard(rule: &Rule, plan: LogicalPlan) -> DfResult<Passage> {
+    // A rule that is shown every node looks at these only.
+    let concerned = rule.apply_order().is_none()
+        || matches!(plan, LogicalPlan::Distinct(_) | LogicalPlan::Join(_));
+    Ok(Passage::Free(
+        match concerned && has_node(&plan, is_misleading)? {
             true => plan.transform_up_with_subqueries(corrected)?.data,
             false => plan,
-        };
-        self.0.rewrite(plan, config)
-    }
+        },
+    ))
 }
 
-/// Whether something is grouped of which something is known.
-fn is_misleading(plan: &LogicalPlan) -> DfResult<bool> {
-    let mut found = false;
-    plan.apply_with_subqueries(|node| {
-        found |= matches!(node, LogicalPlan::Aggregate(aggregate)
-            if !aggregate.input.schema().functional_dependencies().is_empty());
-        Ok(match found {
-            true => TreeNodeRecursion::Stop,
-            false => TreeNodeRecursion::Continue,
-        })
-    })?;
-    Ok(found)
+/// A grouping of rows of which something is known.
+fn is_misleading(node: &LogicalPlan) -> bool {
+    matches!(node, LogicalPlan::Aggregate(aggregate)
+        if !aggregate.input.schema().functional_dependencies().is_empty())
 }
 
 fn corrected(node: LogicalPlan) -> DfResult<Transformed<LogicalPlan>> {

@@ -28,11 +28,11 @@ use super::by_value::by_value;
 use super::context::{ReadContext, RunContext};
 use super::estimate::Estimator;
 use super::functions::{Functions, ValueLimit, held};
-use super::inner_joins;
 use super::join_keys;
 use super::join_order::order_joins;
 use super::outer_joins::ForgetConstants;
 use super::pacing::PaceJoins;
+use super::rules;
 use super::same_names;
 use super::scan::BATCH_ROWS;
 use super::scan::ColumnCache;
@@ -92,6 +92,9 @@ impl QueryEngine {
         let execution = &mut config.options_mut().execution;
         execution.perfect_hash_join_small_build_threshold = ARRAY_KEYS;
         execution.perfect_hash_join_min_key_density = ARRAY_DENSITY;
+        config
+            .options_mut()
+            .execution
         let rules = PhysicalOptimizer::new().rules.into_iter();
         let mut rules: Vec<_> = rules.map(same_names::guarded).collect();
         rules.insert(0, Arc::new(ForgetConstants));
@@ -100,7 +103,7 @@ impl QueryEngine {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
-            .with_optimizer_rules(inner_joins::rules())
+            .with_optimizer_rules(rules::rules())
             .with_physical_optimizer_rules(rules)
             .build();
         let functions = Functions::new(system.scalar_functions());

@@ -10,8 +10,13 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
 
+use super::rules::has_node;
+
 /// The plan with columns in place of such keys, and without these columns above the joins.
 pub(super) fn as_columns(plan: LogicalPlan) -> DfResult<LogicalPlan> {
+    if !has_node(&plan, has_expressions)? {
+        return Ok(plan);
+    }
     let changed = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Join(join) if !join.on.iter().all(are_columns) => {
             Ok(Transformed::yes(by_columns(join)?))
@@ -19,6 +24,10 @@ pub(super) fn as_columns(plan: LogicalPlan) -> DfResult<LogicalPlan> {
         node => Ok(Transformed::no(node)),
     })?;
     Ok(changed.data)
+}
+
+fn has_expressions(node: &LogicalPlan) -> bool {
+    matches!(node, LogicalPlan::Join(join) if !join.on.iter().all(are_columns))
 }
 
 fn are_columns((left, right): &(Expr, Expr)) -> bool {

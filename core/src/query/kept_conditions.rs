@@ -7,39 +7,17 @@
 //!   drops all rows, and the aggregate's own row stays.
 //! - Shared rows are computed once for all their readers, and the condition is one reader's own.
 
-use std::sync::Arc;
-
-use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+use super::rules::{Passage, Rule};
 
-/// The rule that pushes conditions down, but not past these.
-#[derive(Debug)]
-pub(super) struct KeepAbove(pub Rule);
-
-impl OptimizerRule for KeepAbove {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> DfResult<Transformed<LogicalPlan>> {
-        match is_kept(&plan) {
-            true => Ok(Transformed::no(plan)),
-            false => self.0.rewrite(plan, config),
-        }
-    }
+/// For the rule that pushes conditions down: not past these.
+pub(super) fn guard(_: &Rule, plan: LogicalPlan) -> DfResult<Passage> {
+    Ok(match is_kept(&plan) {
+        true => Passage::Barred(plan),
+        false => Passage::Free(plan),
+    })
 }
 
 /// Whether a plan is a condition, or several, on the rows of one of these.

@@ -26,6 +26,7 @@ mod outer_joins;
 mod pacing;
 mod pass;
 mod rows;
+mod rules;
 mod same_names;
 mod scan;
 mod series;

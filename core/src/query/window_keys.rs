@@ -8,10 +8,16 @@ use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use super::rules::has_node;
+
 /// The plan with plain keys.
 pub(super) fn plain(plan: LogicalPlan) -> DfResult<LogicalPlan> {
+    let is_window = |node: &LogicalPlan| matches!(node, LogicalPlan::Window(_));
+    if !has_node(&plan, is_window)? {
+        return Ok(plan);
+    }
     let changed = plan.transform_up_with_subqueries(|node| {
-        if !matches!(node, LogicalPlan::Window(_)) {
+        if !is_window(&node) {
             return Ok(Transformed::no(node));
         }
         let names = NamePreserver::new_for_projection();
