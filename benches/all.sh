@@ -14,6 +14,7 @@ run() {
     part "COPY" benches/copy.sh
     part "Analytics" benches/nycflights.sh
     part "TPC-H" benches/tpch.sh
+    part "Queries beside writers" benches/mixed.sh
     part "Latency" benches/latency.sh
     part "A table of events" benches/events.sh
     part "At rest, and long results" benches/idle.sh
