@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every table of RESULTS.md, on standard output, in about twenty minutes; with --write, also into
+# Every table of RESULTS.md, on standard output, in about half an hour; with --write, also into
 # RESULTS.md. Goes on when a script finds a wrong answer, and fails at the end.
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(mktemp)
@@ -14,6 +14,8 @@ run() {
     part "COPY" benches/copy.sh
     part "Analytics" benches/nycflights.sh
     part "TPC-H" benches/tpch.sh
+    part "Queries beside writers" benches/mixed.sh
+    part "Latency" benches/latency.sh
     part "A table of events" benches/events.sh
     part "At rest, and long results" benches/idle.sh
 }

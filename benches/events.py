@@ -4,7 +4,7 @@
     events.py load PORT DIR      loads the events into a server; prints the seconds that took
     events.py table DIR OMENDB   times the queries on the server at this port and on DuckDB
 
-ROWS (2000000) is how many events, RUNS (5) of how many runs the best counts.
+ROWS (10000000) is how many events, RUNS (3) of how many runs the best counts.
 """
 
 import os
@@ -15,7 +15,7 @@ import time
 import side_by_side  # which also says where the next one is
 import tpch_data
 
-ROWS, RUNS = int(os.environ.get("ROWS", "2000000")), int(os.environ.get("RUNS", "5"))
+ROWS, RUNS = int(os.environ.get("ROWS", "10000000")), int(os.environ.get("RUNS", "3"))
 QUERIES = pathlib.Path(__file__).resolve().parent / "events.sql"
 
 SCHEMA = """

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A table of ROWS (2000000) events, 20 columns wide, its primary key in the order of time, with an index on users:
-# queries as of a dashboard, on two threads each, warm, the best of RUNS (5). OmenDB through the wire, DuckDB in the
+# A table of ROWS (10000000) events, 20 columns wide, its primary key in the order of time, with an index on users:
+# queries as of a dashboard, on two threads each, warm, the best of RUNS (3). OmenDB through the wire, DuckDB in the
 # client's process on a table of its own with the same keys. As a markdown table. Fails when an answer is not
 # DuckDB's. Needs python3 with the packages of tests/clients (tests/run tools makes an environment).
-export OMENDB_WORKER_THREADS=2 OMENDB_COLUMN_CACHE=4GB OMENDB_QUERY_MEMORY=4GB
+export OMENDB_WORKER_THREADS=2 OMENDB_COLUMN_CACHE=6GB OMENDB_QUERY_MEMORY=4GB
 source "$(dirname "$0")/common.sh"
 need_python
 run() { "$PYTHON" "$here/events.py" "$@"; }
@@ -14,7 +14,7 @@ start omendb
 echo "loading" >&2
 took=$(run load "$omen_port" "$work")
 psql -Xqc VACUUM
-echo "${ROWS:-2000000} events, best of ${RUNS:-5}, in ms; $(machine), $(duckdb_version)"
+echo "${ROWS:-10000000} events, best of ${RUNS:-3}, in ms; $(machine), $(duckdb_version)"
 echo
 run table "$work" "$omen_port" || wrong "answers differ"
 stop omendb

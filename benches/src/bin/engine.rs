@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use omendb_benches::engine::peers::Redb;
+use omendb_benches::engine::peers::{Fjall, Redb};
 use omendb_benches::engine::sealed::Engine;
 use omendb_benches::engine::{Done, Measured, Size, Store, measure};
 
@@ -52,8 +52,9 @@ fn run(millions: f64, only: Option<&str>) -> Done<u64> {
     println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for make in [
         |directory, cache| Ok(Box::new(Redb::new(directory, cache)?) as Box<dyn Store>),
+        |directory, cache| Ok(Box::new(Fjall::new(directory, cache)?) as Box<dyn Store>),
         |directory, cache| Ok(Box::new(Engine::new(directory, cache)?) as Box<dyn Store>),
-    ] as [fn(&std::path::Path, usize) -> Done<Box<dyn Store>>; 2]
+    ] as [fn(&std::path::Path, usize) -> Done<Box<dyn Store>>; 3]
     {
         let directory = std::env::temp_dir().join(format!("omendb-engine-{}", std::process::id()));
         std::fs::create_dir_all(&directory)?;

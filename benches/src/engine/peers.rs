@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fjall::{Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use super::{Done, Lookup, Store, payload};
@@ -53,6 +54,67 @@ impl Store for Redb {
         let table = self.0.begin_read()?.open_table(TABLE)?;
         for entry in table.range(from..from + count)? {
             row(entry?.1.value());
+        }
+        Ok(())
+    }
+}
+
+/// One keyspace of fjall, a log-structured merge tree, with a cache of `cache` bytes; otherwise as it
+/// comes: leveled compaction, Bloom filters, LZ4 from the third level on.
+pub struct Fjall {
+    database: fjall::Database,
+    rows: Keyspace,
+}
+
+impl Fjall {
+    pub fn new(directory: &Path, cache: usize) -> Done<Self> {
+        let database = fjall::Database::builder(directory.join("rows.fjall"))
+            .cache_size(cache as u64)
+            .open()?;
+        let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
+        Ok(Fjall { database, rows })
+    }
+}
+
+impl Store for Fjall {
+    fn name(&self) -> &'static str {
+        "fjall"
+    }
+
+    fn write(&mut self, rows: &[(u64, u64)]) -> Done<()> {
+        let batch = self.database.batch();
+        let mut batch = batch.durability(Some(PersistMode::SyncData));
+        let mut bytes = Vec::new();
+        for (number, version) in rows {
+            payload(*number, *version, &mut bytes);
+            batch.insert(&self.rows, number.to_be_bytes(), bytes.as_slice());
+        }
+        Ok(batch.commit()?)
+    }
+
+    fn settle(&mut self) -> Done<()> {
+        self.rows.rotate_memtable_and_wait()?;
+        Ok(self.rows.major_compact()?)
+    }
+
+    fn read(&mut self, read: &mut dyn FnMut(&Lookup<'_>) -> Done<()>) -> Done<()> {
+        let snapshot = self.database.snapshot();
+        read(
+            &|number, row| match snapshot.get(&self.rows, number.to_be_bytes())? {
+                Some(found) => {
+                    row(&found);
+                    Ok(true)
+                }
+                None => Ok(false),
+            },
+        )
+    }
+
+    fn range(&mut self, from: u64, count: u64, row: &mut dyn FnMut(&[u8])) -> Done<()> {
+        let snapshot = self.database.snapshot();
+        let keys = from.to_be_bytes()..(from + count).to_be_bytes();
+        for entry in snapshot.range(&self.rows, keys) {
+            row(&entry.value()?);
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! Statements that are answered at once: a row by its key, from a plan that is still true.
+//! Statements that are answered at once: a row by its key, or a few by a range of keys, from a plan that
+//! is still true.
 //!
-//! Such a look-up takes a microsecond, less than the surroundings of a statement: a transaction, its
-//! facts, futures that could wait. Here it runs with none of them. Whatever is not plainly of this
+//! Such a look-up takes a microsecond a row, less than the surroundings of a statement: a transaction,
+//! its facts, futures that could wait. Here it runs with none of them. Whatever is not plainly of this
 //! kind gets `None` and takes the usual way, which is always right.
 
 use std::sync::Arc;
@@ -47,8 +48,8 @@ impl Session {
         (*known == version).then_some(catalog)
     }
 
-    /// What a portal gives next, if that takes no waiting: its row, or its end.
-    pub(super) fn execute_now(&mut self, name: &str) -> Option<Result<Step>> {
+    /// What a portal gives next, if that takes no waiting: its rows, or its end.
+    pub(super) fn execute_now(&mut self, name: &str, max_rows: usize) -> Option<Result<Step>> {
         if self.open.as_ref().is_some_and(|open| open.failed) {
             return None;
         }
@@ -60,17 +61,17 @@ impl Session {
             return Some(Ok(Step::Complete(std::mem::take(tag))));
         }
         // The portal leaves the map while it runs; a name is looked for only when it can.
-        if !is_point(portal) {
+        if !is_near(portal) || max_rows > 0 && matches!(portal.planned.way, Way::Query(..)) {
             return None;
         }
         let mut portal = self.portals.remove(name)?;
-        let step = self.read_point(&mut portal).transpose();
+        let step = self.read_near(&mut portal).transpose();
         self.portals.insert(name.to_owned(), portal);
         step
     }
 
-    /// The row of a portal that has not begun and reads one row by its key.
-    pub(super) fn read_point(&mut self, portal: &mut Portal) -> Result<Option<Step>> {
+    /// The rows of a portal that has not begun and reads them by their keys.
+    pub(super) fn read_near(&mut self, portal: &mut Portal) -> Result<Option<Step>> {
         let settings = self.shared.settings();
         let Some((known, info)) = &self.facts else {
             return Ok(None);
@@ -86,23 +87,34 @@ impl Session {
             .version(CATALOG_TABLE)
             .and_then(|version| self.known_catalog(version))
             .is_some_and(|catalog| portal.planned.is_current(catalog, &settings));
-        let (Way::Dml(plan), true) = (&portal.planned.way, current) else {
+        if !current {
+            return Ok(None);
+        }
+        let rows = match &portal.planned.way {
+            Way::Dml(plan) => match plan.point() {
+                Some(select) => {
+                    let row = select.read(&view, &portal.parameters, &info)?;
+                    Some(row.into_iter().collect())
+                }
+                None => None,
+            },
+            Way::Query(_, Some(range)) => range.read(&view, &portal.parameters, &info)?,
+            _ => None,
+        };
+        let (Some(rows), Some(columns)) = (rows, &portal.planned.columns) else {
             return Ok(None);
         };
-        let Some(select) = plan.point() else {
-            return Ok(None);
-        };
-        let row = select.read(&view, &portal.parameters, &info)?;
-        let Some(row) = row else {
+        let tag = format!("SELECT {}", rows.len());
+        if rows.is_empty() {
             portal.state = State::told();
-            return Ok(Some(Step::Complete("SELECT 0".to_owned())));
-        };
-        portal.state = State::Done("SELECT 1".to_owned());
+            return Ok(Some(Step::Complete(tag)));
+        }
+        portal.state = State::Done(tag);
         Ok(Some(Step::Rows(block(
-            &select.columns,
+            columns,
             &portal.formats,
             &settings.typed.style,
-            Rows::Datums(vec![row]),
+            Rows::Datums(rows),
         ))))
     }
 
@@ -130,6 +142,9 @@ impl Session {
         }
         match &portal.planned.way {
             Way::Verb(verb) => self.is_brief_verb(verb),
+            Way::Query(_, Some(range)) => {
+                matches!(portal.state, State::Ready) && range.expects_few()
+            }
             way => is_brief_way(way),
         }
     }
@@ -160,12 +175,16 @@ fn is_brief_way(way: &Way) -> bool {
     match way {
         Way::Dml(plan) => plan.is_brief(),
         Way::Empty => true,
-        Way::Verb(_) | Way::Query(_) | Way::Copy | Way::Ddl => false,
+        Way::Verb(_) | Way::Query(..) | Way::Copy | Way::Ddl => false,
     }
 }
 
-/// Whether a portal has not begun and can be read with [`Session::read_point`].
-pub(super) fn is_point(portal: &Portal) -> bool {
+/// Whether a portal has not begun and can perhaps be read with [`Session::read_near`].
+pub(super) fn is_near(portal: &Portal) -> bool {
     matches!(portal.state, State::Ready)
-        && matches!(&portal.planned.way, Way::Dml(plan) if plan.point().is_some())
+        && match &portal.planned.way {
+            Way::Dml(plan) => plan.point().is_some(),
+            Way::Query(_, range) => range.is_some(),
+            _ => false,
+        }
 }

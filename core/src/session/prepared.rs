@@ -44,7 +44,8 @@ pub(super) struct Planned {
 /// How a statement is run.
 pub(super) enum Way {
     Verb(Verb),
-    Query(Plan),
+    /// Perhaps with what reads a few rows sooner than the plan would.
+    Query(Plan, Option<Box<dml::RangeSelect>>),
     Dml(Arc<dml::Prepared>),
     Copy,
     Ddl,
@@ -277,10 +278,14 @@ async fn plan_sql(
         return Err(unsupported(statement));
     };
     let plan = engine.query.plan(query, context).await?;
+    let range = match locking.is_empty() {
+        true => dml::RangeSelect::compile(query, &plan, context)?,
+        false => None,
+    };
     Ok((
         plan.parameters.clone(),
         Some(plan.columns.clone()),
-        Way::Query(plan),
+        Way::Query(plan, range.map(Box::new)),
     ))
 }
 

@@ -185,7 +185,7 @@ impl Session {
         // Boxed as in `planned`.
         let work = self.with_context(parameters, &planned.parameters, async |context| {
             match (&planned.way, &prepared.statement.body) {
-                (Way::Query(plan), _) => {
+                (Way::Query(plan, _), _) => {
                     let execution = context.execution()?;
                     let rows = context.engine.query.run(plan, execution).await?;
                     Ok(Outcome::Rows {

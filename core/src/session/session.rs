@@ -215,7 +215,7 @@ impl SqlSession for Session {
     }
 
     async fn execute(&mut self, portal: &str, max_rows: usize) -> Result<Step> {
-        let result = match self.execute_now(portal) {
+        let result = match self.execute_now(portal, max_rows) {
             Some(result) => result,
             None => Box::pin(self.do_execute(portal, max_rows)).await,
         };

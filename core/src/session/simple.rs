@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::point::is_point;
+use super::point::is_near;
 use super::portal::{Hold, Portal, State, formats};
 use super::prepared::Prepared;
 use super::session::{ends_transaction, placed};
@@ -119,8 +119,8 @@ impl Session {
             simple.running = Some(portal);
             return Ok(Some(Step::Describe(columns)));
         }
-        let step = match is_point(&portal) {
-            true => self.read_point(&mut portal)?,
+        let step = match is_near(&portal) {
+            true => self.read_near(&mut portal)?,
             false => None,
         };
         let step = match step {

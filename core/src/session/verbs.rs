@@ -376,7 +376,7 @@ impl Session {
         planned.allowed()?;
         let parameters = parameters.as_slice();
         let lines = match &planned.way {
-            Way::Query(plan) => {
+            Way::Query(plan, _) => {
                 let execution = self.execution(parameters)?;
                 let engine = self.engine.clone();
                 let work = engine

@@ -4,6 +4,7 @@
 //! `1.0` and `1.00` are one key, so a key alone does not give back the display scale.
 
 use std::borrow::Cow;
+use std::ops::Bound;
 
 use super::kinds::{Kind, numeric, string};
 use super::{Datum, Numeric, PgType, names, oid};
@@ -230,6 +231,31 @@ fn decode_numeric(bytes: &mut &[u8], ty: PgType) -> Result<Numeric> {
         }
         (value, _) => value,
     })
+}
+
+/// The keys that start with `prefix`, where what follows lies within bounds: the bytes of a value, and
+/// whether it counts. `None` when there can be none.
+pub fn range(
+    prefix: &[u8],
+    low: Option<&(Vec<u8>, bool)>,
+    high: Option<&(Vec<u8>, bool)>,
+) -> Option<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+    let with = |bytes: &[u8]| [prefix, bytes].concat();
+    let low = match low {
+        None => prefix.to_vec(),
+        Some((bytes, true)) => with(bytes),
+        Some((bytes, false)) => prefix_end(&with(bytes))?,
+    };
+    let end = match high {
+        None => prefix_end(prefix),
+        Some((bytes, true)) => prefix_end(&with(bytes)),
+        Some((bytes, false)) => Some(with(bytes)),
+    };
+    match end {
+        Some(end) if low >= end => None,
+        Some(end) => Some((Bound::Included(low), Bound::Excluded(end))),
+        None => Some((Bound::Included(low), Bound::Unbounded)),
+    }
 }
 
 /// The smallest key that sorts after every key that starts with `prefix`; `None` if there is none.

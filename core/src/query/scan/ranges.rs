@@ -175,42 +175,11 @@ impl Found {
         let mut prefixes = self.prefixes.clone();
         prefixes.sort();
         prefixes.dedup();
-        prefixes
-            .iter()
-            .map(|prefix| self.range(prefix))
-            .filter(|range| !is_empty(range))
+        let (low, high) = (self.low.as_ref(), self.high.as_ref());
+        let ranges = prefixes.iter();
+        ranges
+            .filter_map(|prefix| key::range(prefix, low, high))
             .collect()
-    }
-
-    fn range(&self, prefix: &[u8]) -> KeyRange {
-        let with = |bytes: &[u8]| [prefix, bytes].concat();
-        let low = match &self.low {
-            None => Bound::Included(prefix.to_vec()),
-            Some((bytes, true)) => Bound::Included(with(bytes)),
-            Some((bytes, false)) => match key::prefix_end(&with(bytes)) {
-                Some(end) => Bound::Included(end),
-                None => Bound::Included(prefix.to_vec()),
-            },
-        };
-        let after = |bytes: Vec<u8>| match key::prefix_end(&bytes) {
-            Some(end) => Bound::Excluded(end),
-            None => Bound::Unbounded,
-        };
-        let high = match &self.high {
-            None => after(prefix.to_vec()),
-            Some((bytes, true)) => after(with(bytes)),
-            Some((bytes, false)) => Bound::Excluded(with(bytes)),
-        };
-        (low, high)
-    }
-}
-
-/// Whether no key can lie in a range.
-fn is_empty(range: &KeyRange) -> bool {
-    match range {
-        (Bound::Included(low), Bound::Included(high)) => low > high,
-        (Bound::Included(low) | Bound::Excluded(low), Bound::Excluded(high)) => low >= high,
-        _ => false,
     }
 }
 

@@ -3,4 +3,5 @@
 mod check;
 mod load;
 mod model;
+mod near;
 pub mod world;

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement, visit_expressions};
 
 use self::compiled::Compiler;
-pub use self::compiled::Select;
+pub use self::compiled::{RangeSelect, Select};
 use self::delete::Delete;
 use self::insert::Insert;
 use self::lock_rows::LockRows;

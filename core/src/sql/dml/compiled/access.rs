@@ -22,9 +22,11 @@ pub struct Access {
     pub residual: Option<Expr>,
 }
 
-struct Part {
-    value: Expr,
-    ty: PgType,
+/// A value that a key's column is compared with.
+pub(super) struct Part {
+    pub value: Expr,
+    /// The column's type.
+    pub ty: PgType,
 }
 
 impl Access {
@@ -189,7 +191,7 @@ impl Access {
 }
 
 /// `column = value`, where the value does not depend on the row and compares as the key does.
-fn fixes(condition: &Expr) -> Option<(usize, &Expr)> {
+pub(super) fn fixes(condition: &Expr) -> Option<(usize, &Expr)> {
     let Node::Binary(BinaryOp::Eq, left, right) = &condition.node else {
         return None;
     };
@@ -201,8 +203,8 @@ fn fixes(condition: &Expr) -> Option<(usize, &Expr)> {
     (!value.is_volatile()).then_some((column, value.as_ref()))
 }
 
-/// A column, as it is or widened to a type in which equality means the same.
-fn key_column(expr: &Expr) -> Option<usize> {
+/// A column, as it is or widened to a type in which comparisons mean the same.
+pub(super) fn key_column(expr: &Expr) -> Option<usize> {
     match &expr.node {
         Node::Column(at) if *at < Row::SECOND => Some(*at),
         Node::Cast(inner, _) => {
@@ -220,7 +222,7 @@ fn key_column(expr: &Expr) -> Option<usize> {
 }
 
 /// A value as the key column's type; `None` when it is NULL or an integer that does not fit.
-fn narrowed<'a>(value: Datum<'a>, ty: PgType) -> Option<Datum<'a>> {
+pub(super) fn narrowed<'a>(value: Datum<'a>, ty: PgType) -> Option<Datum<'a>> {
     let wide = match value {
         Datum::Int2(value) => i64::from(value),
         Datum::Int4(value) => i64::from(value),

@@ -31,7 +31,17 @@ impl Select {
     /// # Errors
     /// Only those of a damaged catalog.
     pub fn compile(compiler: &mut Compiler<'_>, query: &ast::Query) -> Result<Option<Select>> {
-        let Some((select, table, alias)) = shape(compiler, query) else {
+        let Some(shape) = shape(compiler, query) else {
+            return Ok(None);
+        };
+        let Shape {
+            select,
+            table,
+            alias,
+            order: None,
+            limit: _,
+        } = shape
+        else {
             return Ok(None);
         };
         // Without a WHERE clause there is no key: the common case of what is not compiled.
@@ -121,15 +131,22 @@ impl Select {
     }
 }
 
-/// `SELECT … FROM table [WHERE …] [LIMIT n > 0]` and nothing else.
-fn shape<'q>(
-    compiler: &Compiler<'_>,
-    query: &'q ast::Query,
-) -> Option<(&'q ast::Select, Arc<Table>, String)> {
+/// A query of one table.
+pub(super) struct Shape<'q> {
+    pub select: &'q ast::Select,
+    pub table: Arc<Table>,
+    pub alias: String,
+    pub order: Option<&'q ast::OrderBy>,
+    /// Not 0.
+    pub limit: Option<u32>,
+}
+
+/// `SELECT … FROM table [WHERE …] [ORDER BY …] [LIMIT n > 0]` and nothing else.
+pub(super) fn shape<'q>(compiler: &Compiler<'_>, query: &'q ast::Query) -> Option<Shape<'q>> {
     let ast::Query {
         with: None,
         body,
-        order_by: None,
+        order_by,
         limit_clause,
         fetch: None,
         locks,
@@ -144,18 +161,18 @@ fn shape<'q>(
     if !locks.is_empty() || !pipe_operators.is_empty() {
         return None;
     }
-    match limit_clause {
-        None => {}
+    let limit = match limit_clause {
+        None => None,
         Some(LimitClause::LimitOffset {
             limit: Some(ast::Expr::Value(value)),
             offset: None,
             limit_by,
         }) if limit_by.is_empty() => match &value.value {
-            Value::Number(digits, _) if digits.parse::<u32>().is_ok_and(|n| n > 0) => {}
+            Value::Number(digits, _) => Some(digits.parse().ok().filter(|n| *n > 0)?),
             _ => return None,
         },
         Some(_) => return None,
-    }
+    };
     let SetExpr::Select(select) = body.as_ref() else {
         return None;
     };
@@ -199,7 +216,13 @@ fn shape<'q>(
         .catalog
         .resolve(&name, &compiler.info.search_path)?
     {
-        Object::Table(table) => Some((select, table.clone(), alias)),
+        Object::Table(table) => Some(Shape {
+            select,
+            table: table.clone(),
+            alias,
+            order: order_by.as_ref(),
+            limit,
+        }),
         _ => None,
     }
 }
