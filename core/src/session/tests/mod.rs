@@ -1,5 +1,6 @@
 //! Sessions over a database that crashes, is damaged, and seals rows whenever a test wants it to.
 
+mod alter_sealed;
 mod check;
 mod during_seals;
 mod load;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, DataType, Expr};
+use datafusion::sql::sqlparser::ast::{self, CastKind, DataType, Expr};
 
 use super::super::Context;
 use super::columns::{self, NewColumn};
@@ -11,10 +11,10 @@ use super::depends;
 use super::rewrite::{Change, NewValue, rewrite};
 use super::sequence_options::SequenceOptions;
 use super::{constraint, drop, expressions, rows, table};
-use crate::catalog::{Column, ConstraintKind, Identity, Object, Table};
+use crate::catalog::{Column, ConstraintKind, Identity, Object, Table, fold};
 use crate::error::{Error, Result, SqlState};
 use crate::types::text::TextStyle;
-use crate::types::{Datum, PgType, cast, names, text};
+use crate::types::{Datum, PgType, cast, names, oid, text};
 
 /// Adds a column; rows that are there get its default: by a note in the catalog when one value
 /// serves them all, else by writing them anew.
@@ -136,8 +136,8 @@ pub(super) async fn set_default(
     })
 }
 
-/// ALTER COLUMN TYPE: converts every row, checks that defaults and constraints still fit, and
-/// builds the indexes anew.
+/// ALTER COLUMN TYPE: checks that defaults and constraints still fit; where values do not stay what
+/// they are, converts every row and builds the indexes anew.
 pub(super) async fn set_type(
     context: &mut Context<'_>,
     table: &Arc<Table>,
@@ -188,6 +188,16 @@ pub(super) async fn set_type(
     }
     let default = new_default(context, column, ty).await?;
     check_foreign_keys(context, table, at, ty)?;
+    if keeps_values(old_ty, ty) && using.is_none_or(|expr| is_column(expr, &column.name, ty)) {
+        change(context, table, at, |column| {
+            column.ty = ty;
+            column.default = default;
+        })?;
+        return match context.catalog.table(table.oid).cloned() {
+            Some(changed) => recheck(context, &changed, at).await,
+            None => Ok(()),
+        };
+    }
     if let Some(expr) = using {
         check_transform(context, table, at, ty, expr).await?;
     }
@@ -291,6 +301,45 @@ fn check_foreign_keys(context: &Context<'_>, table: &Table, at: usize, ty: PgTyp
         }
     }
     Ok(())
+}
+
+/// Whether every value of a column is one of another type as it is stored, so that a table's rows and
+/// indexes stay as they are. The pairs of types are those that PostgreSQL does not rewrite for.
+fn keeps_values(from: PgType, to: PgType) -> bool {
+    let loosened = to.typmod < 0 || (from.typmod >= 0 && from.typmod <= to.typmod);
+    match (from.oid, to.oid) {
+        _ if from == to => true,
+        (oid::TEXT | oid::VARCHAR, oid::TEXT) | (oid::TEXT, oid::VARCHAR) => to.typmod < 0,
+        (oid::VARCHAR, oid::VARCHAR) => loosened,
+        (oid::NUMERIC, oid::NUMERIC) => match (from.precision_scale(), to.precision_scale()) {
+            (_, None) => true,
+            (Some((before, scale)), Some((after, same))) => before <= after && scale == same,
+            (None, Some(_)) => false,
+        },
+        (oid::TIME, oid::TIME)
+        | (oid::TIMESTAMP, oid::TIMESTAMP)
+        | (oid::TIMESTAMPTZ, oid::TIMESTAMPTZ) => loosened,
+        _ => false,
+    }
+}
+
+/// Whether USING gives the column itself, perhaps cast to its new type.
+fn is_column(expr: &Expr, name: &str, ty: PgType) -> bool {
+    match expr {
+        Expr::Identifier(ident) => fold(ident) == name,
+        Expr::Nested(inner) => is_column(inner, name, ty),
+        Expr::Cast {
+            kind: CastKind::Cast | CastKind::DoubleColon,
+            expr,
+            data_type,
+            format: None,
+            ..
+        } => {
+            let same = columns::column_type(name, data_type).is_ok_and(|to| to == ty);
+            same && is_column(expr, name, ty)
+        }
+        _ => false,
+    }
 }
 
 /// Whether USING can give values of the new type.
