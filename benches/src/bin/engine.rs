@@ -1,4 +1,4 @@
-//! `engine [millions of rows]`: see `omendb_benches::engine`. Writes a section of RESULTS.md.
+//! `engine [millions of rows [store]]`: see `omendb_benches::engine`. Writes a section of RESULTS.md.
 
 use std::process::ExitCode;
 
@@ -14,11 +14,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CACHE: usize = 400;
 
 fn main() -> ExitCode {
-    let millions = std::env::args().nth(1).map(|text| text.parse());
-    let outcome = match millions {
-        None => run(10.0),
-        Some(Ok(millions)) if millions >= 0.1 => run(millions),
-        Some(_) => Err("usage: engine [millions of rows, at least 0.1]".into()),
+    let mut arguments = std::env::args().skip(1);
+    let millions = arguments.next().map_or(Ok(10.0), |text| text.parse());
+    let outcome = match (millions, arguments.next()) {
+        (Ok(millions), only) if millions >= 0.1 => run(millions, only.as_deref()),
+        _ => Err("usage: engine [millions of rows, at least 0.1 [store]]".into()),
     };
     match outcome {
         Ok(0) => ExitCode::SUCCESS,
@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures every store. Returns the number of wrong answers.
-fn run(millions: f64) -> Done<u64> {
+/// Measures every store, or the one of a name. Returns the number of wrong answers.
+fn run(millions: f64, only: Option<&str>) -> Done<u64> {
     let rows = (millions * 1e6) as u64;
     let size = Size {
         rows,
@@ -57,12 +57,18 @@ fn run(millions: f64) -> Done<u64> {
     {
         let directory = std::env::temp_dir().join(format!("omendb-engine-{}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
-        let measured = make(&directory, cache)
-            .and_then(|mut store| Ok((store.name(), measure(&mut *store, &directory, size)?)));
+        let measured = make(&directory, cache).and_then(|mut store| {
+            let name = store.name();
+            match only.is_none_or(|only| only.eq_ignore_ascii_case(name)) {
+                true => Ok(Some((name, measure(&mut *store, &directory, size)?))),
+                false => Ok(None),
+            }
+        });
         std::fs::remove_dir_all(&directory)?;
-        let (name, measured) = measured?;
-        print(name, rows, &measured);
-        wrong += measured.wrong;
+        if let Some((name, measured)) = measured? {
+            print(name, rows, &measured);
+            wrong += measured.wrong;
+        }
     }
     Ok(wrong)
 }

@@ -1,7 +1,7 @@
 //! The engine: rows in redb with a commit log, sealed into segments once they are cold.
 
 use std::borrow::Cow;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -153,10 +153,15 @@ impl Store for Engine {
             Bound::Included(from.as_slice()),
             Bound::Excluded(to.as_slice()),
         );
-        for entry in snapshot.range(TABLE, bounds.0, bounds.1)? {
-            pass(payload_of(entry?.1.as_ref())?);
-        }
-        Ok(())
+        let mut odd = None;
+        snapshot.visit(TABLE, bounds.0, bounds.1, &mut |_, row| {
+            match payload_of(row) {
+                Ok(payload) => pass(payload),
+                Err(error) => odd = Some(error),
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        odd.map_or(Ok(()), Err)
     }
 }
 

@@ -44,7 +44,8 @@ pub use train::RmiShape;
 use crate::env::Clock;
 use crate::error::{Error, Result, SqlState};
 use rmi::Rmi;
-use search::{Window, finish};
+pub use search::Window;
+use search::finish;
 use tree::Tree;
 
 /// Keys that one index can be built over.
@@ -179,6 +180,24 @@ impl Index {
     #[inline]
     pub fn lower_bound<C: KeyColumn>(&self, column: &C, probe: C::Probe<'_>) -> usize {
         self.model.lower_bound(column, probe)
+    }
+
+    /// Where [`Index::lower_bound`] will look first: reads the model, but no key. Whoever has to fetch
+    /// something else that belongs to the key can do so before the keys themselves are read.
+    #[inline]
+    pub fn window<C: KeyColumn>(&self, column: &C, probe: C::Probe<'_>) -> Window {
+        self.model.window(column.probe_head(probe))
+    }
+
+    /// [`Index::lower_bound`] from [`Index::window`] on.
+    #[inline]
+    pub fn lower_bound_in<C: KeyColumn>(
+        &self,
+        column: &C,
+        window: Window,
+        probe: C::Probe<'_>,
+    ) -> usize {
+        finish(column, window, probe)
     }
 
     /// Number of keys that are the probe or below it.

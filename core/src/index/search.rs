@@ -10,15 +10,21 @@ use super::column::KeyColumn;
 /// Keys that have to be looked at: `len` from `start`. The first sorts before the probe or has
 /// position 0; the last does not sort before it or is the column's last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Window {
-    pub start: u32,
-    pub len: u32,
+pub struct Window {
+    pub(super) start: u32,
+    pub(super) len: u32,
 }
 
 impl Window {
+    /// The position in its middle: about where the answer is.
+    #[inline]
+    pub fn middle(self) -> u32 {
+        self.start.saturating_add(self.len / 2)
+    }
+
     /// The window for an answer in `low..=high`.
     #[inline]
-    pub fn of_answers(low: u32, high: u32) -> Window {
+    pub(super) fn of_answers(low: u32, high: u32) -> Window {
         let start = low.saturating_sub(1);
         Window {
             start,

@@ -7,7 +7,10 @@ use arrow::datatypes::{Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result as DfResult;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 
 use super::bind::{Item, OutColumn, ZONE, arrow_type};
@@ -114,7 +117,7 @@ impl QueryEngine {
             refuse_queries(&typed.expr)?;
             // A session value may itself hold parameters.
             let expr = replaced(replaced(typed.expr)?)?;
-            let physical = state.create_physical_expr(expr, &df_schema)?;
+            let physical = physical(expr, &df_schema, &state)?;
             let array = physical.evaluate(&batch)?.into_array(rows.len())?;
             for (row, result) in results.iter_mut().enumerate() {
                 result.push((
@@ -125,6 +128,29 @@ impl QueryEngine {
         }
         Ok(results)
     }
+}
+
+/// An expression that no optimizer has seen, ready to be evaluated. DataFusion evaluates `coalesce` in
+/// another form only, which its optimizer gives it.
+pub(super) fn physical(
+    expr: Expr,
+    schema: &DFSchema,
+    state: &SessionState,
+) -> DfResult<Arc<dyn PhysicalExpr>> {
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(state.config_options().clone())
+        .build();
+    let expr = expr.transform_up(|node| match node {
+        Expr::ScalarFunction(call) if call.func.name() == "coalesce" => {
+            Ok(match call.func.simplify(call.args, &context)? {
+                ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
+                ExprSimplifyResult::Original(args) => Transformed::no(call.func.call(args)),
+            })
+        }
+        node => Ok(Transformed::no(node)),
+    })?;
+    state.create_physical_expr(expr.data, schema)
 }
 
 /// Whether a query stands in an expression.

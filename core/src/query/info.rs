@@ -65,6 +65,15 @@ pub struct AdvisoryLock {
     pub scope: LockScope,
 }
 
+/// What one session may ask of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// To stop its statement.
+    Cancel,
+    /// To end.
+    Terminate,
+}
+
 /// What functions with effects do to the session.
 pub trait SessionAccess: Debug + Send + Sync {
     /// `nextval`, by sequence OID.
@@ -111,9 +120,9 @@ pub trait SessionAccess: Debug + Send + Sync {
     fn seal(&self, table: u32) -> BoxFuture<'_, Result<()>>;
     /// Sends the client a warning.
     fn warn(&self, warning: Error);
-    /// `pg_cancel_backend`.
+    /// `pg_cancel_backend` and `pg_terminate_backend`; `false` when there is no such session.
     ///
     /// # Errors
-    /// 42501 when the query is another role's.
-    fn cancel(&self, process_id: i32) -> Result<bool>;
+    /// 42501 when the session is another role's.
+    fn signal(&self, process_id: i32, signal: Signal) -> Result<bool>;
 }

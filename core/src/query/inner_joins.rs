@@ -4,8 +4,8 @@
 //! tables when a key of two of them is found first, gives all joins of a group the null equality of
 //! one of them, and takes time that grows with the fourth power of the number of joins.
 //!
-//! [`JoinKeys`] takes the place of `extract_equijoin_predicate`, which adds `a = b` to the keys of a
-//! join that takes NULLs for equal.
+//! [`guard`] stands before `extract_equijoin_predicate`, which adds `a = b` to the keys of a join that
+//! takes NULLs for equal.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,58 +18,27 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, Filter, Join, JoinConstraint, JoinType, LogicalPlan, Operator,
     Projection,
 };
-use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
-use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
+use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::evaluate::holds_query;
+use super::rules::{Passage, Rule};
 
-type Rule = Arc<dyn OptimizerRule + Send + Sync>;
-
-/// DataFusion's rules, with these in their places.
-pub(super) fn rules() -> Vec<Rule> {
-    let own = |rule: Rule| -> Rule {
-        match rule.name() {
-            "eliminate_cross_join" => Arc::new(CrossJoins),
-            "extract_equijoin_predicate" => Arc::new(JoinKeys::default()),
-            _ => rule,
+/// Equalities of a join's condition become its keys, but not where these take NULLs for equal.
+pub(super) fn guard(_: &Rule, plan: LogicalPlan) -> DfResult<Passage> {
+    Ok(match &plan {
+        LogicalPlan::Join(join)
+            if join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty() =>
+        {
+            Passage::Barred(plan)
         }
-    };
-    Optimizer::new().rules.into_iter().map(own).collect()
-}
-
-/// Equalities of a join's condition become its keys.
-#[derive(Debug, Default)]
-struct JoinKeys(ExtractEquijoinPredicate);
-
-impl OptimizerRule for JoinKeys {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> DfResult<Transformed<LogicalPlan>> {
-        match &plan {
-            LogicalPlan::Join(join)
-                if join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty() =>
-            {
-                Ok(Transformed::no(plan))
-            }
-            _ => self.0.rewrite(plan, config),
-        }
-    }
+        _ => Passage::Free(plan),
+    })
 }
 
 /// `FROM a, b, c WHERE a.x = c.x AND c.y = b.y` as joins by these keys.
 #[derive(Debug)]
-struct CrossJoins;
+pub(super) struct CrossJoins;
 
 impl OptimizerRule for CrossJoins {
     fn name(&self) -> &str {

@@ -41,6 +41,12 @@ pub(super) fn node(number: usize, input: LogicalPlan) -> LogicalPlan {
     })
 }
 
+/// The number and the input of such a node.
+pub(super) fn parts(extension: &Extension) -> Option<(usize, &LogicalPlan)> {
+    let node = extension.node.as_any().downcast_ref::<SharedNode>()?;
+    Some((node.number, &node.input))
+}
+
 pub(super) fn is_shared(extension: &Extension) -> bool {
     extension.node.as_any().is::<SharedNode>()
 }

@@ -20,7 +20,7 @@ pub(super) const BLOCK_BYTES: usize = 16 << 10;
 const LEVEL: i32 = 1;
 
 /// Bytes of a row's end.
-const END: usize = 4;
+pub(super) const END: usize = 4;
 /// The first byte of a block: how its rows are kept.
 const ROWS: u8 = 0;
 const COLUMNS: u8 = 1;
@@ -120,7 +120,7 @@ pub(super) fn open(
     place: &BlockPlace,
     rows: usize,
     decompressors: &Decompressors,
-) -> Result<Bytes> {
+) -> Result<Vec<u8>> {
     if checksum(stored) != place.checksum {
         return Err(damaged("wrong checksum"));
     }
@@ -145,7 +145,7 @@ pub(super) fn open(
     if !ends.clone().is_sorted() || ends.next_back().unwrap_or(0) != body {
         return Err(damaged("rows that do not fill it"));
     }
-    Ok(raw.into())
+    Ok(raw)
 }
 
 /// The row at a position of an opened block of `rows` rows, sharing the block's memory.
@@ -155,8 +155,9 @@ pub(super) fn row(block: &Bytes, rows: usize, at: usize) -> Option<Bytes> {
     Some(block.slice(range))
 }
 
+/// Where in an opened block of `rows` rows the one at a position lies.
 #[inline]
-fn place(block: &[u8], rows: usize, at: usize) -> Option<Range<usize>> {
+pub(super) fn place(block: &[u8], rows: usize, at: usize) -> Option<Range<usize>> {
     if at >= rows {
         return None;
     }

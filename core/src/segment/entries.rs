@@ -5,9 +5,10 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::block;
+use super::keys::KeyRun;
 use super::segment::Segment;
-use super::side::Head;
 use crate::error::{Error, Result};
+use crate::storage::{Flow, shared};
 
 /// Rows read at once where rows have no bytes and so no blocks.
 const BARE_RUN: u32 = 512;
@@ -18,6 +19,57 @@ pub struct Entries {
     left: Range<u32>,
     front: Option<Run>,
     back: Option<Run>,
+}
+
+impl Segment {
+    /// Passes number, key and row of a range of rows on, in key order. Rows that do not exist are left
+    /// out.
+    ///
+    /// # Errors
+    /// As [`Segment::row`], and those of `each`.
+    pub fn visit(
+        &self,
+        rows: Range<u32>,
+        each: &mut dyn FnMut(u32, &[u8], &[u8]) -> Result<Flow>,
+    ) -> Result<Flow> {
+        let end = rows.end.min(self.meta().rows);
+        let mut next = rows.start;
+        let mut keys = KeyRun::default();
+        while next < end {
+            let (own, block) = self.inner.side(|inner| {
+                let (own, block) = match inner.meta.bare {
+                    true => (next..next.saturating_add(BARE_RUN), None),
+                    false => {
+                        let side = inner.head()?;
+                        let at = side.block_of(next);
+                        (side.block_rows(at), Some(inner.block(&side, at)?))
+                    }
+                };
+                keys.clear();
+                inner.add_keys(next..own.end.min(end), &mut keys)?;
+                Ok((own, block))
+            })?;
+            let bytes = block.as_ref().map(|block| &block.slice);
+            let start = next;
+            next = own.end.min(end);
+            for row in start..next {
+                let key = keys.get((row - start) as usize);
+                let value = match bytes {
+                    Some(bytes) => block::place(bytes, own.len(), (row - own.start) as usize)
+                        .and_then(|place| bytes.get(place)),
+                    None => Some(&[][..]),
+                };
+                let (Some(key), Some(value)) = (key, value) else {
+                    let what = format!("a row of {self:?} is not in its block");
+                    return Err(Error::internal(what));
+                };
+                if each(row, key, value)?.is_break() {
+                    return Ok(Flow::Break(()));
+                }
+            }
+        }
+        Ok(Flow::Continue(()))
+    }
 }
 
 /// Rows that were read together.
@@ -74,8 +126,9 @@ impl Entries {
                     block: None,
                 });
             }
-            let head: &Head = &*inner.head()?;
-            let (block_rows, bytes) = inner.block(head, row)?;
+            let side = inner.head()?;
+            let at = side.block_of(row);
+            let (block_rows, bytes) = (side.block_rows(at), shared(inner.block(&side, at)?));
             let rows = block_rows.start.max(left.start)..block_rows.end.min(left.end);
             let keys = inner.key_run(rows.clone())?;
             Ok(Run {

@@ -1,7 +1,6 @@
 //! A page of keys as it is stored: compressed, words and keys of one width as byte planes, keys of any
 //! length behind their lengths.
 
-use bytes::Bytes;
 use zstd::bulk::Compressor;
 
 use super::block::Decompressors;
@@ -152,8 +151,8 @@ impl Unpacked {
     }
 
     /// The offsets, then the keys.
-    pub fn joined(mut self) -> Bytes {
+    pub fn joined(mut self) -> Vec<u8> {
         self.offsets.extend_from_slice(&self.bytes);
-        self.offsets.into()
+        self.offsets
     }
 }

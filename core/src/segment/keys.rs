@@ -210,6 +210,7 @@ impl KeyColumnBytes {
 
     /// The keys at some positions, one after another, and the end of each.
     pub fn copy(&self, range: std::ops::Range<usize>, run: &mut KeyRun) {
+        run.ends.reserve(range.len());
         for at in range {
             self.append(at, &mut run.bytes);
             run.ends.push(run.bytes.len());
@@ -227,6 +228,23 @@ impl KeyColumnBytes {
 pub(super) struct KeyRun {
     pub bytes: BytesMut,
     pub ends: Vec<usize>,
+}
+
+impl KeyRun {
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// The key at a position of the run.
+    #[inline]
+    pub fn get(&self, at: usize) -> Option<&[u8]> {
+        let start = match at.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => 0,
+        };
+        self.bytes.get(start..*self.ends.get(at)?)
+    }
 }
 
 /// By the index, or else by halving.
@@ -254,11 +272,33 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The position of a key.
+    /// The position of a key. `near` is told about where it will be, before the keys are read: what it
+    /// begins to fetch then arrives together with them.
     #[inline]
-    pub fn locate(&self, key: &[u8]) -> Option<u32> {
-        let (at, found) = self.column.rank(Some(&self.index), key);
-        found.then_some(at as u32)
+    pub fn locate(&self, key: &[u8], near: impl FnOnce(u32)) -> Option<u32> {
+        match &self.column.shape {
+            Shape::Words { prefix, suffix } => match place(key, prefix, *suffix) {
+                Place::Word(word, true) => self.find(&self.column.words(), word, near),
+                _ => None,
+            },
+            _ => {
+                let column = self.column.byte_keys(self.index.layout());
+                self.find(&column, BytesProbe::from(key), near)
+            }
+        }
+    }
+
+    #[inline]
+    fn find<C: KeyColumn>(
+        &self,
+        column: &C,
+        probe: C::Probe<'_>,
+        near: impl FnOnce(u32),
+    ) -> Option<u32> {
+        let window = self.index.window(column, probe);
+        near(window.middle());
+        let at = self.index.lower_bound_in(column, window, probe);
+        column.holds(at, probe).then_some(at as u32)
     }
 
     /// The positions of many keys; `out` is extended.

@@ -4,6 +4,8 @@
 //! sorted rows ─ push ─▶ runs of segments ─ finish ─▶ parts ─ commit: settled ─▶ manifest
 //! ```
 //!
+//! Rows are written by the host's workers while the statement makes the next ones.
+//!
 //! A run is a sequence of segments that follow one another. Rows that come in key order make one run;
 //! each step back begins another. Many runs are merged, so that there are never more than some dozens.
 //!
@@ -12,8 +14,11 @@
 
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::garbage::Handle;
@@ -35,16 +40,26 @@ const MAX_RUNS: usize = if cfg!(test) { 3 } else { 16 };
 /// Rows of a merge between two looks at whether it has to stop.
 const STEP_ROWS: usize = 1024;
 
+/// A row with its key.
+type Entry = (Vec<u8>, Bytes);
+
 /// The load of one table or index. Others look into it while it goes on: whether it has a key.
 pub struct Load {
     segments: Arc<Segments>,
     table: TableId,
     shape: Shape,
+    /// Locked by who writes rows until they are written.
     open: Mutex<Open>,
+    /// No key is above it.
+    highest: Mutex<Vec<u8>>,
+    /// The rows that are being written.
+    running: futures::lock::Mutex<Option<BoxFuture<'static, Result<()>>>>,
 }
 
 #[derive(Default)]
 struct Open {
+    /// Rows that nobody has begun to write.
+    queued: Vec<Entry>,
     writer: Option<Writer>,
     /// The last one is that of the writer.
     runs: Vec<Run>,
@@ -66,6 +81,8 @@ impl Segments {
             table,
             shape,
             open: Mutex::default(),
+            highest: Mutex::default(),
+            running: futures::lock::Mutex::default(),
         }
     }
 
@@ -100,22 +117,59 @@ impl Load {
         self.table
     }
 
-    /// Adds rows in key order. `go_on` is asked now and then whether to stop.
+    /// Adds rows in key order. They are in it when this returns, but may still have to be written.
+    /// `go_on` is asked now and then whether to stop.
     ///
     /// # Errors
-    /// 58030 when an object cannot be written, and those of `go_on`. The load has to be given up then.
+    /// 58030 when an object cannot be written, of these rows or those before, and those of `go_on`. The
+    /// load has to be given up then.
     pub async fn push(
-        &self,
-        rows: Vec<(Vec<u8>, Bytes)>,
+        self: &Arc<Self>,
+        rows: Vec<Entry>,
         go_on: &(dyn Fn() -> Result<()> + Sync),
     ) -> Result<()> {
+        // One at a time: what waits to be written takes memory.
+        self.written().await?;
+        self.merge(go_on).await?;
         {
             let mut open = self.open.lock();
-            for (key, row) in rows {
-                open.push(self, &key, &row)?;
+            let mut highest = self.highest.lock();
+            if let Some((last, _)) = rows.last()
+                && *last > *highest
+            {
+                highest.clone_from(last);
+            }
+            open.queued = rows;
+        }
+        let load = self.clone();
+        let mut writing = async move {
+            let workers = load.segments.env.workers.clone();
+            workers.run(async move { load.write_queued() }).await
+        }
+        .boxed();
+        match futures::poll!(&mut writing) {
+            Poll::Ready(done) => done,
+            Poll::Pending => {
+                *self.running.lock().await = Some(writing);
+                Ok(())
             }
         }
-        self.merge(go_on).await
+    }
+
+    fn write_queued(&self) -> Result<()> {
+        let mut open = self.open.lock();
+        for (key, row) in std::mem::take(&mut open.queued) {
+            open.push(self, &key, &row)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all rows are written.
+    async fn written(&self) -> Result<()> {
+        match self.running.lock().await.take() {
+            Some(writing) => writing.await,
+            None => Ok(()),
+        }
     }
 
     /// Merges the newest runs while there are many of one size.
@@ -172,9 +226,23 @@ impl Load {
     /// # Errors
     /// 58030 when an object cannot be read.
     pub fn has_prefix(&self, prefix: &[u8]) -> Result<bool> {
+        // Keys mostly ascend, and then nobody waits for the rows that are being written.
+        if self.highest.lock().as_slice() < prefix {
+            return Ok(false);
+        }
         let end = prefix_end(prefix);
         let runs = {
             let open = self.open.lock();
+            let at = open
+                .queued
+                .partition_point(|(key, _)| key.as_slice() < prefix);
+            if open
+                .queued
+                .get(at)
+                .is_some_and(|(key, _)| key.starts_with(prefix))
+            {
+                return Ok(true);
+            }
             let written = open.writer.as_ref();
             if written.is_some_and(|writer| writer.has_prefix(prefix)) {
                 return Ok(true);
@@ -193,11 +261,16 @@ impl Load {
     ///
     /// # Errors
     /// 58030 when an object cannot be written.
-    pub fn finish(&self) -> Result<Vec<Part>> {
-        let mut open = self.open.lock();
-        open.end_segment(self)?;
-        let segments = open.runs.iter().flat_map(|run| &run.segments);
-        Ok(segments.cloned().map(Part::whole).collect())
+    pub async fn finish(self: &Arc<Self>) -> Result<Vec<Part>> {
+        self.written().await?;
+        let load = self.clone();
+        let finishing = async move {
+            let mut open = load.open.lock();
+            open.end_segment(&load)?;
+            let segments = open.runs.iter().flat_map(|run| &run.segments);
+            Ok(segments.cloned().map(Part::whole).collect())
+        };
+        self.segments.env.workers.run(finishing).await
     }
 }
 

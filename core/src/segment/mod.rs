@@ -40,6 +40,7 @@ pub mod meta;
 pub mod objects;
 mod planes;
 mod rebuild;
+mod residents;
 pub mod seal;
 #[expect(
     clippy::module_inception,

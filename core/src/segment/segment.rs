@@ -22,9 +22,11 @@ use super::columns_read::{self, Pieces};
 use super::entries::Entries;
 use super::meta::{Group, SegmentMeta};
 use super::objects::Objects;
+use super::residents::Residents;
 use super::side::PAGE_KEYS;
 use super::side_read::KeySource;
 use crate::error::{Error, Result};
+use crate::storage::{Block, SealedRow};
 use crate::types::Datum;
 
 /// A segment. Clones share it.
@@ -37,6 +39,7 @@ pub(super) struct Inner {
     pub meta: SegmentMeta,
     pub objects: Objects,
     pub caches: Arc<Caches>,
+    pub residents: Arc<Residents>,
     pub side_path: String,
     /// What look-ups without an index have cost since all keys were read last.
     pub rent: AtomicU64,
@@ -65,6 +68,7 @@ impl Segment {
                 meta,
                 objects,
                 caches,
+                residents: Arc::default(),
                 side_path,
                 rent: AtomicU64::new(0),
                 rebuilt: Mutex::new(0),
@@ -91,6 +95,27 @@ impl Segment {
             return Ok(None);
         }
         self.inner.side(|inner| inner.locate(key))
+    }
+
+    /// The number of the row with a key, and the row.
+    ///
+    /// # Errors
+    /// As [`Segment::locate`].
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Result<Option<(u32, SealedRow)>> {
+        if !self.meta().bare
+            && let Some(kept) = self.inner.kept(key)
+        {
+            return match kept {
+                None => Ok(None),
+                Some((row, Some(found))) => Ok(Some((row, found))),
+                Some((row, None)) => Ok(Some((row, self.row(row)?))),
+            };
+        }
+        match self.locate(key)? {
+            Some(row) => Ok(Some((row, self.row(row)?))),
+            None => Ok(None),
+        }
     }
 
     fn may_hold(&self, key: &[u8]) -> bool {
@@ -156,21 +181,29 @@ impl Segment {
         })
     }
 
-    /// The bytes of a row, as they were pushed. They share memory with rows beside it: whoever keeps
-    /// them for long copies them.
+    /// The bytes of a row, as they were pushed. They keep the block in memory that they lie in: whoever
+    /// needs them for long copies them.
     ///
     /// # Errors
     /// As [`Segment::key`].
-    pub fn row(&self, row: u32) -> Result<Bytes> {
+    #[inline]
+    pub fn row(&self, row: u32) -> Result<SealedRow> {
         self.check_row(row)?;
         if self.meta().bare {
-            return Ok(Bytes::new());
+            return Ok(SealedRow::default());
+        }
+        if let Some(found) = self.inner.kept_row(row) {
+            return Ok(found);
         }
         self.inner.side(|inner| {
-            let head = inner.head()?;
-            let (rows, bytes) = inner.block(&head, row)?;
-            let at = (row - rows.start) as usize;
-            block::row(&bytes, rows.len(), at).ok_or_else(|| inner.side_damaged("a row"))
+            let side = inner.head()?;
+            let at = side.block_of(row);
+            let rows = side.block_rows(at);
+            let block = inner.block(&side, at)?;
+            let place = block::place(&block.slice, rows.len(), (row - rows.start) as usize);
+            place
+                .and_then(|place| SealedRow::of(block, place))
+                .ok_or_else(|| inner.side_damaged("a row"))
         })
     }
 
@@ -179,24 +212,30 @@ impl Segment {
     ///
     /// # Errors
     /// As [`Segment::key`].
-    pub fn rows(&self, rows: &[u32]) -> Result<Vec<Bytes>> {
+    pub fn rows(&self, rows: &[u32]) -> Result<Vec<SealedRow>> {
         for row in rows {
             self.check_row(*row)?;
         }
         if self.meta().bare {
-            return Ok(vec![Bytes::new(); rows.len()]);
+            return Ok(rows.iter().map(|_| SealedRow::default()).collect());
         }
         self.inner.side(|inner| {
-            let head = inner.head()?;
+            let side = inner.head()?;
             let mut found = Vec::with_capacity(rows.len());
-            let mut block: (Range<u32>, Bytes) = (0..0, Bytes::new());
+            let mut current: Option<(Range<u32>, Block)> = None;
             for &row in rows {
-                if !block.0.contains(&row) {
-                    block = inner.block(&head, row)?;
-                }
-                let at = row.saturating_sub(block.0.start) as usize;
-                let bytes = block::row(&block.1, block.0.len(), at);
+                let (own, block) = match current.take() {
+                    Some(kept) if kept.0.contains(&row) => kept,
+                    _ => {
+                        let at = side.block_of(row);
+                        (side.block_rows(at), inner.block(&side, at)?)
+                    }
+                };
+                let at = row.saturating_sub(own.start) as usize;
+                let place = block::place(&block.slice, own.len(), at);
+                let bytes = place.and_then(|place| SealedRow::of(block.clone(), place));
                 found.push(bytes.ok_or_else(|| inner.side_damaged("a row"))?);
+                current = Some((own, block));
             }
             Ok(found)
         })
@@ -291,6 +330,7 @@ impl Segment {
 
     /// Gives back the memory of what is cached of the segment.
     pub fn forget(&self) {
-        self.inner.caches.forget(self.inner.name());
+        self.inner.residents.clear();
+        self.inner.caches.forget_columns(self.inner.name());
     }
 }

@@ -5,31 +5,32 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arc_swap::Guard;
 use bytes::Bytes;
 
 use super::block;
-use super::cache::{BlockName, Name, Part, Resident};
+use super::cache::Name;
 use super::codec::checksum;
 use super::columns_read::{self, Footer};
 use super::key_page::Unpacked;
 use super::keys::{KeyColumnBytes, KeyRun, Keys, Shape};
+use super::residents::{FOOTER, KEYS, Piece, SIDE, Side};
 use super::segment::Inner;
 use super::side::{FIXED_HEAD, Head, PAGE_KEYS};
 use crate::error::{Error, Result, SqlState};
 use crate::index::Index;
+use crate::storage::{Block, Charged, SealedRow, shared};
 
 /// What a look-up through a page of keys counts towards reading all keys, in bytes. Once look-ups
 /// have cost as much as that, it is worth it.
 const PAGE_RENT: u64 = 4096;
 /// Times that one read writes a sidecar anew: more than once only if it is damaged again meanwhile.
 const MAX_MENDS: usize = 3;
-/// Numbers of key pages among the blocks of a sidecar.
-const PAGES: u32 = 1 << 31;
 
 /// Keys with their index, or what it takes to read pages of them.
 pub(super) enum KeySource {
-    Whole(Arc<Keys>),
-    Pages(Arc<Head>),
+    Whole(Arc<Charged<Keys>>),
+    Pages(Arc<Charged<Side>>),
 }
 
 impl Inner {
@@ -63,7 +64,7 @@ impl Inner {
         }
         tracing::warn!(object = %self.side_path, %found, "rebuilding a sidecar");
         self.rebuild()?;
-        self.caches.forget_side(self.name());
+        self.residents.clear_side();
         *rebuilt += 1;
         self.generation.store(*rebuilt, Ordering::Release);
         Ok(())
@@ -75,17 +76,13 @@ impl Inner {
     }
 
     /// The sidecar's table of contents.
-    pub fn head(&self) -> Result<Arc<Head>> {
-        let found = match self.caches.resident(self.name(), Part::Head) {
-            Some(found) => found,
-            None => self.caches.resident_or(self.name(), Part::Head, || {
-                Ok(Resident::Head(Arc::new(self.read_head()?)))
-            })?,
+    pub fn head(&self) -> Result<Arc<Charged<Side>>> {
+        let read = || {
+            let side = Side::new(self.read_head()?);
+            Ok((side.size(), side))
         };
-        match found {
-            Resident::Head(head) => Ok(head),
-            _ => Err(Error::internal("the cache of heads holds something else")),
-        }
+        let keys = &self.caches.keys;
+        self.residents.get_or(keys, |all| &all.side, SIDE, read)
     }
 
     pub fn read_head(&self) -> Result<Head> {
@@ -100,25 +97,23 @@ impl Inner {
         Ok(head)
     }
 
-    pub fn footer(&self) -> Result<Arc<Footer>> {
-        let found = self.caches.resident_or(self.name(), Part::Footer, || {
+    pub fn footer(&self) -> Result<Arc<Charged<Footer>>> {
+        let read = || {
             let footer = columns_read::footer(&self.objects, &self.meta)?;
-            Ok(Resident::Footer(Arc::new(footer)))
-        })?;
-        match found {
-            Resident::Footer(footer) => Ok(footer),
-            _ => Err(Error::internal("the cache of footers holds something else")),
-        }
+            Ok((footer.size(), footer))
+        };
+        let keys = &self.caches.keys;
+        self.residents.get_or(keys, |all| &all.footer, FOOTER, read)
     }
 
     /// All keys, if they are in memory or worth reading for `probes` more look-ups.
     pub fn keys(&self, probes: u64) -> Result<KeySource> {
-        if let Some(Resident::Keys(keys)) = self.caches.resident(self.name(), Part::Keys) {
+        if let Some(keys) = self.residents.keys.get() {
             return Ok(KeySource::Whole(keys));
         }
         let head = self.head()?;
         let size = head.keys_size();
-        let (fits, free) = self.caches.room_for_keys(size);
+        let (fits, free) = self.caches.keys.room_for(size);
         let rent = self
             .rent
             .fetch_add(probes.saturating_mul(PAGE_RENT), Ordering::Relaxed);
@@ -126,11 +121,13 @@ impl Inner {
             return Ok(KeySource::Pages(head));
         }
         self.rent.store(0, Ordering::Relaxed);
-        let read = || Ok(Resident::Keys(Arc::new(self.read_keys(&head)?)));
-        match self.caches.resident_or(self.name(), Part::Keys, read)? {
-            Resident::Keys(keys) => Ok(KeySource::Whole(keys)),
-            _ => Err(Error::internal("the cache of keys holds something else")),
-        }
+        let read = || {
+            let keys = self.read_keys(&head)?;
+            Ok((keys.size(), keys))
+        };
+        let clock = &self.caches.keys;
+        let keys = self.residents.get_or(clock, |all| &all.keys, KEYS, read)?;
+        Ok(KeySource::Whole(keys))
     }
 
     /// Reads all keys and their index.
@@ -175,9 +172,33 @@ impl Inner {
         Ok(Keys { column, index })
     }
 
+    /// A row, if it is in memory.
+    #[inline]
+    pub fn kept_row(&self, row: u32) -> Option<SealedRow> {
+        self.residents.side.look().as_ref()?.row(row)
+    }
+
+    /// The number of the row with a key, and the row, if all that takes is in memory; the row is `None`
+    /// when its block is not.
+    ///
+    /// The key and the row lie in memory that is rarely in a processor's cache. The index tells about
+    /// where both are, so that neither has to be waited for before the other is asked for.
+    #[inline]
+    pub fn kept(&self, key: &[u8]) -> Option<Option<(u32, Option<SealedRow>)>> {
+        let keys = self.residents.keys.look();
+        let side = self.residents.side.look();
+        let (keys, side) = (keys.as_ref()?, side.as_ref()?);
+        let mut near = None;
+        let found = keys.locate(key, |row| near = side.fetch(row));
+        Some(found.map(|row| (row, side.row_near(row, near))))
+    }
+
     pub fn locate(&self, key: &[u8]) -> Result<Option<u32>> {
+        if let Some(keys) = self.residents.keys.look().as_ref() {
+            return Ok(keys.locate(key, |_| {}));
+        }
         match self.keys(1)? {
-            KeySource::Whole(keys) => Ok(keys.locate(key)),
+            KeySource::Whole(keys) => Ok(keys.locate(key, |_| {})),
             KeySource::Pages(head) => {
                 let (at, found) = self.rank_in_pages(&head, key)?;
                 Ok(found.then_some(at))
@@ -196,40 +217,40 @@ impl Inner {
         }
     }
 
-    pub fn rank_in_pages(&self, head: &Arc<Head>, probe: &[u8]) -> Result<(u32, bool)> {
-        let page = head.page_of(probe);
-        let keys = self.page(head, page)?;
+    pub fn rank_in_pages(&self, side: &Arc<Charged<Side>>, probe: &[u8]) -> Result<(u32, bool)> {
+        let page = side.page_of(probe);
+        let keys = self.page(side, page)?;
         let (at, found) = keys.rank(None, probe);
-        Ok((head.page_rows(page).start + at as u32, found))
+        Ok((side.page_rows(page).start + at as u32, found))
     }
 
     /// A page of keys.
-    pub fn page(&self, head: &Arc<Head>, page: usize) -> Result<KeyColumnBytes> {
+    pub fn page(&self, side: &Arc<Charged<Side>>, page: usize) -> Result<KeyColumnBytes> {
         let outside = || Error::internal("a key page that does not exist");
-        let place = head.pages.get(page).ok_or_else(outside)?;
-        let rows = head.page_rows(page);
-        let within = head.page_place(page).ok_or_else(outside)?;
-        let name: BlockName = (self.name(), head.checksum, PAGES | page as u32);
+        let place = side.pages.get(page).ok_or_else(outside)?;
+        let rows = side.page_rows(page);
+        let within = side.page_place(page).ok_or_else(outside)?;
         // Of keys of any length, the offsets come first, then the bytes.
-        let offsets_length = match head.shape {
+        let offsets_length = match side.shape {
             Shape::Variable => 4 * (rows.len() + 1),
             _ => 0,
         };
-        let bytes = self.caches.block_or(name, || {
-            let start = head.parts().keys.start;
+        let block = self.piece(side, Piece::Page(page), || {
+            let start = side.parts().keys.start;
             let stored = self.read(start + within.start..start + within.end)?;
             let mut unpacked = Unpacked::default();
-            let (count, shape) = (rows.len(), &head.shape);
+            let (count, shape) = (rows.len(), &side.shape);
             unpacked
                 .add(shape, count, place, &stored, self.caches.decompressors())
                 .map_err(|_| self.side_damaged("wrong checksum of a page of keys"))?;
             Ok(unpacked.joined())
         })?;
+        let bytes = shared(block);
         if bytes.len() < offsets_length {
             return Err(outside());
         }
         KeyColumnBytes {
-            shape: head.shape.clone(),
+            shape: side.shape.clone(),
             count: rows.len(),
             offsets: bytes.slice(..offsets_length),
             bytes: bytes.slice(offsets_length..),
@@ -237,19 +258,33 @@ impl Inner {
         .check()
     }
 
-    /// The block that holds a row, and the rows that it holds.
-    pub fn block(&self, head: &Head, row: u32) -> Result<(Range<u32>, Bytes)> {
-        let at = head.block_of(row);
-        let rows = head.block_rows(at);
-        let name: BlockName = (self.name(), head.checksum, at as u32);
-        let bytes = self
-            .caches
-            .block_or(name, || self.read_block(head, at, rows.len()))?;
-        Ok((rows, bytes))
+    /// A block of rows, by its number.
+    pub fn block(&self, side: &Arc<Charged<Side>>, at: usize) -> Result<Block> {
+        let rows = side.block_rows(at).len();
+        self.piece(side, Piece::Block(at), || self.read_block(side, at, rows))
+    }
+
+    /// A piece of the sidecar, which is read if it is not in memory, and kept if it can be.
+    fn piece(
+        &self,
+        side: &Arc<Charged<Side>>,
+        piece: Piece,
+        read: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Block> {
+        if let Some(block) = side.look(piece).and_then(Guard::into_inner) {
+            return Ok(block);
+        }
+        self.caches.blocks_read.fetch_add(1, Ordering::Relaxed);
+        let bytes = read()?;
+        let clock = &self.caches.blocks;
+        let charge = clock.charge(bytes.len() as u64);
+        let block = Block::from_header_and_slice(charge, &bytes);
+        side.keep(clock, piece, &block);
+        Ok(block)
     }
 
     /// Reads a block of so many rows, and uncompresses it.
-    pub fn read_block(&self, head: &Head, at: usize, rows: usize) -> Result<Bytes> {
+    pub fn read_block(&self, head: &Head, at: usize, rows: usize) -> Result<Vec<u8>> {
         let place = head
             .blocks
             .get(at)
@@ -262,10 +297,16 @@ impl Inner {
     /// The keys of some rows.
     pub fn key_run(&self, rows: Range<u32>) -> Result<KeyRun> {
         let mut run = KeyRun::default();
+        self.add_keys(rows, &mut run)?;
+        Ok(run)
+    }
+
+    /// Adds the keys of some rows.
+    pub fn add_keys(&self, rows: Range<u32>, run: &mut KeyRun) -> Result<()> {
         match self.keys(1)? {
             KeySource::Whole(keys) => {
                 keys.column
-                    .copy(rows.start as usize..rows.end as usize, &mut run);
+                    .copy(rows.start as usize..rows.end as usize, run);
             }
             KeySource::Pages(head) => {
                 let mut next = rows.start;
@@ -274,14 +315,11 @@ impl Inner {
                     let own = head.page_rows(page);
                     let end = own.end.min(rows.end);
                     let keys = self.page(&head, page)?;
-                    keys.copy(
-                        (next - own.start) as usize..(end - own.start) as usize,
-                        &mut run,
-                    );
+                    keys.copy((next - own.start) as usize..(end - own.start) as usize, run);
                     next = end;
                 }
             }
         }
-        Ok(run)
+        Ok(())
     }
 }

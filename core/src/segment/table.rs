@@ -4,8 +4,6 @@ use std::any::Any;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::compact::Extent;
 use super::deletes::Deleted;
 use super::garbage::Handle;
@@ -13,7 +11,8 @@ use super::manifest;
 use super::merged::Merged;
 use crate::error::Result;
 use crate::storage::{
-    DELETED_TABLE, Sealed, SealedIter, Snapshot, TableId, TableWrites, Wanted, WriteBatch,
+    DELETED_TABLE, Flow, Sealed, SealedIter, SealedRow, Snapshot, TableId, TableWrites, Visit,
+    Wanted, WriteBatch, bounds_are_empty,
 };
 
 /// One segment, and which of its rows are gone.
@@ -57,14 +56,33 @@ impl Part {
         }
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+    #[inline]
+    fn get(&self, key: &[u8]) -> Result<Option<SealedRow>> {
         if key < self.first_key() || key > self.last_key() {
             return Ok(None);
         }
-        match self.segment.locate(key)? {
-            Some(row) if !self.deleted.contains(row) => Ok(Some(self.segment.row(row)?)),
-            _ => Ok(None),
+        let found = self.segment.get(key)?;
+        Ok(found
+            .filter(|(row, _)| !self.deleted.contains(*row))
+            .map(|(_, bytes)| bytes))
+    }
+
+    /// Passes the rows of a range that are not gone on.
+    fn visit(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, each: Visit<'_>) -> Result<Flow> {
+        let (first, last) = (
+            Bound::Included(self.first_key()),
+            Bound::Included(self.last_key()),
+        );
+        if bounds_are_empty(first, to) || bounds_are_empty(from, last) {
+            return Ok(Flow::Continue(()));
         }
+        let rows = self.segment.positions(from, to)?;
+        let is_gone = |row| !self.deleted.is_empty() && self.deleted.contains(row);
+        self.segment
+            .visit(rows, &mut |row, key, bytes| match is_gone(row) {
+                true => Ok(Flow::Continue(())),
+                false => each(key, bytes),
+            })
     }
 
     /// The rows that are not gone.
@@ -159,7 +177,7 @@ impl SealedTable {
 }
 
 impl Sealed for SealedTable {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+    fn get(&self, key: &[u8]) -> Result<Option<SealedRow>> {
         for part in self.parts_around(key) {
             if let Some(row) = part.get(key)? {
                 return Ok(Some(row));
@@ -168,8 +186,9 @@ impl Sealed for SealedTable {
         Ok(None)
     }
 
-    fn get_batch(&self, keys: &[&[u8]], wanted: Wanted) -> Result<Vec<Option<Bytes>>> {
-        let mut all = vec![None; keys.len()];
+    fn get_batch(&self, keys: &[&[u8]], wanted: Wanted) -> Result<Vec<Option<SealedRow>>> {
+        let mut all: Vec<Option<SealedRow>> = Vec::new();
+        all.resize_with(keys.len(), || None);
         let mut located = Vec::new();
         for part in &self.parts {
             let start = keys.partition_point(|key| *key < part.first_key());
@@ -187,7 +206,7 @@ impl Sealed for SealedTable {
                 .unzip();
             let found = match wanted {
                 Wanted::Rows => part.segment.rows(&rows)?,
-                Wanted::Presence => vec![Bytes::new(); rows.len()],
+                Wanted::Presence => rows.iter().map(|_| SealedRow::default()).collect(),
             };
             for (at, row) in places.into_iter().zip(found) {
                 if let Some(slot) = all.get_mut(at) {
@@ -196,6 +215,25 @@ impl Sealed for SealedTable {
             }
         }
         Ok(all)
+    }
+
+    fn visit(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, each: Visit<'_>) -> Result<()> {
+        let overlap = |parts: &[Part]| matches!(parts, [a, b] if a.last_key() >= b.first_key());
+        if self.parts.windows(2).any(overlap) {
+            for entry in self.range(from, to)? {
+                let (key, row) = entry?;
+                if each(&key, &row)?.is_break() {
+                    return Ok(());
+                }
+            }
+            return Ok(());
+        }
+        for part in &self.parts {
+            if part.visit(from, to, each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<SealedIter> {

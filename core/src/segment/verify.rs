@@ -292,7 +292,7 @@ impl Blocks<'_> {
         let rows = self.head.block_rows(at);
         if self.current.as_ref().is_none_or(|(known, _)| *known != at) {
             let read: Result<_, Error> = self.inner.read_block(self.head, at, rows.len());
-            self.current = Some((at, read.ok()));
+            self.current = Some((at, read.ok().map(bytes::Bytes::from)));
         }
         let (_, block) = self.current.as_ref()?;
         block::row(block.as_ref()?, rows.len(), (row - rows.start) as usize)

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::catalog::{self, Catalog, Object, Privileges, QualifiedName, SearchPath, Sequence};
 use crate::error::{Error, Notice, Result, SqlState};
-use crate::query::{AdvisoryLock, PreparedInfo, SessionAccess};
+use crate::query::{AdvisoryLock, PreparedInfo, SessionAccess, Signal};
 use crate::sql::settings::Settings;
 use crate::sql::{self, Engine};
 use crate::txn::{Interrupt, LockInfo, LockTarget, RowMode, SessionLocks, Wait};
@@ -448,30 +448,51 @@ impl SessionAccess for Shared {
         }
     }
 
-    fn cancel(&self, process_id: i32) -> Result<bool> {
+    fn signal(&self, process_id: i32, signal: Signal) -> Result<bool> {
         let catalog = self.catalog.lock().clone();
         let own = catalog.rights(&self.settings().typed.user);
-        let sessions = self.engine.sessions.lock();
-        let Some(session) = sessions.get(&process_id) else {
-            return Ok(false);
+        let interrupt = {
+            let sessions = self.engine.sessions.lock();
+            let Some(session) = sessions.get(&process_id) else {
+                return Ok(false);
+            };
+            let other = catalog.rights(&session.user);
+            if other.superuser && !own.superuser {
+                return Err(refused_superuser(signal));
+            }
+            if !own.owns(other.role) {
+                return Err(refused(signal));
+            }
+            session.interrupt.clone()
         };
-        let other = catalog.rights(&session.user);
-        let refused = if other.superuser && !own.superuser {
-            Some("must be a superuser to cancel superuser query")
-        } else if !own.owns(other.role) {
-            Some(
-                "must be a member of the role whose query is being canceled \
-                 or member of pg_signal_backend",
-            )
-        } else {
-            None
-        };
-        if let Some(message) = refused {
-            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        match signal {
+            Signal::Cancel => interrupt.raise(canceled()),
+            Signal::Terminate => interrupt.terminate(),
         }
-        session.interrupt.raise(canceled());
         Ok(true)
     }
+}
+
+fn refused_superuser(signal: Signal) -> Error {
+    let message = match signal {
+        Signal::Cancel => "must be a superuser to cancel superuser query",
+        Signal::Terminate => "must be a superuser to terminate superuser process",
+    };
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+}
+
+fn refused(signal: Signal) -> Error {
+    let message = match signal {
+        Signal::Cancel => {
+            "must be a member of the role whose query is being canceled \
+             or member of pg_signal_backend"
+        }
+        Signal::Terminate => {
+            "must be a member of the role whose process is being terminated \
+             or member of pg_signal_backend"
+        }
+    };
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
 }
 
 /// What a cancel request raises.

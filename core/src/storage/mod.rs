@@ -6,6 +6,8 @@
 
 mod apply;
 mod batch;
+mod block;
+mod clock;
 mod commit;
 #[cfg(any(test, feature = "fault"))]
 pub mod fault;
@@ -28,6 +30,8 @@ mod tier;
 use std::ops::Bound;
 
 pub use batch::{TableWrites, WriteBatch};
+pub use block::{Block, SealedRow, shared};
+pub use clock::{Charge, Charged, Clock, Keeper, Slot};
 pub use filter::KeyFilter;
 pub use format::FORMAT_VERSION;
 pub use queue::{OnVisible, Pending, Relocate, Validate};
@@ -35,7 +39,9 @@ pub use range::{RangeIter, Value};
 pub use recorder::Recording;
 pub use snapshot::Snapshot;
 pub use store::{Options, Stats, Store};
-pub use tier::{Generation, MAX_LEARNT_KEYS, Relocation, Sealed, SealedIter, Tier, Tiers, Wanted};
+pub use tier::{
+    Flow, Generation, MAX_LEARNT_KEYS, Relocation, Sealed, SealedIter, Tier, Tiers, Visit, Wanted,
+};
 
 /// Names a redb table. Relations get theirs from the catalog's OID counter, anew whenever their
 /// rows are rewritten or truncated.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use redb::{OwnedAccessGuard, OwnedRange};
 
+use super::block::SealedRow;
 use super::format;
 use super::tier::SealedIter;
 use crate::error::Result;
@@ -13,12 +14,19 @@ pub struct Value(pub(super) ValueBytes);
 pub(super) enum ValueBytes {
     Page(OwnedAccessGuard<format::Bytes>),
     Sealed(Bytes),
+    Row(SealedRow),
 }
 
 impl Value {
     /// Whether it lies in the sealed tier.
     pub fn is_sealed(&self) -> bool {
-        matches!(self.0, ValueBytes::Sealed(_))
+        matches!(self.0, ValueBytes::Sealed(_) | ValueBytes::Row(_))
+    }
+}
+
+impl From<SealedRow> for Value {
+    fn from(row: SealedRow) -> Value {
+        Value(ValueBytes::Row(row))
     }
 }
 
@@ -27,6 +35,7 @@ impl AsRef<[u8]> for Value {
         match &self.0 {
             ValueBytes::Page(guard) => guard.value(),
             ValueBytes::Sealed(bytes) => bytes,
+            ValueBytes::Row(row) => row.as_ref(),
         }
     }
 }

@@ -10,7 +10,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata,
 use super::format::{Bytes, Table};
 use super::modified::Modified;
 use super::range::{PageRange, RangeIter, Value, ValueBytes};
-use super::tier::{Generation, Sealed, Tiers, Wanted};
+use super::tier::{Generation, Sealed, Tier, Tiers, Visit, Wanted};
 use super::{CATALOG_TABLE, KeyFilter, TableId, bounds_are_empty};
 use crate::error::Result;
 
@@ -83,11 +83,12 @@ impl Snapshot {
     /// # Errors
     /// 58030 when the backend cannot be read, XX001 when it holds something else than was written.
     pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Value>> {
-        if let Some(value) = self.unsealed(table, key)? {
+        let tier = self.tiers.0.get(&table);
+        if let Some(value) = self.unsealed_in(tier, table, key)? {
             return Ok(Some(value));
         }
-        match self.tiers.sealed(table) {
-            Some(sealed) => Ok(sealed.get(key)?.map(|row| Value(ValueBytes::Sealed(row)))),
+        match tier.and_then(|tier| tier.sealed.as_ref()) {
+            Some(sealed) => Ok(sealed.get(key)?.map(Value::from)),
             None => Ok(None),
         }
     }
@@ -132,7 +133,7 @@ impl Snapshot {
             .collect();
         for (at, row) in places.into_iter().zip(sealed.get_batch(&rest, wanted)?) {
             if let (Some(slot), Some(row)) = (found.get_mut(at), row) {
-                *slot = Some(Value(ValueBytes::Sealed(row)));
+                *slot = Some(row.into());
             }
         }
         Ok(found)
@@ -140,7 +141,16 @@ impl Snapshot {
 
     /// The value of one key if it lies in redb.
     pub fn unsealed(&self, table: TableId, key: &[u8]) -> Result<Option<Value>> {
-        if let Some(keys) = self.tiers.keys(table)
+        self.unsealed_in(self.tiers.0.get(&table), table, key)
+    }
+
+    fn unsealed_in(
+        &self,
+        tier: Option<&Tier>,
+        table: TableId,
+        key: &[u8],
+    ) -> Result<Option<Value>> {
+        if let Some(keys) = tier.and_then(|tier| tier.keys.as_ref())
             && !keys.may_contain(key)
         {
             return Ok(None);
@@ -163,6 +173,39 @@ impl Snapshot {
             None => None,
         };
         Ok(RangeIter::new(self.pages(table, from, to)?, sealed))
+    }
+
+    /// Passes keys and values of a range on, in key order, until told to stop: faster than
+    /// [`Snapshot::range`], because nothing outlives the call that sees it.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`], and those of `each`.
+    pub fn visit(
+        &self,
+        table: TableId,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        each: Visit<'_>,
+    ) -> Result<()> {
+        if bounds_are_empty(from, to) {
+            return Ok(());
+        }
+        if let Some(sealed) = self.tiers.sealed(table) {
+            let unsealed = match self.pages(table, from, to)? {
+                Some(mut pages) => pages.next().transpose()?,
+                None => None,
+            };
+            if unsealed.is_none() {
+                return sealed.visit(from, to, each);
+            }
+        }
+        for entry in self.range(table, from, to)? {
+            let (key, value) = entry?;
+            if each(key.as_ref(), value.as_ref())?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Entries of a range that lie in redb, and among them in key order those of other sealed rows than

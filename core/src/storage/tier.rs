@@ -5,12 +5,12 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{KeyFilter, Snapshot, TableId, TableWrites, WriteBatch};
+use super::{KeyFilter, SealedRow, Snapshot, TableId, TableWrites, WriteBatch};
 use crate::error::Result;
 
 /// Keys that are read at once to know them: some milliseconds. Where there are more, look-ups go to
@@ -24,6 +24,12 @@ pub type Generation = u32;
 /// Sealed rows of a range, in key order: keys and rows.
 pub type SealedIter = Box<dyn DoubleEndedIterator<Item = Result<(Bytes, Bytes)>> + Send>;
 
+/// Whether to go on.
+pub type Flow = ControlFlow<()>;
+
+/// Takes the key and the row of one entry.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<Flow>;
+
 /// What is asked of many keys at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -35,11 +41,15 @@ pub enum Wanted {
 /// A table's sealed rows in one state, which never changes.
 pub trait Sealed: Send + Sync + 'static {
     /// The row of one key.
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>>;
+    fn get(&self, key: &[u8]) -> Result<Option<SealedRow>>;
 
     /// Whether there is a row of each of these keys, and which, if they are `wanted`: in the order of
     /// the keys, which are ascending.
-    fn get_batch(&self, keys: &[&[u8]], wanted: Wanted) -> Result<Vec<Option<Bytes>>>;
+    fn get_batch(&self, keys: &[&[u8]], wanted: Wanted) -> Result<Vec<Option<SealedRow>>>;
+
+    /// Passes keys and rows of a range on, in key order: faster than [`Sealed::range`], because nothing
+    /// outlives the call that sees it.
+    fn visit(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, each: Visit<'_>) -> Result<()>;
 
     /// The rows of a range in key order.
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<SealedIter>;

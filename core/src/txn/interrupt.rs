@@ -1,4 +1,4 @@
-//! The way to stop a running statement from outside: a cancel request, a time-out, a shutdown.
+//! The way to stop a running statement from outside: a cancel request, a time-out, the session's end.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -27,6 +27,8 @@ pub struct Interrupt {
 struct Shared {
     /// Whether `state.error` is set: the one thing that [`Interrupt::check`] reads.
     raised: AtomicBool,
+    /// Whether the session is to end.
+    terminated: AtomicBool,
     /// When the statement's time is over, µs since 1970 UTC.
     deadline: Deadline,
     state: Mutex<State>,
@@ -46,6 +48,8 @@ struct State {
     wakers: Vec<Waker>,
     /// What tells the time while there is a deadline.
     clock: Option<Arc<dyn Clock>>,
+    /// Told when the session is to end.
+    on_terminate: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl fmt::Debug for Interrupt {
@@ -68,14 +72,38 @@ impl Interrupt {
         }
     }
 
+    /// Stops what is running with 57P01, and whatever would come after it: the session is to end.
+    pub fn terminate(&self) {
+        let told = {
+            let mut state = self.shared.state.lock();
+            self.shared.terminated.store(true, Ordering::Release);
+            state.error = Some(shutting_down());
+            state.on_terminate.clone()
+        };
+        self.raise(shutting_down());
+        if let Some(told) = told {
+            told();
+        }
+    }
+
+    pub fn is_terminated(&self) -> bool {
+        self.shared.terminated.load(Ordering::Acquire)
+    }
+
+    /// Has whoever serves the session told when it is to end: nothing may be running then.
+    pub fn on_terminate(&self, tell: impl Fn() + Send + Sync + 'static) {
+        self.shared.state.lock().on_terminate = Some(Arc::new(tell));
+    }
+
     /// Forgets what was raised; called when a new statement starts.
     pub fn clear(&self) {
         let mut state = self.shared.state.lock();
-        state.error = None;
+        let terminated = self.is_terminated();
+        state.error = terminated.then(shutting_down);
         state.wakers.clear();
         state.clock = None;
         self.shared.deadline.0.store(NEVER, Ordering::Release);
-        self.shared.raised.store(false, Ordering::Release);
+        self.shared.raised.store(terminated, Ordering::Release);
     }
 
     /// From `deadline` (µs since 1970 UTC) on, [`Interrupt::check`] stops the statement itself: it
@@ -135,6 +163,14 @@ pub fn statement_timeout() -> Error {
     )
 }
 
+/// What the end of a session or of the server stops a statement with.
+pub fn shutting_down() -> Error {
+    Error::new(
+        SqlState::ADMIN_SHUTDOWN,
+        "terminating connection due to administrator command",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicI64;
@@ -160,6 +196,19 @@ mod tests {
         interrupt.clear();
         assert!(interrupt.check().is_ok());
         assert!(interrupt.raised().now_or_never().is_none());
+    }
+
+    #[test]
+    fn a_terminated_session_runs_nothing_more() {
+        let interrupt = Interrupt::default();
+        let told = Arc::new(AtomicBool::new(false));
+        let tell = told.clone();
+        interrupt.on_terminate(move || tell.store(true, Ordering::Relaxed));
+        interrupt.raise(Error::new(SqlState::QUERY_CANCELED, "first"));
+        interrupt.terminate();
+        assert!(told.load(Ordering::Relaxed));
+        interrupt.clear();
+        assert_eq!(interrupt.check().unwrap_err().state().code(), "57P01");
     }
 
     #[test]

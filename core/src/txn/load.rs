@@ -4,6 +4,8 @@
 //! ([`Load`]), which commit with the transaction; and the locks of their values are given back, because
 //! others find the values in the load.
 
+use futures::future::try_join_all;
+
 use super::loads::Announced;
 use super::lock::Mode;
 use super::lock_owner::Taken;
@@ -213,8 +215,9 @@ impl Transaction {
         let Some(loading) = self.loading.take() else {
             return Ok(());
         };
-        for known in loading.loads {
-            let parts = known.load.finish()?;
+        let finishing = loading.loads.iter().map(|known| known.load.finish());
+        let finished = try_join_all(finishing).await?;
+        for (known, parts) in loading.loads.into_iter().zip(finished) {
             if !parts.is_empty() {
                 self.writes.add_loaded(known.load.table(), &parts);
             }

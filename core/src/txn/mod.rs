@@ -23,7 +23,7 @@ mod transactions;
 mod view;
 mod write_set;
 
-pub use interrupt::{Interrupt, statement_timeout};
+pub use interrupt::{Interrupt, shutting_down, statement_timeout};
 pub use lock::{
     LockTarget, RelationMode, RowMode, Wait, relation_not_available, row_not_available,
 };

@@ -28,19 +28,17 @@ pub struct View {
 pub struct Entry(EntryBytes);
 
 enum EntryBytes {
-    Page(Value),
+    /// Of the snapshot, or an own row that was loaded.
+    Stored(Value),
     Key(Vec<u8>),
     Row(Bytes),
-    /// An own row that was loaded.
-    Loaded(Bytes),
 }
 
 impl Entry {
     /// Whether it lies in the sealed tier.
     pub fn is_sealed(&self) -> bool {
         match &self.0 {
-            EntryBytes::Page(value) => value.is_sealed(),
-            EntryBytes::Loaded(_) => true,
+            EntryBytes::Stored(value) => value.is_sealed(),
             EntryBytes::Key(_) | EntryBytes::Row(_) => false,
         }
     }
@@ -49,9 +47,9 @@ impl Entry {
 impl AsRef<[u8]> for Entry {
     fn as_ref(&self) -> &[u8] {
         match &self.0 {
-            EntryBytes::Page(value) => value.as_ref(),
+            EntryBytes::Stored(value) => value.as_ref(),
             EntryBytes::Key(key) => key,
-            EntryBytes::Row(row) | EntryBytes::Loaded(row) => row,
+            EntryBytes::Row(row) => row,
         }
     }
 }
@@ -103,11 +101,11 @@ impl View {
             if let Some(loaded) = &own.loaded
                 && let Some(row) = loaded.get(key)?
             {
-                return Ok(Some(Entry(EntryBytes::Loaded(row))));
+                return Ok(Some(Entry(EntryBytes::Stored(row.into()))));
             }
         }
         let found = self.snapshot.get(table, key)?;
-        Ok(found.map(|value| Entry(EntryBytes::Page(value))))
+        Ok(found.map(|value| Entry(EntryBytes::Stored(value))))
     }
 
     /// The rows of ascending keys, in their order; where only their presence is asked for, a row that is
@@ -148,7 +146,7 @@ impl View {
                 let mut rows = rows.into_iter();
                 open.retain(|at| match (rows.next().flatten(), found.get_mut(*at)) {
                     (Some(row), Some(slot)) => {
-                        *slot = Some(Entry(EntryBytes::Loaded(row)));
+                        *slot = Some(Entry(EntryBytes::Stored(row.into())));
                         false
                     }
                     _ => true,
@@ -160,7 +158,7 @@ impl View {
             .get_batch(table, &chosen(keys, &open), wanted)?;
         for (at, row) in open.into_iter().zip(rows) {
             if let Some(slot) = found.get_mut(at) {
-                *slot = row.map(|value| Entry(EntryBytes::Page(value)));
+                *slot = row.map(|value| Entry(EntryBytes::Stored(value)));
             }
         }
         Ok(found)
@@ -400,7 +398,10 @@ impl Source {
 
 fn stored_entry(found: Result<(Value, Value)>) -> Result<(Entry, Entry)> {
     let (key, row) = found?;
-    Ok((Entry(EntryBytes::Page(key)), Entry(EntryBytes::Page(row))))
+    Ok((
+        Entry(EntryBytes::Stored(key)),
+        Entry(EntryBytes::Stored(row)),
+    ))
 }
 
 fn own_entry((key, row): (Vec<u8>, Row)) -> Option<(Entry, Entry)> {

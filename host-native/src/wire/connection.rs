@@ -246,6 +246,9 @@ where
                     return Err(fatal_violation("invalid message length".into()));
                 }
             }
+            if self.interrupt.is_terminated() {
+                return Err(End::Fatal(control::shutting_down()));
+            }
             if self.wire.wants_flush(false) {
                 self.wire.flush().await?;
             }
@@ -635,6 +638,10 @@ where
     }
 
     fn error(&mut self, error: &Error) {
+        if self.interrupt.is_terminated() {
+            // The connection says so when it ends.
+            return;
+        }
         backend::error(&mut self.wire.output, "ERROR", error);
         self.wire.set_due();
     }
@@ -647,6 +654,9 @@ where
 
     fn ready(&mut self) {
         self.notices();
+        if self.interrupt.is_terminated() {
+            return;
+        }
         for (name, value) in self.session.take_parameter_changes() {
             backend::parameter_status(&mut self.wire.output, &name, &value);
         }

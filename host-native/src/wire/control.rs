@@ -8,6 +8,7 @@ use std::task::Waker;
 use futures::task::AtomicWaker;
 use omendb_core::error::{Error, SqlState};
 use omendb_core::txn::Interrupt;
+pub use omendb_core::txn::shutting_down;
 use parking_lot::Mutex;
 
 /// Says to one connection from outside that it shall end.
@@ -142,7 +143,7 @@ impl Registry {
             .filter_map(|entry| entry.interrupt.clone())
             .collect();
         for interrupt in interrupts {
-            interrupt.raise(shutting_down());
+            interrupt.terminate();
         }
     }
 
@@ -156,8 +157,10 @@ impl Registry {
 }
 
 impl Place {
-    /// The session is there: cancel requests reach it.
+    /// The session is there: cancel requests reach it, and what ends it ends the connection.
     pub fn set_interrupt(&self, interrupt: Interrupt) {
+        let control = self.control.clone();
+        interrupt.on_terminate(move || control.terminate());
         if let Some(entry) = self.registry.entries.lock().get_mut(&self.process_id) {
             entry.interrupt = Some(interrupt);
         }
@@ -191,13 +194,5 @@ pub fn canceled() -> Error {
     Error::new(
         SqlState::QUERY_CANCELED,
         "canceling statement due to user request",
-    )
-}
-
-/// 57P01, as the end of the server raises it.
-pub fn shutting_down() -> Error {
-    Error::new(
-        SqlState::ADMIN_SHUTDOWN,
-        "terminating connection due to administrator command",
     )
 }

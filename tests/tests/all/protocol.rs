@@ -33,6 +33,7 @@ const TESTS: &[Test] = &[
     ("copy_by_messages", copy),
     ("copy_in_a_pipeline", copy_error),
     ("cancel", cancel),
+    ("terminate", terminate),
     ("time_out_while_planning_or_joining", heavy),
     ("cancel_with_a_wrong_key", wrong_cancel),
     ("tls_request_is_answered", tls_request),
@@ -690,6 +691,49 @@ fn cancel(target: &Target) -> Result<(), Failed> {
     Client::cancel(target.address(), client.process_id, &client.secret)?;
     std::thread::sleep(Duration::from_millis(100));
     equal(client.value("SELECT 1")?, "1".to_owned())
+}
+
+/// Ends an idle session, one in a transaction, and one that runs a statement; what they held is free.
+fn terminate(target: &Target) -> Result<(), Failed> {
+    let mut client = target.connect()?;
+    client.simple("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")?;
+    for sql in ["SELECT 1", "BEGIN; DELETE FROM t", "SELECT pg_sleep(30)"] {
+        let mut other = target.connect()?;
+        other.send_query(sql)?;
+        std::thread::sleep(Duration::from_millis(300));
+        let ended = format!("SELECT pg_terminate_backend({})", other.process_id);
+        equal((sql, client.value(&ended)?), (sql, "t".to_owned()))?;
+        let last = last_message(&mut other)?;
+        equal((sql, last), (sql, "FATAL 57P01".to_owned()))?;
+        equal(
+            (sql, client.value("UPDATE t SET id = 1 RETURNING id")?),
+            (sql, "1".to_owned()),
+        )?;
+    }
+    equal(
+        client.value("SELECT pg_terminate_backend(0)")?,
+        "f".to_owned(),
+    )?;
+    client.send_query("SELECT pg_terminate_backend(pg_backend_pid())")?;
+    equal(last_message(&mut client)?, "FATAL 57P01".to_owned())
+}
+
+/// What the server says last before it closes the connection: severity and SQLSTATE.
+fn last_message(client: &mut Client) -> Result<String, Failed> {
+    let mut last = String::new();
+    for _ in 0..MAX_MESSAGES {
+        let Ok(message) = client.receive() else {
+            return Ok(last);
+        };
+        last = match message.kind {
+            'E' => {
+                let report = read_report(&message.body);
+                format!("{} {}", report.get('S'), report.code())
+            }
+            kind => kind.to_string(),
+        };
+    }
+    Err("the answer has no end".into())
 }
 
 /// A query that takes minutes to plan or to join keeps neither its own time-out from firing nor other

@@ -528,11 +528,13 @@ fn is_volatile(expr: &Expr) -> bool {
             && !functions::only_looks_volatile(call.func.name()))
 }
 
-/// References to the outer row as columns of the rows that they are joined to.
-pub(super) fn outward(expr: Expr) -> Result<Expr> {
+/// References to columns of rows that are at hand now, as these columns.
+pub(super) fn outward(expr: Expr, at_hand: &dyn Fn(&Column) -> bool) -> Result<Expr> {
     let rewritten = expr.transform_up(|node| {
         Ok(match node {
-            Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+            Expr::OuterReferenceColumn(_, column) if at_hand(&column) => {
+                Transformed::yes(Expr::Column(column))
+            }
             node => Transformed::no(node),
         })
     })?;

@@ -471,6 +471,11 @@ impl Binder<'_> {
                 .next()
                 .ok_or_else(|| Error::internal("no argument"));
         }
+        match ty.oid {
+            oid::INTERVAL => return self.call_named(&format!("interval_{name}_op"), args),
+            oid::JSONB => return self.call_named(&format!("jsonb_{name}_op"), args),
+            _ => {}
+        }
         let args = args.into_iter().map(|arg| arg.expr).collect();
         Ok(self.call(function, args, ty, data))
     }

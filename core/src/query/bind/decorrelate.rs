@@ -18,6 +18,7 @@ use super::Binder;
 use super::outer::{inward, mentions};
 use super::push_recursive::WorkTable;
 use crate::error::{Error, Result};
+use crate::query::shared;
 
 /// The outer rows and which of their columns a sub-query refers to.
 pub(super) struct Domain {
@@ -220,6 +221,10 @@ impl Binder<'_> {
             }
             LogicalPlan::RecursiveQuery(query) => self.push_recursive(query, domain),
             LogicalPlan::TableScan(scan) => self.push_work_table(scan, domain),
+            LogicalPlan::Extension(extension) => match shared::parts(extension) {
+                Some((number, input)) => self.push_shared(number, input, domain),
+                None => Err(Error::internal("an extension that no sub-query has")),
+            },
             _ => Err(Error::internal("a step that no sub-query has")),
         }
     }

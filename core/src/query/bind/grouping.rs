@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, Case};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, GroupByExpr};
 
-use super::decorrelate::{columns_of, is_ordered};
-use super::outer::subquery_of;
+use super::decorrelate::{Domain, columns_of, is_ordered};
+use super::outer::{inward, subquery_of};
 use super::push_aggregate::in_order;
 use super::query::ordinal;
 use super::scope::Typed;
@@ -361,20 +361,14 @@ impl Binder<'_> {
             computed.push((expr.clone(), column.clone()));
             let value = with_values(expr.clone())?;
             match key {
-                Some(key) if grouping.sets.is_none() => {
+                // A key of the value's own type does for it.
+                Some(key) if grouping.sets.is_some() && ty.is_some_and(|(_, ty)| *ty == key.ty) => {
+                    added.push(key.expr.alias(&name));
+                }
+                Some(key) => {
                     let first = Column::new_unqualified(format!("__first_{number}_{at}"));
                     added.push(key.expr.alias(&name));
                     shown.push((column, first, value));
-                }
-                // In a set without it the group is NULL: its key has to do.
-                Some(key) if key.ty == ty.map_or(key.ty, |(_, ty)| *ty) => {
-                    added.push(key.expr.alias(&name));
-                }
-                Some(_) => {
-                    return super::unsupported(
-                        "grouping sets over jsonb or intervals",
-                        "Group by a cast to text.",
-                    );
                 }
                 None => added.push(value.alias(&name)),
             }
@@ -461,8 +455,17 @@ impl Binder<'_> {
             let first = shown
                 .iter()
                 .find(|(key, _, _)| matches!(&*group, Expr::Column(column) if column == key));
-            if let Some((_, first, _)) = first {
-                *group = Expr::Column(first.clone());
+            if let Some((key, first, _)) = first {
+                let value = Expr::Column(first.clone());
+                *group = match &grouping.sets {
+                    None => value,
+                    // In a set without it the group is NULL, and so is its key.
+                    Some(_) => {
+                        let kept = Expr::Column(key.clone()).is_not_null();
+                        let when = vec![(Box::new(kept), Box::new(value))];
+                        Expr::Case(Case::new(None, when, None))
+                    }
+                };
             }
         }
         let allowed: HashSet<Column> = groups
@@ -472,7 +475,29 @@ impl Binder<'_> {
                 _ => None,
             })
             .chain(names.iter().map(Column::new_unqualified))
+            .chain(
+                shown
+                    .iter()
+                    .flat_map(|(key, first, _)| [key.clone(), first.clone()]),
+            )
             .collect();
+        // Sub-queries refer to columns that are elsewhere now.
+        let (old, new): (Vec<Column>, Vec<Column>) = grouping
+            .exprs
+            .iter()
+            .zip(&groups)
+            .filter_map(|pair| match pair {
+                (Expr::Column(old), Expr::Column(new)) if old != new => {
+                    Some((old.clone(), new.clone()))
+                }
+                _ => None,
+            })
+            .unzip();
+        let moved = Domain {
+            outer: aggregated.clone(),
+            columns: old,
+            work: Vec::new(),
+        };
         for expr in after.iter_mut() {
             let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
             **expr = rewrite(taken, &mut |node| {
@@ -484,6 +509,10 @@ impl Binder<'_> {
                 let at = grouping.exprs.iter().position(|known| known == node)?;
                 groups.get(at).cloned()
             })?;
+            if !moved.columns.is_empty() {
+                let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
+                **expr = inward(taken, &moved, &new)?;
+            }
             self.all_grouped(expr, &allowed)?;
         }
         Ok(aggregated)

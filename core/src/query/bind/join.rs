@@ -7,7 +7,7 @@ use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 
-use super::apply::{has_outer_subquery, local_references};
+use super::apply::{has_outer_subquery, local_references, outward};
 use super::decorrelate::columns_of;
 use super::from::{From, check_names};
 use super::push_join::join_on_keys;
@@ -77,7 +77,7 @@ impl Binder<'_> {
         let (right, references) = self.lateral(&left, |binder| binder.factor(relation))?;
         if !references.is_empty()
             && matches!(constraint, JoinConstraint::None)
-            && let Some(exprs) = computed(&right.plan)
+            && let Some(exprs) = computed(&right.plan, &left.plan)
         {
             return self.extend(left, right, exprs);
         }
@@ -365,7 +365,7 @@ impl Binder<'_> {
 }
 
 /// The expressions of a lateral sub-query that reads nothing else, over the columns on its left.
-fn computed(plan: &LogicalPlan) -> Option<Vec<Expr>> {
+fn computed(plan: &LogicalPlan, left: &LogicalPlan) -> Option<Vec<Expr>> {
     let inner = match plan {
         LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
         plan => plan,
@@ -384,9 +384,10 @@ fn computed(plan: &LogicalPlan) -> Option<Vec<Expr>> {
     if !projection.expr.iter().all(plain) {
         return None;
     }
+    let at_hand = |column: &Column| left.schema().has_column(column);
     let exprs = projection.expr.iter();
     exprs
-        .map(|expr| super::apply::outward(expr.clone()).ok().map(Expr::unalias))
+        .map(|expr| outward(expr.clone(), &at_hand).ok().map(Expr::unalias))
         .collect()
 }
 

@@ -38,6 +38,7 @@ mod predicate;
 mod push_aggregate;
 mod push_join;
 mod push_recursive;
+mod push_shared;
 mod quantified;
 mod query;
 mod record;
@@ -154,6 +155,8 @@ pub(super) struct Binder<'a> {
     next: usize,
     /// Rows as values, whose fields are known.
     records: Vec<record::Record>,
+    /// Shared rows that carry bindings already.
+    pushed: Vec<push_shared::Carrying>,
 }
 
 impl<'a> Binder<'a> {
@@ -180,6 +183,7 @@ impl<'a> Binder<'a> {
             depth: 0,
             next: 0,
             records: Vec::new(),
+            pushed: Vec::new(),
         }
     }
 

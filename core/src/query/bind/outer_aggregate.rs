@@ -75,7 +75,7 @@ impl Binder<'_> {
         args.into_iter()
             .map(|arg| {
                 Ok(Typed {
-                    expr: outward(arg.expr)?,
+                    expr: outward(arg.expr, &|_| true)?,
                     ..arg
                 })
             })

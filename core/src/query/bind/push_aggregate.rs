@@ -1,20 +1,21 @@
 //! A grouping in a sub-query, for all bindings of the outer rows.
 
+use arrow::datatypes::DataType;
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Sort};
-use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlanBuilder};
+use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
 
 use super::Binder;
 use super::decorrelate::{Domain, Pushed, columns_of};
 use super::outer::inward;
 use super::push_join::join_on_keys;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 impl Binder<'_> {
     pub(super) fn push_aggregate(
         &mut self,
-        aggregate: &datafusion::logical_expr::Aggregate,
+        aggregate: &Aggregate,
         domain: &Domain,
     ) -> Result<Pushed> {
         let input = self.push(&aggregate.input, domain)?;
@@ -29,14 +30,16 @@ impl Binder<'_> {
             calls.push((call, name));
         }
         let mut groups = Vec::with_capacity(aggregate.group_expr.len() + keys.len());
+        let mut grouped: Vec<Expr> = Vec::new();
+        let mut whole = aggregate.group_expr.is_empty();
         for group in &aggregate.group_expr {
             groups.push(match inward(group.clone(), domain, &input.keys)? {
                 Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
-                    if sets.iter().any(Vec::is_empty) && !keys.is_empty() {
-                        return Err(Error::unsupported(
-                            "an empty grouping set in a subquery that refers to an outer row",
-                            "Compute the grand total in a subquery of its own.",
-                        ));
+                    whole |= sets.iter().any(Vec::is_empty);
+                    for column in sets.iter().flatten() {
+                        if !grouped.contains(column) {
+                            grouped.push(column.clone());
+                        }
                     }
                     let sets = sets
                         .into_iter()
@@ -50,7 +53,6 @@ impl Binder<'_> {
         let with_sets = groups
             .iter()
             .any(|group| matches!(group, Expr::GroupingSet(_)));
-        let whole = groups.is_empty();
         if !with_sets {
             groups.extend(keys.iter().cloned());
         }
@@ -68,18 +70,23 @@ impl Binder<'_> {
                 order: None,
             });
         }
-        // An aggregate without groups has a row for a binding without rows too.
+        // An aggregate without groups has a row for a binding without rows too, and so has a grouping set
+        // without columns: there, these are NULL.
         let number = self.next_number();
         let hit = format!("__hit_{number}");
         let mut values = Vec::with_capacity(calls.len());
-        let mut outputs = Vec::with_capacity(calls.len());
+        let mut outputs = grouped;
+        let before = aggregate.schema.fields().len() - aggregate.aggr_expr.len();
         for (at, (call, name)) in calls.into_iter().enumerate() {
             let place = format!("__value_{number}_{at}");
             let column = Expr::Column(Column::new_unqualified(&place));
             let nothing = match &call {
                 Expr::AggregateFunction(function) => {
-                    let data = aggregate.schema.field(at).data_type();
-                    function.func.default_value(data)?
+                    let data = aggregate.schema.field(before + at).data_type();
+                    match function.func.name() {
+                        "grouping" => all_grouped(function.params.args.len(), data)?,
+                        _ => function.func.default_value(data)?,
+                    }
                 }
                 _ => ScalarValue::Null,
             };
@@ -100,6 +107,10 @@ impl Binder<'_> {
         let found_keys = input.keys.clone();
         let mut found = LogicalPlanBuilder::from(input.plan).aggregate(groups, values)?;
         let mut marked = columns_of(found.plan());
+        // The number of a row's set is there only until GROUPING is made of it.
+        marked.retain(|column| {
+            !matches!(column, Expr::Column(column) if column.name == Aggregate::INTERNAL_GROUPING_ID)
+        });
         marked.push(Expr::Literal(ScalarValue::Boolean(Some(true)), None).alias(&hit));
         found = found.project(marked)?;
         let bindings = self.bindings(domain)?;
@@ -119,6 +130,13 @@ impl Binder<'_> {
             order: None,
         })
     }
+}
+
+/// GROUPING of so many columns where the set has none of them.
+fn all_grouped(columns: usize, data: &DataType) -> Result<ScalarValue> {
+    let bits = u32::try_from(columns).ok();
+    let bits = bits.and_then(|columns| 1_i64.checked_shl(columns));
+    Ok(ScalarValue::Int64(bits.map(|bits| bits - 1)).cast_to(data)?)
 }
 
 /// Aggregates whose result depends on the order of their rows.

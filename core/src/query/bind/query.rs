@@ -1,10 +1,12 @@
 //! Whole queries: WITH, set operations, VALUES, and the ORDER BY and LIMIT around them.
 
 use datafusion::common::Column;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, LimitClause, OrderByKind, SetExpr};
 
+use super::outer::subquery_of;
 use super::scope::{Frame, Item, OutColumn, Typed};
 use super::{Binder, Bound, Clause, check, coerce, fold, syntax, unsupported};
 use crate::error::{Error, Result, SqlState};
@@ -169,11 +171,13 @@ impl Binder<'_> {
                 binder.output_key(item, &bound.columns)
             }));
         }
+        let plan = match keys.into_iter().collect::<Result<Vec<_>>>() {
+            Ok(keys) => self.sorted(bound.plan, keys, tail),
+            Err(error) => Err(error),
+        };
         self.frames.pop();
-        let keys = keys.into_iter().collect::<Result<Vec<_>>>()?;
-        let plan = self.sorted(bound.plan, keys, tail)?;
         Ok(Bound {
-            plan,
+            plan: plan?,
             columns: bound.columns,
         })
     }
@@ -222,16 +226,13 @@ impl Binder<'_> {
         {
             return Ok(None);
         }
-        let frames = std::mem::take(&mut self.frames);
-        let typed = self.within(Clause::Limit, |binder| binder.expr(expr));
-        self.frames = frames;
-        let typed = typed.map_err(|error| match error.state() {
-            SqlState::UNDEFINED_COLUMN => Error::new(
+        let typed = self.within(Clause::Limit, |binder| binder.expr(expr))?;
+        if self.reads_rows(&typed.expr)? {
+            return Err(Error::new(
                 SqlState::INVALID_COLUMN_REFERENCE,
                 format!("argument of {what} must not contain variables"),
-            ),
-            _ => error,
-        })?;
+            ));
+        }
         let typed = self.coerce(typed, PgType::INT8, Context::Assignment)?;
         match coerce::constant(&typed) {
             Some(Datum::Null) => Ok(None),
@@ -240,6 +241,25 @@ impl Binder<'_> {
             }
             _ => Ok(Some(typed.expr)),
         }
+    }
+
+    /// Whether an expression, or a sub-query in it, reads columns of the query at hand.
+    fn reads_rows(&self, expr: &Expr) -> Result<bool> {
+        let own = |column: &Column| {
+            let items = self.frames.last().into_iter().flat_map(|own| &own.items);
+            let mut columns = items.flat_map(|item| &item.columns);
+            columns.any(|known| known.column == *column)
+        };
+        Ok(expr.exists(|node| {
+            let inner = match node {
+                Expr::Column(_) => return Ok(true),
+                node => subquery_of(node),
+            };
+            let mut outer = inner.into_iter().flat_map(|inner| &inner.outer_ref_columns);
+            Ok(outer.any(|reference| {
+                matches!(reference, Expr::OuterReferenceColumn(_, column) if own(column))
+            }))
+        })?)
     }
 
     fn settle_all(&mut self, bound: Bound) -> Result<Bound> {
@@ -297,15 +317,21 @@ impl Binder<'_> {
 
     fn values(&mut self, values: &ast::Values, place: Place) -> Result<Bound> {
         let width = values.rows.first().map_or(0, |row| row.content.len());
+        if values.rows.iter().any(|row| row.content.len() != width) {
+            return syntax("VALUES lists must all be the same length");
+        }
         let mut columns: Vec<Vec<Typed>> = (0..width).map(|_| Vec::new()).collect();
-        for row in &values.rows {
-            if row.content.len() != width {
-                return syntax("VALUES lists must all be the same length");
-            }
-            for (column, value) in columns.iter_mut().zip(&row.content) {
+        // It has no rows of its own to refer to: all columns are those of queries around it.
+        self.frames.push(Frame::default());
+        let bound = values.rows.iter().try_for_each(|row| {
+            let values = columns.iter_mut().zip(&row.content);
+            for (column, value) in values {
                 column.push(self.within(Clause::Values, |binder| binder.expr(value))?);
             }
-        }
+            Ok::<_, Error>(())
+        });
+        self.frames.pop();
+        bound?;
         let mut cast = Vec::with_capacity(width);
         for column in columns {
             let open = column.iter().all(Typed::is_unknown);

@@ -185,7 +185,10 @@ impl Binder<'_> {
     ) -> Result<LogicalPlan> {
         let (skip, fetch) = self.row_counts(tail)?;
         // DataFusion takes plain counts only.
-        let counted = skip.iter().chain(&fetch).any(super::join::has_subquery);
+        let counted = skip
+            .iter()
+            .chain(&fetch)
+            .any(|count| super::join::has_subquery(count) || count.contains_outer());
         if tail.ties || counted {
             return self.limit_by_number(plan, keys, (skip, fetch), tail.ties);
         }

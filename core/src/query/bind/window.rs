@@ -9,17 +9,19 @@ use datafusion::functions_window::{
     row_number::row_number_udwf,
 };
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
-use datafusion::logical_expr::{Expr, WindowFrame, WindowFunctionDefinition};
+use datafusion::logical_expr::{Expr, WindowFrame, WindowFrameBound, WindowFunctionDefinition};
 use datafusion::sql::sqlparser::ast::{self, NamedWindowExpr, WindowSpec, WindowType};
 
 use super::coerce::{self, arrow_type, native};
 use super::query::sort;
 use super::scope::Typed;
+use super::window_frame::Bounds;
 use super::{Binder, Clause, check, fold, unsupported};
 use crate::error::{Error, Result, SqlState};
-use crate::query::exclude::{Exclude, Over, excluding};
+use crate::query::framed::{Exclude, Over, framed};
+use crate::query::shift::shifted;
 use crate::types::cast::Context;
-use crate::types::{Datum, PgType};
+use crate::types::{Datum, PgType, oid};
 
 /// A resolved window.
 pub(super) struct Window {
@@ -28,8 +30,20 @@ pub(super) struct Window {
     /// The values that `order_by` is the order of.
     pub keys: Vec<Typed>,
     pub frame: Option<ast::WindowFrame>,
-    exclude: Option<Exclude>,
+    pub exclude: Option<Exclude>,
 }
+
+/// Aggregates that take back the values that leave a frame, exactly. A float does not come out of a sum
+/// as if it had never been in it, nor does a NaN.
+const RETRACTED: &[&str] = &[
+    "count",
+    "sum",
+    "numeric_sum",
+    "min",
+    "max",
+    "bit_xor",
+    "array_agg",
+];
 
 impl Binder<'_> {
     pub(super) fn window_function(
@@ -57,9 +71,9 @@ impl Binder<'_> {
             ));
         }
         let mut window = self.within(Clause::Window, |binder| binder.window(over))?;
-        let frame = self.frame(&mut window)?;
+        let bounds = self.frame(&mut window)?;
         let Some(args) = super::call::arguments(call)? else {
-            return self.window_aggregate(name, call, window, frame);
+            return self.window_aggregate(name, call, window, bounds);
         };
         let known = matches!(
             name,
@@ -76,7 +90,7 @@ impl Binder<'_> {
                 | "nth_value"
         );
         if !known {
-            return self.window_aggregate(name, call, window, frame);
+            return self.window_aggregate(name, call, window, bounds);
         }
         if call.null_treatment.is_some() {
             return unsupported("RESPECT or IGNORE NULLS", "Use a condition in the query.");
@@ -89,10 +103,9 @@ impl Binder<'_> {
         }
         let mut bound = Vec::with_capacity(args.len());
         for arg in args {
-            let typed = self.within(Clause::Window, |binder| binder.expr(&arg))?;
-            bound.push(self.settle(typed)?);
+            bound.push(self.within(Clause::Window, |binder| binder.expr(&arg))?);
         }
-        self.ranking(name, bound, window, frame)
+        self.ranking(name, bound, window, bounds)
     }
 
     fn ranking(
@@ -100,8 +113,14 @@ impl Binder<'_> {
         name: &str,
         mut args: Vec<Typed>,
         window: Window,
-        frame: WindowFrame,
+        bounds: Bounds,
     ) -> Result<Typed> {
+        if !matches!(name, "lag" | "lead") || args.len() < 3 {
+            // The default of these may give a literal its type, and the other way round.
+            if let Some(first) = args.first_mut() {
+                *first = self.settle(first.clone())?;
+            }
+        }
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty).collect();
         let missing = || super::call::no_function(name, &types);
         let (function, ty) = match (name, args.len()) {
@@ -132,26 +151,30 @@ impl Binder<'_> {
                     (Some(value), None) => value.ty,
                     _ => return Err(missing()),
                 };
-                let mut unified = Vec::new();
+                let mut offset = None;
                 let mut values: Vec<Typed> = Vec::new();
                 for (at, arg) in args.into_iter().enumerate() {
                     if at == 1 {
-                        let offset = self.coerce(arg, PgType::INT4, Context::Implicit)?;
-                        unified.push(self.coerce(offset, PgType::INT8, Context::Implicit)?);
+                        let count = self.coerce(arg, PgType::INT4, Context::Implicit)?;
+                        offset = Some(self.coerce(count, PgType::INT8, Context::Implicit)?);
                     } else {
                         values.push(arg);
                     }
                 }
-                let (values, _, _) = self.unify_to(values, ty)?;
+                let (values, ty, _) = self.unify_to(values, ty)?;
+                let default = values.get(1);
+                let plain = |arg: &Typed| coerce::constant(arg).is_some_and(|it| !it.is_null());
+                let constant = offset.as_ref().is_none_or(plain)
+                    && default.is_none_or(|it| matches!(it.expr, Expr::Literal(..)));
+                let function = match (constant, name) {
+                    (false, _) => shifted(name),
+                    (true, "lag") => lag_udwf(),
+                    (true, _) => lead_udwf(),
+                };
                 let mut values = values.into_iter();
                 args = values.next().into_iter().collect();
-                args.extend(unified);
+                args.extend(offset);
                 args.extend(values);
-                let function = if name == "lag" {
-                    lag_udwf()
-                } else {
-                    lead_udwf()
-                };
                 (function, ty)
             }
             ("first_value" | "last_value", 1) => {
@@ -161,10 +184,10 @@ impl Binder<'_> {
                 } else {
                     last_value_udwf()
                 };
-                let function = match window.exclude {
-                    Some(exclude) if name == "first_value" => excluding(name, Over::First, exclude),
-                    Some(exclude) => excluding(name, Over::Last, exclude),
-                    None => function,
+                let function = match (bounds.own.is_given(), name) {
+                    (true, _) => function,
+                    (false, "first_value") => framed(name, Over::First, bounds.own),
+                    (false, _) => framed(name, Over::Last, bounds.own),
                 };
                 (function, ty)
             }
@@ -172,9 +195,12 @@ impl Binder<'_> {
                 let ty = args.first().map_or(PgType::TEXT, |arg| arg.ty);
                 let at = args.remove(1);
                 args.push(self.coerce(at, PgType::INT8, Context::Implicit)?);
-                let function = match window.exclude {
-                    Some(exclude) => excluding(name, Over::Nth, exclude),
-                    None => nth_value_udwf(),
+                // DataFusion takes a literal only.
+                let constant = args.last().and_then(coerce::constant);
+                let constant = constant.is_some_and(|at| !at.is_null());
+                let function = match bounds.own.is_given() && constant {
+                    true => nth_value_udwf(),
+                    false => framed(name, Over::Nth, bounds.own),
                 };
                 (function, ty)
             }
@@ -188,13 +214,17 @@ impl Binder<'_> {
             Some(first) if value => first.data.clone(),
             _ => arrow_type(ty),
         };
+        let mut args: Vec<Expr> = args.into_iter().map(|arg| arg.expr).collect();
+        if matches!(name, "first_value" | "last_value" | "nth_value") {
+            args.extend(bounds.args);
+        }
         let call = Expr::WindowFunction(Box::new(WindowFunction {
             fun: WindowFunctionDefinition::WindowUDF(function),
             params: WindowFunctionParams {
-                args: args.into_iter().map(|arg| arg.expr).collect(),
+                args,
                 partition_by: window.partition_by,
                 order_by: window.order_by,
-                window_frame: frame,
+                window_frame: bounds.given,
                 filter: None,
                 null_treatment: None,
                 distinct: false,
@@ -221,8 +251,14 @@ impl Binder<'_> {
         name: &str,
         call: &ast::Function,
         window: Window,
-        frame: WindowFrame,
+        bounds: Bounds,
     ) -> Result<Typed> {
+        if !call.within_group.is_empty() {
+            return Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                format!("OVER is not supported for ordered-set aggregate {name}"),
+            ));
+        }
         let typed = self.within(Clause::Window, |binder| binder.aggregate_call(name, call))?;
         // The aggregates inside become window functions over this window.
         let expr = replace_aggregates(typed.expr, &|aggregate| {
@@ -240,14 +276,20 @@ impl Binder<'_> {
             }
             let mut args = aggregate.params.args.clone();
             let mut filter = aggregate.params.filter.clone();
-            let fun = match window.exclude {
-                Some(exclude) => {
+            let retracted = match aggregate.func.name() {
+                "sum" => !matches!(typed.ty.oid, oid::FLOAT4 | oid::FLOAT8),
+                name => RETRACTED.contains(&name),
+            };
+            let own = bounds.own;
+            let fun = match own.is_given() && (retracted || !slides(&bounds.given)) {
+                true => WindowFunctionDefinition::AggregateUDF(aggregate.func.clone()),
+                false => {
                     let over = Over::Aggregate(aggregate.func.clone(), filter.is_some());
                     args.extend(filter.take().map(|condition| *condition));
-                    let function = excluding(aggregate.func.name(), over, exclude);
+                    args.extend(bounds.args.iter().cloned());
+                    let function = framed(aggregate.func.name(), over, own);
                     WindowFunctionDefinition::WindowUDF(function)
                 }
-                None => WindowFunctionDefinition::AggregateUDF(aggregate.func.clone()),
             };
             Ok(Expr::WindowFunction(Box::new(WindowFunction {
                 fun,
@@ -255,7 +297,7 @@ impl Binder<'_> {
                     args,
                     partition_by: window.partition_by.clone(),
                     order_by: window.order_by.clone(),
-                    window_frame: frame.clone(),
+                    window_frame: bounds.given.clone(),
                     filter,
                     null_treatment: None,
                     distinct: false,
@@ -354,6 +396,11 @@ fn excluded(name: Option<&ast::Ident>) -> (Option<Exclude>, Option<String>) {
         }
     }
     (None, Some(fold(name)))
+}
+
+/// Whether rows leave the frame from one row to the next.
+fn slides(frame: &WindowFrame) -> bool {
+    !matches!(&frame.start_bound, WindowFrameBound::Preceding(offset) if offset.is_null())
 }
 
 fn replace_aggregates(

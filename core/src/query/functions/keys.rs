@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// A float without a negative zero and with one NaN only, which Arrow orders as PostgreSQL does.
 pub(in crate::query) fn float_key(arg: Expr) -> Expr {
@@ -199,20 +199,23 @@ impl ScalarUDFImpl for JsonbKey {
         }
         let texts = array.as_string_view();
         let mut keys = BinaryViewBuilder::with_capacity(texts.len());
-        let mut bytes = Vec::new();
         for text in texts {
-            let Some(text) = text else {
-                keys.append_null();
-                continue;
-            };
-            let value: Value = serde_json::from_str(text)
-                .map_err(|_| Error::corrupted("a jsonb value that is not JSON"))?;
-            bytes.clear();
-            encode(&value, true, &mut bytes);
-            keys.append_value(&bytes);
+            match text {
+                Some(text) => keys.append_value(jsonb_bytes(text)?),
+                None => keys.append_null(),
+            }
         }
         Ok(ColumnarValue::Array(Arc::new(keys.finish())))
     }
+}
+
+/// The key of one `jsonb` value.
+pub(super) fn jsonb_bytes(text: &str) -> Result<Vec<u8>> {
+    let value: Value = serde_json::from_str(text)
+        .map_err(|_| Error::corrupted("a jsonb value that is not JSON"))?;
+    let mut bytes = Vec::new();
+    encode(&value, true, &mut bytes);
+    Ok(bytes)
 }
 
 /// PostgreSQL's order: Object > Array > Boolean > Number > String > null; containers by their size,

@@ -13,6 +13,7 @@ mod collect;
 mod dates;
 mod decimal;
 mod display;
+mod extreme;
 mod float_columns;
 mod format;
 mod formatting;

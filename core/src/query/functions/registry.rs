@@ -8,8 +8,8 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 use super::row::{RowFn, RowFunction};
 use super::waiting::WaitFn;
 use super::{
-    advisory, array_series, arrays, dates, formatting, json, math, record, sealing, session,
-    strings, waiting,
+    advisory, array_series, arrays, dates, extreme, formatting, json, math, record, sealing,
+    session, strings, waiting,
 };
 use crate::error::{Error, Result, SqlState};
 use crate::types::cast::{self, Context};
@@ -160,6 +160,7 @@ impl Functions {
         json::define(&mut all);
         record::define(&mut all);
         arrays::define(&mut all);
+        extreme::define(&mut all);
         array_series::define(&mut all);
         session::define(&mut all);
         waiting::define(&mut all);

@@ -6,6 +6,7 @@ use super::row::Call;
 use super::strings::{int_at, str_at};
 use crate::catalog::Object;
 use crate::error::{Error, Result, SqlState};
+use crate::query::Signal;
 use crate::types::names::format_type;
 use crate::types::{Array, Datum, PgType, oid};
 
@@ -227,8 +228,29 @@ pub(super) fn define(all: &mut Definitions) {
     })
     .stable();
     all.add("pg_cancel_backend", "int4", "bool", |c, a| {
-        c.info.access.cancel(int_at(a, 0) as i32).map(Datum::Bool)
+        signal(c, a, Signal::Cancel)
     })
+    .volatile();
+    all.add("pg_terminate_backend", "int4", "bool", |c, a| {
+        signal(c, a, Signal::Terminate)
+    })
+    .volatile();
+    all.add(
+        "pg_terminate_backend",
+        "int4,int8",
+        "bool",
+        |c, a| match int_at(a, 1) {
+            0 => signal(c, a, Signal::Terminate),
+            1.. => Err(Error::unsupported(
+                "a timeout of pg_terminate_backend",
+                "Look for the session in pg_stat_activity.",
+            )),
+            _ => Err(Error::new(
+                SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+                "\"timeout\" must not be negative",
+            )),
+        },
+    )
     .volatile();
     all.add("pg_notify", "text,text", "void", |_, _| {
         Err(Error::unsupported("NOTIFY", "Poll a table."))
@@ -255,6 +277,20 @@ pub(super) fn define(all: &mut Definitions) {
         })
         .stable();
     }
+}
+
+/// Sends a session, named by its process number, a signal.
+fn signal(call: &Call<'_>, args: &[Datum<'_>], signal: Signal) -> Result<Datum<'static>> {
+    let process = int_at(args, 0);
+    let access = &call.info.access;
+    let found = access.signal(i32::try_from(process).unwrap_or(0), signal)?;
+    if !found {
+        access.warn(Error::new(
+            SqlState::WARNING,
+            format!("PID {process} is not a PostgreSQL backend process"),
+        ));
+    }
+    Ok(Datum::Bool(found))
 }
 
 /// The sequence that the first argument names.

@@ -15,9 +15,11 @@
 //! | `prune` | row groups that no filter can match |
 //! | `statistics` | what is known of the columns before they are read |
 //! | `metrics` | what is counted for EXPLAIN ANALYZE |
+//! | `describe` | what EXPLAIN shows of it |
 
 mod cache;
 mod columns;
+mod describe;
 mod filter;
 mod metrics;
 mod order;

@@ -1,7 +1,9 @@
-//! Window frames with EXCLUDE, which DataFusion does not have: a frame without its row, without the
-//! row's peers, or without its other peers.
+//! Window functions over frames that DataFusion does not have: frames with EXCLUDE, frames whose ends
+//! are computed beside the rows ([`super::frame_edge`]), and frames that slide under an aggregate that
+//! cannot take a value back.
 //!
-//! Each row's frame is aggregated anew, so the cost is the product of rows and frames.
+//! A frame that starts where the last one did is aggregated on; any other anew, so the cost is the
+//! product of rows and frames.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,11 +17,12 @@ use datafusion::logical_expr::function::{
     AccumulatorArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
+    Accumulator, AggregateUDF, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
 
+use super::frame_edge::{Edge, Edges};
 use crate::error::{Error, SqlState};
 
 /// What a frame leaves out.
@@ -40,29 +43,54 @@ pub(super) enum Over {
     Nth,
 }
 
-/// The function over frames that exclude rows.
-pub(super) fn excluding(name: &str, over: Over, exclude: Exclude) -> Arc<WindowUDF> {
-    Arc::new(WindowUDF::new_from_impl(Excluding {
-        name: name.to_owned(),
+/// How a frame differs from the one that DataFusion is told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Frame {
+    pub exclude: Option<Exclude>,
+    pub start: Edge,
+    pub end: Edge,
+}
+
+impl Frame {
+    /// Whether it does not differ.
+    pub fn is_given(self) -> bool {
+        self == Frame::default()
+    }
+
+    fn width(self) -> usize {
+        self.start.width() + self.end.width()
+    }
+}
+
+/// The function over such a frame. What the edges need comes after its own arguments.
+pub(super) fn framed(name: &str, over: Over, frame: Frame) -> Arc<WindowUDF> {
+    // The plan tells calls apart by their names.
+    let name = match frame.is_given() {
+        true => name.to_owned(),
+        false => format!("{name} {frame:?}"),
+    };
+    Arc::new(WindowUDF::new_from_impl(Framed {
+        name,
         over,
-        exclude,
+        frame,
         signature: Signature::variadic_any(Volatility::Immutable),
     }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Excluding {
+struct Framed {
     name: String,
     over: Over,
-    exclude: Exclude,
+    frame: Frame,
     signature: Signature,
 }
 
-impl Excluding {
+impl Framed {
     fn result(&self, fields: &[FieldRef]) -> DfResult<FieldRef> {
         match &self.over {
             Over::Aggregate(function, filtered) => {
-                let own = fields.len().saturating_sub(usize::from(*filtered));
+                let others = self.frame.width() + usize::from(*filtered);
+                let own = fields.len().saturating_sub(others);
                 function.return_field(fields.get(..own).unwrap_or(fields))
             }
             _ => match fields.first() {
@@ -73,7 +101,7 @@ impl Excluding {
     }
 }
 
-impl WindowUDFImpl for Excluding {
+impl WindowUDFImpl for Framed {
     fn name(&self) -> &str {
         &self.name
     }
@@ -88,13 +116,15 @@ impl WindowUDFImpl for Excluding {
     ) -> DfResult<Box<dyn PartitionEvaluator>> {
         Ok(Box::new(Evaluator {
             over: self.over.clone(),
-            exclude: self.exclude,
+            frame: self.frame,
+            edges: None,
             result: self.result(args.input_fields())?,
             fields: args.input_fields().to_vec(),
             exprs: args.input_exprs().to_vec(),
             row: 0,
             peers: Vec::new(),
             group: 0,
+            running: None,
         }))
     }
 
@@ -108,7 +138,9 @@ impl WindowUDFImpl for Excluding {
 #[derive(Debug)]
 struct Evaluator {
     over: Over,
-    exclude: Exclude,
+    frame: Frame,
+    /// Made of the partition's rows by the first of them.
+    edges: Option<Edges>,
     result: FieldRef,
     fields: Vec<FieldRef>,
     exprs: Vec<Arc<dyn PhysicalExpr>>,
@@ -117,6 +149,14 @@ struct Evaluator {
     /// Ranges of rows that are equal in the window's order, and the one that is at hand.
     peers: Vec<Range<usize>>,
     group: usize,
+    /// The rows that are aggregated so far.
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    accumulator: Box<dyn Accumulator>,
+    rows: Range<usize>,
 }
 
 impl Evaluator {
@@ -128,7 +168,11 @@ impl Evaluator {
         frame: &Range<usize>,
     ) -> DfResult<[Range<usize>; 3]> {
         let row = self.row;
-        let excluded = match self.exclude {
+        let Some(exclude) = self.frame.exclude else {
+            let nothing = frame.end..frame.end;
+            return Ok([frame.clone(), nothing.clone(), nothing]);
+        };
+        let excluded = match exclude {
             Exclude::CurrentRow => [row..row + 1, row + 1..row + 1],
             Exclude::Group => {
                 let peers = self.peers_of(order, rows, row)?;
@@ -176,17 +220,53 @@ impl Evaluator {
     }
 
     fn aggregate(
-        &self,
+        &mut self,
         function: &AggregateUDF,
         filtered: bool,
         args: &[ArrayRef],
         kept: &[Range<usize>],
     ) -> DfResult<ScalarValue> {
-        let own = args.len().saturating_sub(usize::from(filtered));
-        let part = |all: &[FieldRef]| all.get(..own).map(<[FieldRef]>::to_vec).unwrap_or_default();
-        let fields = part(&self.fields);
+        let whole = match kept {
+            [first, rest @ ..] if rest.iter().all(Range::is_empty) => first.clone(),
+            _ => 0..0,
+        };
+        let mut running = match self.running.take() {
+            Some(running)
+                if running.rows.start == whole.start
+                    && !running.rows.is_empty()
+                    && running.rows.end <= whole.end =>
+            {
+                running
+            }
+            _ => Running {
+                accumulator: self.accumulator(function, filtered)?,
+                rows: whole.start..whole.start,
+            },
+        };
+        if whole.is_empty() {
+            for range in kept {
+                update(running.accumulator.as_mut(), filtered, args, range.clone())?;
+            }
+            return running.accumulator.evaluate();
+        }
+        let new = running.rows.end..whole.end;
+        update(running.accumulator.as_mut(), filtered, args, new)?;
+        running.rows = whole;
+        let value = running.accumulator.evaluate();
+        self.running = Some(running);
+        value
+    }
+
+    fn accumulator(
+        &self,
+        function: &AggregateUDF,
+        filtered: bool,
+    ) -> DfResult<Box<dyn Accumulator>> {
+        let others = self.frame.width() + usize::from(filtered);
+        let own = self.fields.len().saturating_sub(others);
+        let fields = self.fields.get(..own).unwrap_or_default();
         let schema = Schema::new(self.fields.clone());
-        let mut accumulator = function.accumulator(AccumulatorArgs {
+        function.accumulator(AccumulatorArgs {
             return_field: self.result.clone(),
             schema: &schema,
             ignore_nulls: false,
@@ -195,24 +275,32 @@ impl Evaluator {
             name: function.name(),
             is_distinct: false,
             exprs: self.exprs.get(..own).unwrap_or_default(),
-            expr_fields: &fields,
-        })?;
-        for range in kept.iter().filter(|range| !range.is_empty()) {
-            let mut slices: Vec<ArrayRef> = args
-                .iter()
-                .map(|array| array.slice(range.start, range.len()))
-                .collect();
-            if filtered && let Some(condition) = slices.pop() {
-                let condition = condition.as_boolean();
-                slices = slices
-                    .iter()
-                    .map(|array| filter(array, condition))
-                    .collect::<Result<_, _>>()?;
-            }
-            accumulator.update_batch(&slices)?;
-        }
-        accumulator.evaluate()
+            expr_fields: fields,
+        })
     }
+}
+
+fn update(
+    accumulator: &mut dyn Accumulator,
+    filtered: bool,
+    args: &[ArrayRef],
+    rows: Range<usize>,
+) -> DfResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut slices: Vec<ArrayRef> = args
+        .iter()
+        .map(|array| array.slice(rows.start, rows.len()))
+        .collect();
+    if filtered && let Some(condition) = slices.pop() {
+        let condition = condition.as_boolean();
+        slices = slices
+            .iter()
+            .map(|array| filter(array, condition))
+            .collect::<Result<_, _>>()?;
+    }
+    accumulator.update_batch(&slices)
 }
 
 impl PartitionEvaluator for Evaluator {
@@ -223,8 +311,16 @@ impl PartitionEvaluator for Evaluator {
         let Some(first) = args.first() else {
             return Err(Error::internal("a window function of nothing").into());
         };
-        let kept = self.kept(order, first.len(), range)?;
+        let (args, edges) = args.split_at(args.len().saturating_sub(self.frame.width()));
+        let (start, end) = (self.frame.start, self.frame.end);
         let row = self.row;
+        let range = match &mut self.edges {
+            Some(known) => known.frame(row, range)?,
+            unknown => unknown
+                .insert(Edges::new(start, end, edges, first.len())?)
+                .frame(row, range)?,
+        };
+        let kept = self.kept(order, first.len(), &range)?;
         self.row += 1;
         let nth = |at: usize| {
             let found = kept.iter().flat_map(Clone::clone).nth(at);
@@ -234,7 +330,10 @@ impl PartitionEvaluator for Evaluator {
             }
         };
         match &self.over {
-            Over::Aggregate(function, filtered) => self.aggregate(function, *filtered, args, &kept),
+            Over::Aggregate(function, filtered) => {
+                let (function, filtered) = (function.clone(), *filtered);
+                self.aggregate(&function, filtered, args, &kept)
+            }
             Over::First => nth(0),
             Over::Last => {
                 let rows: usize = kept.iter().map(Range::len).sum();
