@@ -95,6 +95,25 @@ pub fn row_key_of<'a>(index: &Index, table: &Table, entry: &'a [u8]) -> Result<&
     Ok(rest)
 }
 
+/// An index entry as what a unique index allows once ([`unique_key`]) and the row key.
+///
+/// # Errors
+/// XX001 when the entry is not one of this index.
+pub fn split_entry<'a>(
+    index: &Index,
+    table: &Table,
+    entry: &'a [u8],
+) -> Result<(Option<&'a [u8]>, &'a [u8])> {
+    let mut rest = entry;
+    let mut nulls = false;
+    for &at in &index.columns {
+        nulls |= key::decode(&mut rest, column_type(table, at)?)?.is_null();
+    }
+    let (value, row_key) = entry.split_at(entry.len().saturating_sub(rest.len()));
+    let distinct = nulls && !index.nulls_not_distinct;
+    Ok(((!distinct).then_some(value), row_key))
+}
+
 fn encode_columns(
     table: &Table,
     columns: &[usize],

@@ -118,6 +118,12 @@ impl QueryEngine {
         }))
     }
 
+    /// Bytes that running queries have asked for, and bytes of the decoded columns that are kept.
+    pub fn memory(&self) -> (usize, usize) {
+        let pool = &self.state.runtime_env().memory_pool;
+        (pool.reserved(), self.cache.bytes())
+    }
+
     /// Plans a query (SELECT, VALUES, set operations, WITH). Row locking clauses are not its
     /// business: the caller strips them.
     pub async fn plan(

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use super::garbage::Handle;
 use super::manifest::{put_generation, put_segment};
 use super::merged::Merged;
-use super::seal::{Shape, Unfinished, parts_of};
+use super::seal::{Shape, Unfinished, chained, parts_of};
 use super::segments::Segments;
 use super::table::{Part, SealedTable};
 use super::{Deleted, Writer};
@@ -189,12 +189,12 @@ impl Load {
                     _ => return Ok(()),
                 }
             };
-            let mut ranges = Vec::new();
-            for segment in chosen.iter().flat_map(|run| &run.segments) {
-                let part = Part::whole(segment.clone());
-                ranges.extend(part.live()?);
+            let mut runs = Vec::new();
+            for run in &chosen {
+                let parts: Vec<Part> = run.segments.iter().cloned().map(Part::whole).collect();
+                runs.push(chained(parts.iter())?);
             }
-            let rows = Merged::of(ranges).into_iter().flatten();
+            let rows = Merged::of(runs).into_iter().flatten();
             let rows = rows.enumerate().map(|(at, row)| {
                 if at.is_multiple_of(STEP_ROWS) {
                     go_on()?;
@@ -297,7 +297,7 @@ impl Open {
 
     fn end_segment(&mut self, load: &Load) -> Result<()> {
         if let Some(writer) = self.writer.take()
-            && let Some(meta) = writer.finish()?
+            && let Some(meta) = load.segments.finish(writer)?
             && let Some(run) = self.runs.last_mut()
         {
             run.segments.push(load.segments.unsettled(meta));

@@ -13,6 +13,7 @@
 //! | `segments`, `manifest`, `garbage` | the tier of a database: what there is, and what may be deleted |
 //! | [`load`] | rows of a transaction that never were unsealed |
 //! | [`seal`], [`tend`] | moving rows into new segments, and when |
+//! | `compact` | which segments are merged |
 //! | `rebuild` | a lost sidecar, from the Parquet object |
 //! | `verify` | whether the objects are what was written |
 //! | [`cache`] | what stays in memory, within limits |
@@ -25,6 +26,7 @@ pub mod cache;
 mod codec;
 mod columns_read;
 mod columns_write;
+mod compact;
 pub mod deletes;
 pub mod entries;
 mod garbage;

@@ -10,6 +10,10 @@ pub(super) fn split(values: &[u8], width: usize, out: &mut Vec<u8>) {
 
 /// Appends the values that were split; `planes` has a whole number of them.
 pub(super) fn join(planes: &[u8], width: usize, out: &mut Vec<u8>) {
+    if width == 1 {
+        out.extend_from_slice(planes);
+        return;
+    }
     let start = out.len();
     out.resize(start + planes.len(), 0);
     let count = planes.len() / width.max(1);
@@ -17,9 +21,10 @@ pub(super) fn join(planes: &[u8], width: usize, out: &mut Vec<u8>) {
         return;
     };
     for (plane, bytes) in planes.chunks_exact(count.max(1)).take(width).enumerate() {
-        let slots = values.iter_mut().skip(plane).step_by(width);
-        for (slot, byte) in slots.zip(bytes) {
-            *slot = *byte;
+        for (value, byte) in values.chunks_exact_mut(width).zip(bytes) {
+            if let Some(slot) = value.get_mut(plane) {
+                *slot = *byte;
+            }
         }
     }
 }

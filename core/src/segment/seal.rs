@@ -17,6 +17,7 @@ use std::task::Poll;
 
 use parking_lot::Mutex;
 
+use super::compact::{Extent, sorted_runs};
 use super::garbage::{Garbage, Handle, Waste};
 use super::manifest::{put_generation, put_segment, remove_segment};
 use super::merged::Merged;
@@ -25,8 +26,8 @@ use super::table::{Part, SealedTable};
 use super::{Deleted, Layout, SegmentMeta, WriteOptions, Writer};
 use crate::error::{Error, Result, SqlState};
 use crate::storage::{
-    DELETED_TABLE, Generation, KeyFilter, Recording, Relocation, SEGMENT_TABLE, Sealed, Snapshot,
-    TableId, TableWrites, Tier,
+    DELETED_TABLE, Generation, KeyFilter, Recording, Relocation, SEGMENT_TABLE, Sealed, SealedIter,
+    Snapshot, TableId, TableWrites, Tier,
 };
 
 /// Rows written between two moments at which others get to run.
@@ -40,6 +41,8 @@ const MAX_FOLLOWING: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
     pub rows: u64,
+    /// Those of them that were in segments before.
+    pub merged: u64,
     pub segments: usize,
 }
 
@@ -93,18 +96,10 @@ impl Segments {
                     .unsealed_range(table, Unbounded, Unbounded)?
                     .map(|entry| entry.map(|(key, row)| (Row::Page(key), Row::Page(row)))),
             ),
-            Source::Segments(_) => {
-                let mut ranges = Vec::new();
-                for part in &parts {
-                    ranges.extend(part.live()?);
-                }
-                Box::new(
-                    Merged::of(ranges)
-                        .into_iter()
-                        .flatten()
-                        .map(|entry| entry.map(|(key, row)| (Row::Sealed(key), Row::Sealed(row)))),
-                )
-            }
+            Source::Segments(_) => Box::new(
+                merged(&parts)?
+                    .map(|entry| entry.map(|(key, row)| (Row::Sealed(key), Row::Sealed(row)))),
+            ),
         };
         let mut written = Unfinished::new(&self.garbage);
         let moved = self
@@ -164,7 +159,7 @@ impl Segments {
             if open.is_full()
                 && let Some(full) = writer.take()
             {
-                written.segments.extend(full.finish()?);
+                written.segments.extend(self.finish(full)?);
             }
             if moved.rows.is_multiple_of(STEP_ROWS) {
                 let_others_run().await;
@@ -174,7 +169,7 @@ impl Segments {
         }
         let_others_run().await;
         if let Some(last) = writer {
-            written.segments.extend(last.finish()?);
+            written.segments.extend(self.finish(last)?);
         }
         moved.segments = written.segments.len();
         Ok(moved)
@@ -224,6 +219,23 @@ impl AsRef<[u8]> for Row {
             Row::Sealed(bytes) => bytes,
         }
     }
+}
+
+/// The rows of some segments, in key order.
+fn merged(parts: &[Part]) -> Result<SealedIter> {
+    let extents: Vec<Extent<'_>> = parts.iter().map(Part::extent).collect();
+    let mut runs = Vec::new();
+    for run in sorted_runs(&extents) {
+        runs.push(chained(run.into_iter().filter_map(|at| parts.get(at)))?);
+    }
+    let rows = Merged::of(runs);
+    Ok(rows.unwrap_or_else(|| Box::new(std::iter::empty())))
+}
+
+/// The rows of segments that follow one another.
+pub(super) fn chained<'p>(parts: impl Iterator<Item = &'p Part>) -> Result<SealedIter> {
+    let live: Vec<Option<SealedIter>> = parts.map(Part::live).collect::<Result<_>>()?;
+    Ok(Box::new(live.into_iter().flatten().flatten()))
 }
 
 /// The segments of `table` that `source` names.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use object_store::ObjectStore;
+use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use super::garbage::{Garbage, Handle, Waste};
 use super::manifest;
 use super::seal::parts_of;
-use super::{CacheOptions, Caches, Objects, Segment, SegmentMeta, WriteOptions};
+use super::{
+    CacheOptions, CacheStats, Caches, Objects, Segment, SegmentMeta, WriteOptions, Writer,
+};
 use crate::env::Env;
 use crate::error::Result;
 use crate::storage::{self, Generation, Relocation, Snapshot, Store, TableId};
@@ -50,6 +53,9 @@ pub struct Segments {
     pub(super) garbage: Arc<Garbage>,
     /// Held while rows are moved: one table at a time, which bounds the memory and the work.
     pub(super) turn: futures::lock::Mutex<()>,
+    /// Segments with few rows that are full nevertheless, because of their bytes. The manifest does not
+    /// say so: one that was written before the database was opened is found out when it is merged.
+    heavy: Mutex<HashSet<u64>>,
     /// Numbers that nothing in this database has been named after.
     next_segment: AtomicU64,
     next_generation: AtomicU32,
@@ -105,6 +111,7 @@ impl Segments {
             load_rows: options.load_rows.max(1),
             garbage,
             turn: futures::lock::Mutex::default(),
+            heavy: Mutex::default(),
             next_segment: AtomicU64::new(highest.saturating_add(1)),
             next_generation: AtomicU32::new(generation.unwrap_or(0).saturating_add(1)),
         })
@@ -112,6 +119,11 @@ impl Segments {
 
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What the caches hold.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.caches.stats()
     }
 
     /// See [`Options::load_rows`].
@@ -133,6 +145,26 @@ impl Segments {
 
     pub(super) fn handle(&self, meta: SegmentMeta) -> Arc<Handle> {
         Arc::new(Handle::new(self.segment(meta), self.garbage.clone()))
+    }
+
+    /// Ends a segment.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub(super) fn finish(&self, writer: Writer) -> Result<Option<SegmentMeta>> {
+        let full = writer.is_full();
+        let meta = writer.finish()?;
+        if let Some(meta) = &meta
+            && full
+            && meta.rows < self.write.rows
+        {
+            self.heavy.lock().insert(meta.segment);
+        }
+        Ok(meta)
+    }
+
+    pub(super) fn is_heavy(&self, segment: u64) -> bool {
+        self.heavy.lock().contains(&segment)
     }
 
     /// Deletes what nobody reads any more. Returns the number of segments deleted.
@@ -170,6 +202,7 @@ impl Segments {
             .into_iter()
             .filter(|meta| !used.contains(&(meta.table, meta.segment)));
         while let Some(meta) = segments.next() {
+            let number = meta.segment;
             if let Err(error) = self.segment(meta.clone()).delete_objects() {
                 let left = std::iter::once(meta).chain(segments).collect();
                 self.garbage.add(Waste {
@@ -178,6 +211,7 @@ impl Segments {
                 });
                 return Err(error);
             }
+            self.heavy.lock().remove(&number);
             deleted += 1;
         }
         Ok(deleted)

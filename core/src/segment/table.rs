@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::compact::Extent;
 use super::deletes::Deleted;
 use super::garbage::Handle;
 use super::manifest;
@@ -41,6 +42,18 @@ impl Part {
     /// Number of rows that are not gone.
     pub fn live_rows(&self) -> u64 {
         u64::from(self.segment.meta().rows).saturating_sub(self.deleted.len())
+    }
+
+    /// What counts of it when segments are merged.
+    pub(super) fn extent(&self) -> Extent<'_> {
+        Extent {
+            segment: self.segment.meta().segment,
+            first: self.first_key(),
+            last: self.last_key(),
+            live: self.live_rows(),
+            gone: self.deleted.len(),
+            small: false,
+        }
     }
 
     #[inline]

@@ -1,18 +1,10 @@
 //! When rows are sealed, and which segments are merged.
 
-use std::collections::HashSet;
-
+use super::compact::{self, Extent};
 use super::seal::{Moved, Shape, Source, parts_of};
 use super::segments::Segments;
-use super::table::Part;
 use crate::error::Result;
 use crate::storage::{Snapshot, TableId};
-
-/// Segments that may hold rows of the same key range before they are merged: each of them is asked
-/// for a key.
-const MAX_OVERLAP: usize = 4;
-/// A segment is merged when one row in so many is gone.
-const GONE_SHARE: u64 = 5;
 
 /// How much of what could be done is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +32,18 @@ impl Segments {
         if unsealed >= least {
             moved = self.rewrite(table, shape.clone(), Source::Unsealed).await?;
         }
-        let chosen = to_merge(&*self.store().snapshot()?, table, effort);
-        if !chosen.is_empty() {
-            let merged = self.rewrite(table, shape, Source::Segments(chosen)).await?;
-            moved.rows = moved.rows.max(merged.rows);
+        // Each merge does away with one segment at least; the bound is against writers who take rows
+        // out of segments as fast as those are written.
+        let most = parts_of(&*self.store().snapshot()?, table).len();
+        for _ in 0..most {
+            let chosen = self.to_merge(&*self.store().snapshot()?, table, effort);
+            let Some(chosen) = chosen else {
+                break;
+            };
+            let source = Source::Segments(chosen);
+            let merged = self.rewrite(table, shape.clone(), source).await?;
+            moved.rows += merged.rows;
+            moved.merged += merged.rows;
             moved.segments += merged.segments;
         }
         self.sweep().await?;
@@ -54,40 +54,19 @@ impl Segments {
     pub fn is_due(&self, table: TableId) -> Result<bool> {
         let snapshot = self.store().snapshot()?;
         Ok(snapshot.unsealed_len(table)? >= self.seal_rows.max(1)
-            || !to_merge(&snapshot, table, Effort::Due).is_empty())
+            || self.to_merge(&snapshot, table, Effort::Due).is_some())
     }
-}
 
-/// Segments that are merged with each other, or rewritten without what is gone from them.
-fn to_merge(snapshot: &Snapshot, table: TableId, effort: Effort) -> Vec<u64> {
-    let parts = parts_of(snapshot, table);
-    let mut chosen = HashSet::new();
-    for part in parts {
-        let gone = part.deleted.len();
-        let due = match effort {
-            Effort::Due => gone.saturating_mul(GONE_SHARE) >= u64::from(part.segment.meta().rows),
-            Effort::All => gone > 0,
-        };
-        if due {
-            chosen.insert(part.segment.meta().segment);
-        }
-        // Every depth of overlap is reached at some segment's first key.
-        let deep: Vec<&Part> = parts
-            .iter()
-            .filter(|other| covers(other, &part.segment.meta().first_key))
-            .collect();
-        let most = match effort {
-            Effort::Due => MAX_OVERLAP,
-            Effort::All => 1,
-        };
-        if deep.len() > most {
-            chosen.extend(deep.iter().map(|part| part.segment.meta().segment));
-        }
+    fn to_merge(&self, snapshot: &Snapshot, table: TableId, effort: Effort) -> Option<Vec<u64>> {
+        let extents = parts_of(snapshot, table).iter().map(|part| {
+            let meta = part.segment.meta();
+            Extent {
+                small: part.live_rows().saturating_mul(2) < u64::from(self.write.rows)
+                    && meta.row_bytes.saturating_mul(2) < self.write.bytes
+                    && !self.is_heavy(meta.segment),
+                ..part.extent()
+            }
+        });
+        compact::next(extents.collect(), effort)
     }
-    chosen.into_iter().collect()
-}
-
-fn covers(part: &Part, key: &[u8]) -> bool {
-    let meta = part.segment.meta();
-    meta.first_key.as_slice() <= key && key <= meta.last_key.as_slice()
 }

@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -45,6 +46,8 @@ pub(super) struct LockTable {
     shards: Vec<Mutex<Shard>>,
     /// What each waiting group waits for. A group waits for one lock at a time.
     waits: Mutex<HashMap<u64, WaitRecord>>,
+    /// Waits that have begun since the database was opened.
+    waits_begun: AtomicU64,
 }
 
 /// What a group waits for.
@@ -154,6 +157,7 @@ impl LockTable {
             hasher: KeyHasher::new([u64::from_le_bytes(first), u64::from_le_bytes(second)]),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             waits: Mutex::default(),
+            waits_begun: AtomicU64::new(0),
         }
     }
 
@@ -240,7 +244,13 @@ impl LockTable {
 
     /// Publishes what a group waits for; must come before [`LockTable::find_deadlock`].
     pub fn start_wait(&self, record: WaitRecord) {
+        self.waits_begun.fetch_add(1, Ordering::Relaxed);
         self.waits.lock().insert(record.waiter.id.group, record);
+    }
+
+    /// How often anybody has waited for a lock.
+    pub fn waits_begun(&self) -> u64 {
+        self.waits_begun.load(Ordering::Relaxed)
     }
 
     pub fn end_wait(&self, group: u64) {

@@ -107,6 +107,12 @@ impl Transactions {
         self.shared.locks.list()
     }
 
+    /// How often anybody has waited for a lock since the database was opened: for a row, a relation or an
+    /// advisory lock.
+    pub fn lock_waits(&self) -> u64 {
+        self.shared.locks.waits_begun()
+    }
+
     pub(super) fn next_id(&self) -> u64 {
         self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }

@@ -12,6 +12,7 @@ use arrow::array::{Array, ArrayRef};
 use parking_lot::Mutex;
 
 use crate::storage::{Generation, TableId};
+use crate::types::PgType;
 
 /// Which column, of which rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,8 @@ pub(super) struct ColumnKey {
     pub range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
     /// Position in the table.
     pub column: usize,
+    /// A column may get another type without its rows being written.
+    pub ty: PgType,
 }
 
 /// One column's batches.
@@ -60,6 +63,11 @@ impl ColumnCache {
 
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.inner.lock().bytes
     }
 
     pub(super) fn get(&self, key: &ColumnKey) -> Option<Pieces> {

@@ -102,16 +102,19 @@ impl CacheUse {
         let table = reading.table.storage;
         let version = reading.read.view.version(table)?;
         let generation = reading.read.view.snapshot().tiers().generation(table);
-        let keys = columns.into_iter().map(|column| ColumnKey {
-            table,
-            version,
-            generation,
-            range: range.clone(),
-            column,
+        let keys = columns.into_iter().map(|column| {
+            Some(ColumnKey {
+                table,
+                version,
+                generation,
+                range: range.clone(),
+                column,
+                ty: reading.table.columns.get(column)?.ty,
+            })
         });
         Some(CacheUse {
             cache: cache.clone(),
-            keys: keys.collect(),
+            keys: keys.collect::<Option<_>>()?,
         })
     }
 

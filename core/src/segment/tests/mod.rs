@@ -4,6 +4,7 @@
 //! repeats one, `OMENDB_SEGMENT_SEEDS=<count>` runs more.
 
 mod caches;
+mod compact;
 mod damage;
 mod random;
 mod store;

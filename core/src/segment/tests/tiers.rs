@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::timeline::Timeline;
 use crate::error::Result;
+use crate::segment::seal::parts_of;
 use crate::segment::{Effort, Layout, LayoutColumn, Moved, Options, Segments, Shape};
 use crate::storage::fault::{Crashes, Disk, Image, Random, Survival, block_on};
 use crate::storage::tests::support::env;
@@ -19,7 +20,7 @@ use crate::storage::{self, Snapshot, TableId, TableWrites, WriteBatch};
 use crate::types::{Datum, PgType, row};
 
 const STEPS: usize = 4000;
-const CRASH_STEPS: usize = 120;
+const CRASH_STEPS: usize = 160;
 const FIRST_TABLE: TableId = 16_384;
 const TABLES: u64 = 2;
 /// Few enough that keys are written again and again.
@@ -35,16 +36,22 @@ fn number(name: &str, default: u64) -> u64 {
     set.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Runs `test` for each seed, without a commit log and with one; prints the one that failed.
+/// Runs `test` for one seed or as many as are asked for ([`some_seeds`]).
 pub fn seeds(test: impl Fn(u64, bool)) {
+    some_seeds(1, test);
+}
+
+/// Runs `test` for each seed, without a commit log and with one; prints the one that failed. `usual` says
+/// how many seeds there are when nobody asks for another number.
+pub fn some_seeds(usual: u64, test: impl Fn(u64, bool)) {
     let first = number("OMENDB_TIER_SEED", 1);
-    for seed in first..first + number("OMENDB_TIER_SEEDS", 1) {
+    for seed in first..first + number("OMENDB_TIER_SEEDS", usual) {
         let run = std::panic::AssertUnwindSafe(|| {
             test(seed, false);
             test(seed, true);
         });
         if let Err(panic) = std::panic::catch_unwind(run) {
-            eprintln!("replay: OMENDB_TIER_SEED={seed}");
+            eprintln!("replay: OMENDB_TIER_SEED={seed} OMENDB_TIER_SEEDS=1");
             std::panic::resume_unwind(panic);
         }
     }
@@ -68,13 +75,26 @@ fn shape() -> Shape {
     }
 }
 
-fn open(disk: &Disk, objects: &Arc<Timeline>, logged: bool) -> Result<Arc<Segments>> {
+/// Where new rows go, and so which segments are merged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    /// Among the others: segments overlap.
+    Anywhere,
+    /// Behind the others, most of them, and few at a time: many small segments follow one another.
+    End,
+}
+
+const PLACES: [Place; 2] = [Place::Anywhere, Place::End];
+
+fn open(disk: &Disk, objects: &Arc<Timeline>, logged: bool, place: Place) -> Result<Arc<Segments>> {
     let storage = storage::Options {
         cache_bytes: 256 * 1024,
     };
     let mut options = Options::default();
-    options.write.rows = 64;
-    options.seal_rows = 40;
+    (options.write.rows, options.seal_rows) = match place {
+        Place::Anywhere => (64, 40),
+        Place::End => (160, 8),
+    };
     let env = env(crate::env::Committer::Inline);
     let log = logged.then(|| disk.log());
     let segments = Segments::open(
@@ -116,6 +136,9 @@ struct World {
     objects: Arc<Timeline>,
     /// Whether there is a commit log.
     logged: bool,
+    place: Place,
+    /// The greatest key of [`Place::End`].
+    last_key: u64,
     segments: Arc<Segments>,
     random: Random,
     model: Model,
@@ -124,20 +147,23 @@ struct World {
     readers: Vec<(Arc<Snapshot>, Model)>,
     rewrite: Option<Rewrite>,
     moved: u64,
+    merged: u64,
     /// Operations of the disk after each commit was acknowledged, and the state then.
     acknowledged: Vec<(usize, Model)>,
 }
 
 impl World {
-    fn new(seed: u64, logged: bool) -> World {
+    fn new(seed: u64, logged: bool, place: Place) -> World {
         let disk = Disk::default();
         let objects = Arc::new(Timeline::new(&disk));
-        let segments = open(&disk, &objects, logged).unwrap();
+        let segments = open(&disk, &objects, logged, place).unwrap();
         let mut world = World {
             acknowledged: vec![(disk.op_count(), Model::new())],
             disk,
             objects,
             logged,
+            place,
+            last_key: 0,
             segments,
             random: Random(seed),
             model: Model::new(),
@@ -145,6 +171,7 @@ impl World {
             readers: Vec::new(),
             rewrite: None,
             moved: 0,
+            merged: 0,
         };
         for _ in 0..TABLES {
             world.create();
@@ -178,6 +205,20 @@ impl World {
         *self.model.keys().nth(at).unwrap()
     }
 
+    fn key(&mut self) -> Vec<u8> {
+        if self.place == Place::Anywhere {
+            return key(&mut self.random);
+        }
+        let back = match self.random.within(0..5) {
+            0 => self.random.within(0..self.last_key + 1),
+            _ => {
+                self.last_key += 1;
+                0
+            }
+        };
+        (self.last_key - back).to_be_bytes().to_vec()
+    }
+
     fn write(&mut self) {
         let table = self.table();
         let mut writes = TableWrites::new();
@@ -186,7 +227,7 @@ impl World {
             _ => self.random.within(1..12),
         };
         for _ in 0..count {
-            let key = key(&mut self.random);
+            let key = self.key();
             let remove = self.random.within(0..4) == 0;
             let row = (!remove).then(|| new_row(&mut self.random));
             let rows = self.model.get_mut(&table).unwrap();
@@ -238,7 +279,10 @@ impl World {
             {
                 self.rewrite = None;
                 match done {
-                    Ok(moved) => self.moved += moved.rows,
+                    Ok(moved) => {
+                        self.moved += moved.rows;
+                        self.merged += moved.merged;
+                    }
                     Err(error) => assert!(error.to_string().contains("dropped"), "{error}"),
                 }
             }
@@ -249,7 +293,7 @@ impl World {
         self.rewrite = None;
         self.readers.clear();
         self.segments.store().close().unwrap();
-        self.segments = open(&self.disk, &self.objects, self.logged).unwrap();
+        self.segments = open(&self.disk, &self.objects, self.logged, self.place).unwrap();
     }
 
     fn step(&mut self) {
@@ -325,74 +369,91 @@ fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
 #[test]
 fn both_tiers_are_one_table() {
     seeds(|seed, logged| {
-        let mut world = World::new(seed, logged);
-        for step in 0..STEPS {
-            world.step();
-            if step % 5 == 0 {
-                let snapshot = world.snapshot();
-                check(&snapshot, &world.model, &mut world.random);
-            }
+        for place in PLACES {
+            tiers_are_one_table(seed, logged, place);
         }
-        assert!(world.moved > 0);
-        // Nothing that was replaced or dropped stays.
-        world.rewrite = None;
-        world.readers.clear();
-        block_on(world.segments.sweep()).unwrap();
-        let parts: usize = world
-            .model
-            .keys()
-            .map(|table| crate::segment::seal::parts_of(&world.snapshot(), *table).len())
-            .sum();
-        assert_eq!(world.objects.count(), 2 * parts);
-        eprintln!("seed {seed}: {STEPS} steps, {} rows moved", world.moved);
     });
+}
+
+fn tiers_are_one_table(seed: u64, logged: bool, place: Place) {
+    let mut world = World::new(seed, logged, place);
+    for step in 0..STEPS {
+        world.step();
+        if step % 5 == 0 {
+            let snapshot = world.snapshot();
+            check(&snapshot, &world.model, &mut world.random);
+        }
+    }
+    assert!(world.merged > 0 && world.moved > world.merged);
+    // Nothing that was replaced or dropped stays.
+    world.rewrite = None;
+    world.readers.clear();
+    block_on(world.segments.sweep()).unwrap();
+    let tables = world.model.keys();
+    let parts: usize = tables
+        .map(|table| parts_of(&world.snapshot(), *table).len())
+        .sum();
+    assert_eq!(world.objects.count(), 2 * parts);
+    eprintln!(
+        "seed {seed}, rows {place:?}: {STEPS} steps, {} rows moved, {} of them merged, {parts} segments",
+        world.moved, world.merged
+    );
 }
 
 #[test]
 fn a_crash_anywhere_keeps_both_tiers_whole() {
     seeds(|seed, logged| {
-        let mut world = World::new(seed, logged);
-        for _ in 0..CRASH_STEPS {
-            match world.random.within(0..10) {
-                0 => world.drop_table(),
-                1..=2 => world.tend(),
-                3..=5 => world.go_on(),
-                _ => world.write(),
-            }
+        for place in PLACES {
+            crashes_keep_tiers_whole(seed, logged, place);
         }
-        let ops = world.disk.ops();
-        let mut random = Random(seed);
-        let mut crashes = Crashes::new(Image::default(), &ops);
-        let mut count = 0;
-        loop {
-            let survival = Survival::EVERY[random.within(0..5) as usize];
-            let disk = Disk::with_image(crashes.image(survival, &mut random));
-            let objects = Arc::new(world.objects.at(crashes.at(), &disk));
-            let segments = open(&disk, &objects, logged).unwrap();
-            let sure = world
-                .acknowledged
-                .iter()
-                .rposition(|(at, _)| *at <= crashes.at())
-                .unwrap_or(0);
-            let snapshot = segments.store().snapshot().unwrap();
-            let state = read_all(&snapshot, world.next_table);
-            let found = world.acknowledged[sure..]
-                .iter()
-                .take(2)
-                .any(|(_, model)| *model == state);
-            assert!(
-                found,
-                "crash at operation {}, {survival:?}: neither state {sure} nor the next",
-                crashes.at()
-            );
-            check(&snapshot, &state, &mut random);
-            count += 1;
-            if !crashes.advance() {
-                break;
-            }
-        }
-        eprintln!("seed {seed}: {count} crashes");
     });
+}
+
+fn crashes_keep_tiers_whole(seed: u64, logged: bool, place: Place) {
+    let mut world = World::new(seed, logged, place);
+    for _ in 0..CRASH_STEPS {
+        match world.random.within(0..10) {
+            0 if place == Place::Anywhere => world.drop_table(),
+            0..=2 => world.tend(),
+            3..=5 => world.go_on(),
+            _ => world.write(),
+        }
+    }
+    let ops = world.disk.ops();
+    let mut random = Random(seed);
+    let mut crashes = Crashes::new(Image::default(), &ops);
+    let mut count = 0;
+    loop {
+        let survival = Survival::EVERY[random.within(0..5) as usize];
+        let disk = Disk::with_image(crashes.image(survival, &mut random));
+        let objects = Arc::new(world.objects.at(crashes.at(), &disk));
+        let segments = open(&disk, &objects, logged, place).unwrap();
+        let sure = world
+            .acknowledged
+            .iter()
+            .rposition(|(at, _)| *at <= crashes.at())
+            .unwrap_or(0);
+        let snapshot = segments.store().snapshot().unwrap();
+        let state = read_all(&snapshot, world.next_table);
+        let found = world.acknowledged[sure..]
+            .iter()
+            .take(2)
+            .any(|(_, model)| *model == state);
+        assert!(
+            found,
+            "crash at operation {}, {survival:?}: neither state {sure} nor the next",
+            crashes.at()
+        );
+        check(&snapshot, &state, &mut random);
+        count += 1;
+        if !crashes.advance() {
+            break;
+        }
+    }
+    eprintln!(
+        "seed {seed}, rows {place:?}: {count} crashes, {} rows moved, {} of them merged",
+        world.moved, world.merged
+    );
 }
 
 fn read_all(snapshot: &Snapshot, end: TableId) -> Model {

@@ -1,6 +1,9 @@
 //! Sessions over a database that crashes, is damaged, and seals rows whenever a test wants it to.
 
+mod alter_sealed;
+mod bounded;
 mod check;
+mod during_seals;
 mod load;
 mod model;
 mod near;

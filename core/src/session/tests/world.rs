@@ -199,6 +199,11 @@ impl World {
         self.now(run(&mut client.0, sql, data))
     }
 
+    /// How often anybody has waited for a lock since the database was opened.
+    pub fn lock_waits(&self) -> u64 {
+        self.database.engine.transactions.lock_waits()
+    }
+
     /// How many wait for locks.
     pub fn waiting(&self) -> usize {
         let locks = self.database.engine.transactions.locks();

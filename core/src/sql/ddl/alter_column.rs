@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, DataType, Expr};
+use datafusion::sql::sqlparser::ast::{self, CastKind, DataType, Expr};
 
 use super::super::Context;
 use super::columns::{self, NewColumn};
 use super::depends;
+use super::rewrite::{Change, NewValue, rewrite};
 use super::sequence_options::SequenceOptions;
 use super::{constraint, drop, expressions, rows, table};
-use crate::catalog::{Column, ConstraintKind, Identity, Object, Table};
+use crate::catalog::{Column, ConstraintKind, Identity, Object, Table, fold};
 use crate::error::{Error, Result, SqlState};
 use crate::types::text::TextStyle;
-use crate::types::{Datum, PgType, cast, names, text};
+use crate::types::{Datum, PgType, cast, names, oid, text};
 
 /// Adds a column; rows that are there get its default: by a note in the catalog when one value
 /// serves them all, else by writing them anew.
@@ -54,25 +55,16 @@ pub(super) async fn add(
     }
     let (ty, sequence) = (column.ty, column.sequence);
     changed.columns.push(column);
-    let mut existing = rows::all_rows(context, table)?;
     let sequence = sequence.and_then(|oid| match context.catalog.object(oid) {
         Some(Object::Sequence(sequence)) => Some(sequence.clone()),
         _ => None,
     });
-    for (_, row) in &mut existing {
-        context.interrupt.check()?;
-        let value = match (&sequence, &default) {
-            (Some(sequence), _) => {
-                let value = Datum::Int8(context.engine.sequences.next_value(sequence)?);
-                let style = &context.info.style;
-                cast::cast(value, PgType::INT8, ty, cast::Context::Assignment, style)?
-            }
-            (None, Some(expr)) => expressions::constant(context, expr, ty).await?,
-            (None, None) => Datum::Null,
-        };
-        row.push(value);
-    }
-    rows::rewrite(context, table, changed, existing).await
+    let value = match (sequence, default) {
+        (Some(sequence), _) => NewValue::Next(sequence),
+        (None, Some(expr)) => NewValue::Default(expr),
+        (None, None) => return Err(Error::internal("a volatile default that is none")),
+    };
+    rewrite(context, table, changed, &Change::Append { ty, value }).await
 }
 
 pub(super) fn set_not_null(context: &mut Context<'_>, table: &Arc<Table>, at: usize) -> Result<()> {
@@ -144,8 +136,8 @@ pub(super) async fn set_default(
     })
 }
 
-/// ALTER COLUMN TYPE: converts every row, checks that defaults and constraints still fit, and
-/// builds the indexes anew.
+/// ALTER COLUMN TYPE: checks that defaults and constraints still fit; where values do not stay what
+/// they are, converts every row and builds the indexes anew.
 pub(super) async fn set_type(
     context: &mut Context<'_>,
     table: &Arc<Table>,
@@ -196,19 +188,18 @@ pub(super) async fn set_type(
     }
     let default = new_default(context, column, ty).await?;
     check_foreign_keys(context, table, at, ty)?;
-    let mut existing = rows::all_rows(context, table)?;
-    match using {
-        None => {
-            for (_, row) in &mut existing {
-                context.interrupt.check()?;
-                if let Some(datum) = row.get_mut(at) {
-                    let value = std::mem::replace(datum, Datum::Null);
-                    let style = &context.info.style;
-                    *datum = cast::cast(value, old_ty, ty, cast::Context::Assignment, style)?;
-                }
-            }
-        }
-        Some(expr) => transform(context, table, at, ty, expr, &mut existing).await?,
+    if keeps_values(old_ty, ty) && using.is_none_or(|expr| is_column(expr, &column.name, ty)) {
+        change(context, table, at, |column| {
+            column.ty = ty;
+            column.default = default;
+        })?;
+        return match context.catalog.table(table.oid).cloned() {
+            Some(changed) => recheck(context, &changed, at).await,
+            None => Ok(()),
+        };
+    }
+    if let Some(expr) = using {
+        check_transform(context, table, at, ty, expr).await?;
     }
     let mut changed = table.as_ref().clone();
     if let Some(column) = changed.columns.get_mut(at) {
@@ -222,7 +213,15 @@ pub(super) async fn set_type(
     }
     constraint::check_orderable(&changed, &indexed_columns(context, table))?;
     let old_sequence = column.sequence.filter(|_| column.identity.is_some());
-    let new = rows::rewrite(context, table, changed, existing).await?;
+    let values = match using {
+        None => Change::Cast {
+            at,
+            from: old_ty,
+            to: ty,
+        },
+        Some(expr) => Change::Transform { at, to: ty, expr },
+    };
+    let new = rewrite(context, table, changed, &values).await?;
     if let Some(Object::Sequence(sequence)) =
         old_sequence.and_then(|oid| context.catalog.object(oid).cloned())
     {
@@ -304,14 +303,52 @@ fn check_foreign_keys(context: &Context<'_>, table: &Table, at: usize, ty: PgTyp
     Ok(())
 }
 
-/// New values of a column from USING, for all rows at once.
-async fn transform(
-    context: &mut Context<'_>,
+/// Whether every value of a column is one of another type as it is stored, so that a table's rows and
+/// indexes stay as they are. The pairs of types are those that PostgreSQL does not rewrite for.
+fn keeps_values(from: PgType, to: PgType) -> bool {
+    let loosened = to.typmod < 0 || (from.typmod >= 0 && from.typmod <= to.typmod);
+    match (from.oid, to.oid) {
+        _ if from == to => true,
+        (oid::TEXT | oid::VARCHAR, oid::TEXT) | (oid::TEXT, oid::VARCHAR) => to.typmod < 0,
+        (oid::VARCHAR, oid::VARCHAR) => loosened,
+        (oid::NUMERIC, oid::NUMERIC) => match (from.precision_scale(), to.precision_scale()) {
+            (_, None) => true,
+            (Some((before, scale)), Some((after, same))) => before <= after && scale == same,
+            (None, Some(_)) => false,
+        },
+        (oid::TIME, oid::TIME)
+        | (oid::TIMESTAMP, oid::TIMESTAMP)
+        | (oid::TIMESTAMPTZ, oid::TIMESTAMPTZ) => loosened,
+        _ => false,
+    }
+}
+
+/// Whether USING gives the column itself, perhaps cast to its new type.
+fn is_column(expr: &Expr, name: &str, ty: PgType) -> bool {
+    match expr {
+        Expr::Identifier(ident) => fold(ident) == name,
+        Expr::Nested(inner) => is_column(inner, name, ty),
+        Expr::Cast {
+            kind: CastKind::Cast | CastKind::DoubleColon,
+            expr,
+            data_type,
+            format: None,
+            ..
+        } => {
+            let same = columns::column_type(name, data_type).is_ok_and(|to| to == ty);
+            same && is_column(expr, name, ty)
+        }
+        _ => false,
+    }
+}
+
+/// Whether USING can give values of the new type.
+async fn check_transform(
+    context: &Context<'_>,
     table: &Arc<Table>,
     at: usize,
     ty: PgType,
     expr: &Expr,
-    existing: &mut [(Vec<u8>, Vec<Datum<'static>>)],
 ) -> Result<()> {
     expressions::check_shape(expr, expressions::Place::Transform)?;
     let found = expressions::types_of(context, Some(table), &[expr]).await?;
@@ -329,39 +366,6 @@ async fn transform(
             ),
         )
         .hint("You might need to add an explicit cast."));
-    }
-    let live: Vec<Vec<Datum<'static>>> = existing
-        .iter()
-        .map(|(_, row)| {
-            table
-                .live_columns()
-                .map(|(at, _)| row.get(at).cloned().unwrap_or(Datum::Null))
-                .collect()
-        })
-        .collect();
-    let execution = context.execution()?;
-    let values = context
-        .engine
-        .query
-        .evaluate(
-            std::slice::from_ref(expr),
-            Some(table),
-            &live,
-            &context.plan_context(),
-            &execution,
-        )
-        .await?;
-    for ((_, row), mut value) in existing.iter_mut().zip(values) {
-        let (Some(datum), Some((value, from))) = (row.get_mut(at), value.pop()) else {
-            return Err(Error::internal("an expression gave no value"));
-        };
-        *datum = cast::cast(
-            value,
-            from,
-            ty,
-            cast::Context::Assignment,
-            &context.info.style,
-        )?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::super::Context;
 use super::columns::{NewConstraint, NewKind};
 use super::naming::{Names, joined};
+use super::rewrite::{Change, rewrite};
 use super::scope::Needed;
 use super::{expressions, rows};
 use crate::catalog::{
@@ -156,14 +157,14 @@ async fn add_primary_key(
             column.not_null = true;
         }
     }
-    let existing = rows::all_rows(context, table)?;
-    for (_, row) in &existing {
+    rows::for_each_row(context, table, |context, _, row| {
         for &at in &columns {
             if row.get(at).is_none_or(|datum| datum.is_null()) {
                 return Err(null_in_column(context, table, at));
             }
         }
-    }
+        Ok(())
+    })?;
     changed.indexes.insert(0, index);
     changed.constraints.push(Constraint {
         oid: constraint,
@@ -185,10 +186,10 @@ async fn add_primary_key(
         nulls_not_distinct: false,
     })?;
     // The rows are stored under their primary key, so they have to move.
-    if existing.is_empty() {
+    if rows::is_empty(context, table.storage)? {
         return context.put_table(changed);
     }
-    rows::rewrite(context, table, changed, existing).await
+    rewrite(context, table, changed, &Change::Nothing).await
 }
 
 /// `column "a" of relation "t" contains null values` (23502).
@@ -241,7 +242,7 @@ async fn add_unique(
         primary: false,
         nulls_not_distinct,
     };
-    rows::build_index(context, table, &index)?;
+    rows::build_index(context, table, &index).await?;
     context.put_index(index)?;
     let mut changed = table.as_ref().clone();
     changed.indexes.push(oid);

@@ -6,8 +6,9 @@ use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement};
 
 use super::super::{Context, Outcome};
 use super::depends::{self, Part};
+use super::rewrite::{Change, rewrite};
 use super::scope::Needed;
-use super::{maintenance, rows, schema, sequence};
+use super::{maintenance, schema, sequence};
 use crate::catalog::{
     ConstraintKind, Object, QualifiedName, row_id_mark, sequence_mark, undefined_schema,
 };
@@ -346,9 +347,8 @@ async fn remove_part(context: &mut Context<'_>, part: Part) -> Result<()> {
                 // The rows lie under this key: they get row ids instead.
                 changed.primary_key.clear();
                 changed.indexes.retain(|it| *it != index);
-                let existing = rows::all_rows(context, &table)?;
                 context.remove(index)?;
-                rows::rewrite(context, &table, changed, existing).await?;
+                rewrite(context, &table, changed, &Change::Nothing).await?;
                 return Ok(());
             }
             if let ConstraintKind::Unique { index } = removed.kind {

@@ -87,7 +87,7 @@ pub(super) async fn create(context: &mut Context<'_>, statement: &CreateIndex) -
         primary: false,
         nulls_not_distinct: statement.unique && statement.nulls_distinct == Some(false),
     };
-    rows::build_index(context, &table, &index)?;
+    rows::build_index(context, &table, &index).await?;
     let mut changed = table.as_ref().clone();
     changed.indexes.push(index.oid);
     context.put_index(index)?;
@@ -244,7 +244,7 @@ pub(super) async fn reindex(context: &mut Context<'_>, target: &Reindex) -> Resu
         Reindex::Table(name) => {
             let table = context.lock_table(name, RelationMode::Share).await?;
             for index in context.catalog.indexes(&table) {
-                rebuild(context, &table, &index)?;
+                rebuild(context, &table, &index).await?;
             }
         }
         Reindex::Index(name) => {
@@ -261,7 +261,7 @@ pub(super) async fn reindex(context: &mut Context<'_>, target: &Reindex) -> Resu
                 .lock_by_oid(index.table, RelationMode::Share)
                 .await?
             {
-                Object::Table(table) => rebuild(context, &table, &index)?,
+                Object::Table(table) => rebuild(context, &table, &index).await?,
                 other => return Err(not_a(&other, "a table")),
             }
         }
@@ -275,7 +275,7 @@ pub(super) async fn reindex(context: &mut Context<'_>, target: &Reindex) -> Resu
     Ok(Outcome::Command("REINDEX".to_owned()))
 }
 
-fn rebuild(context: &mut Context<'_>, table: &Arc<Table>, index: &Index) -> Result<()> {
+async fn rebuild(context: &mut Context<'_>, table: &Arc<Table>, index: &Index) -> Result<()> {
     let Some(storage) = index.storage else {
         return Ok(());
     };
@@ -283,7 +283,7 @@ fn rebuild(context: &mut Context<'_>, table: &Arc<Table>, index: &Index) -> Resu
         storage: Some(TableId::from(context.new_oid()?)),
         ..index.clone()
     };
-    rows::build_index(context, table, &rebuilt)?;
+    rows::build_index(context, table, &rebuilt).await?;
     context.txn.drop_table(storage)?;
     context.put_index(rebuilt)
 }

@@ -36,6 +36,7 @@ mod naming;
 mod owned;
 mod refused;
 mod rename;
+mod rewrite;
 mod role;
 mod role_options;
 mod rows;

@@ -1,18 +1,17 @@
-//! Rows of a table as DDL needs them: all of them, decoded, to check, to index or to rewrite.
+//! Rows of a table as DDL needs them: all of them, decoded, to check or to index.
 
-use std::collections::HashMap;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use super::super::Context;
 use crate::catalog::{Index, Table, keys};
 use crate::error::{Error, Result, SqlState};
+use crate::segment::Shape;
 use crate::storage::TableId;
 use crate::txn::View;
 use crate::types::text::TextStyle;
 use crate::types::{Datum, PgType, row, text};
 
-/// Rows between two looks at whether the statement was stopped.
+/// Index entries between two looks at whether the statement was stopped.
 const CHECK_INTERVAL: usize = 1024;
 
 /// Decodes rows of one table, with what rows written before a column existed have there.
@@ -62,26 +61,71 @@ pub(super) fn physical_types(table: &Table) -> Vec<PgType> {
     table.columns.iter().map(|column| column.ty).collect()
 }
 
+/// A stored row: its key, and one datum for each physical column.
+pub(super) type StoredRow = (Vec<u8>, Vec<Datum<'static>>);
+
+/// Rows that are in memory together while others are awaited.
+const CHUNK_ROWS: usize = if cfg!(test) { 64 } else { 1024 };
+/// Bytes of rows after which a chunk ends, however few they are.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The rows of a table that nobody writes to, a bounded number of them at a time. Each chunk is read
+/// from a state of its own, so that a long pass pins no old one.
+pub(super) struct Chunks {
+    storage: TableId,
+    decoder: RowDecoder,
+    /// The last key that was read.
+    after: Option<Vec<u8>>,
+}
+
+impl Chunks {
+    pub(super) fn new(table: &Table) -> Result<Self> {
+        Ok(Chunks {
+            storage: table.storage,
+            decoder: RowDecoder::new(table)?,
+            after: None,
+        })
+    }
+
+    /// The next rows, in key order; none at the end.
+    pub(super) fn next(&mut self, context: &mut Context<'_>) -> Result<Vec<StoredRow>> {
+        context.interrupt.check()?;
+        let view = context.txn.latest()?;
+        let from = self.after.as_deref();
+        let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rows = Vec::new();
+        let mut bytes = 0_usize;
+        for entry in view.range(self.storage, from, Bound::Unbounded)? {
+            let (key, row) = entry?;
+            bytes = bytes.saturating_add(row.as_ref().len());
+            rows.push((key.as_ref().to_vec(), self.decoder.decode(row.as_ref())?));
+            if rows.len() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
+                break;
+            }
+        }
+        if let Some((key, _)) = rows.last() {
+            self.after = Some(key.clone());
+        }
+        Ok(rows)
+    }
+}
+
 /// Calls `each` with the key and the columns of every row of `table`, as the newest state has it.
 pub(super) fn for_each_row(
     context: &mut Context<'_>,
     table: &Table,
     mut each: impl FnMut(&mut Context<'_>, &[u8], Vec<Datum<'static>>) -> Result<()>,
 ) -> Result<()> {
-    let decoder = RowDecoder::new(table)?;
-    let view = context.txn.latest()?;
-    for (count, entry) in view
-        .range(table.storage, Bound::Unbounded, Bound::Unbounded)?
-        .enumerate()
-    {
-        if count.is_multiple_of(CHECK_INTERVAL) {
-            context.interrupt.check()?;
+    let mut chunks = Chunks::new(table)?;
+    loop {
+        let rows = chunks.next(context)?;
+        if rows.is_empty() {
+            return Ok(());
         }
-        let (key, bytes) = entry?;
-        let row = decoder.decode(bytes.as_ref())?;
-        each(context, key.as_ref(), row)?;
+        for (key, row) in rows {
+            each(context, &key, row)?;
+        }
     }
-    Ok(())
 }
 
 /// Whether the table has no row.
@@ -94,29 +138,71 @@ pub(super) fn is_empty(context: &mut Context<'_>, storage: TableId) -> Result<bo
     Ok(first.is_none())
 }
 
-/// Fills a new index from the table's rows.
+/// Fills a new index from the table's rows. Many entries go to segments directly.
 ///
 /// # Errors
 /// 23505 when the index is unique and two rows have the same key.
-pub(super) fn build_index(context: &mut Context<'_>, table: &Table, index: &Index) -> Result<()> {
+pub(super) async fn build_index(
+    context: &mut Context<'_>,
+    table: &Table,
+    index: &Index,
+) -> Result<()> {
     let Some(storage) = index.storage else {
         return Ok(());
     };
     context.txn.create_table(storage)?;
-    let mut seen = HashMap::new();
-    for_each_row(context, table, |context, row_key, row| {
-        if index.unique
-            && let Some(key) = keys::unique_key(index, table, &row)?
-            && seen.insert(key, ()).is_some()
-        {
-            return Err(duplicate(context, table, index, &row));
+    context.txn.begin_load(vec![(storage, Shape::of_entries())]);
+    let mut chunks = Chunks::new(table)?;
+    loop {
+        let rows = chunks.next(context)?;
+        if rows.is_empty() {
+            break;
         }
-        let key = keys::index_key(index, table, &row, row_key)?;
-        context.txn.put(storage, key, Vec::new())
-    })
+        for (row_key, row) in &rows {
+            let entry = keys::index_key(index, table, row, row_key)?;
+            context.txn.put_new(storage, entry, Vec::new())?;
+        }
+        context.txn.move_on().await?;
+    }
+    context.txn.end_load().await?;
+    match index.unique {
+        true => check_unique(context, table, index, storage),
+        false => Ok(()),
+    }
 }
 
-/// Checks that rows would be unique under `columns`, for a primary key.
+/// Entries come in the order of their values, so equal ones are neighbours.
+fn check_unique(
+    context: &mut Context<'_>,
+    table: &Table,
+    index: &Index,
+    storage: TableId,
+) -> Result<()> {
+    let view = context.txn.latest()?;
+    let entries = view.range(storage, Bound::Unbounded, Bound::Unbounded)?;
+    let mut last: Vec<u8> = Vec::new();
+    for (count, entry) in entries.enumerate() {
+        if count.is_multiple_of(CHECK_INTERVAL) {
+            context.interrupt.check()?;
+        }
+        let (entry, _) = entry?;
+        let (value, row_key) = keys::split_entry(index, table, entry.as_ref())?;
+        let Some(value) = value else {
+            continue;
+        };
+        if last == value {
+            let row = view.get(table.storage, row_key)?;
+            let row = row.ok_or_else(|| Error::internal("an index entry of no row"))?;
+            let row = RowDecoder::new(table)?.decode(row.as_ref())?;
+            return Err(duplicate(context, table, index, &row));
+        }
+        last.clear();
+        last.extend_from_slice(value);
+    }
+    Ok(())
+}
+
+/// 23505: a row has the key of another one.
 pub(super) fn duplicate(
     context: &Context<'_>,
     table: &Table,
@@ -185,78 +271,4 @@ pub(super) fn has_referenced(
             Ok(first.is_some())
         }
     }
-}
-
-/// Moves all rows of `old` to a new storage table as rows of `new`, each changed by `change`, and
-/// builds all indexes of `new` again. `new.storage` and its indexes' storage are set here; the
-/// caller puts the table, which is returned, into the catalog.
-pub(super) async fn rewrite(
-    context: &mut Context<'_>,
-    old: &Arc<Table>,
-    mut new: Table,
-    mut rows: Vec<(Vec<u8>, Vec<Datum<'static>>)>,
-) -> Result<Arc<Table>> {
-    let storage = TableId::from(context.new_oid()?);
-    context.txn.create_table(storage)?;
-    new.storage = storage;
-    let types = physical_types(&new);
-    let keyed = !new.primary_key.is_empty();
-    let was_keyed = !old.primary_key.is_empty();
-    let primary = context
-        .catalog
-        .indexes(&new)
-        .into_iter()
-        .find(|index| index.primary);
-    let mut seen: HashMap<Vec<u8>, ()> = HashMap::new();
-    for (old_key, row) in rows.drain(..) {
-        let key = if keyed {
-            let key = keys::table_key(&new, &row)?;
-            if seen.insert(key.clone(), ()).is_some() {
-                return Err(match &primary {
-                    Some(index) => duplicate(context, &new, index, &row),
-                    None => Error::internal("two rows have one key"),
-                });
-            }
-            key
-        } else if was_keyed {
-            keys::row_id_key(context.engine.sequences.next_row_id(storage)?)?
-        } else {
-            old_key
-        };
-        context.txn.put(storage, key, row::encode(&row, &types)?)?;
-    }
-    if !keyed && !was_keyed {
-        context
-            .engine
-            .sequences
-            .move_row_ids(old.storage, storage)?;
-    }
-    context.txn.drop_table(old.storage)?;
-    let new = context.put_table(new)?;
-    for index in context.catalog.indexes(&new) {
-        let Some(old_storage) = index.storage else {
-            continue;
-        };
-        context.txn.drop_table(old_storage)?;
-        let rebuilt = Index {
-            storage: Some(TableId::from(context.new_oid()?)),
-            ..index.as_ref().clone()
-        };
-        build_index(context, &new, &rebuilt)?;
-        context.put_index(rebuilt)?;
-    }
-    Ok(new)
-}
-
-/// All rows of a table with their keys.
-pub(super) fn all_rows(
-    context: &mut Context<'_>,
-    table: &Table,
-) -> Result<Vec<(Vec<u8>, Vec<Datum<'static>>)>> {
-    let mut rows = Vec::new();
-    for_each_row(context, table, |_, key, row| {
-        rows.push((key.to_vec(), row));
-        Ok(())
-    })?;
-    Ok(rows)
 }
