@@ -6,6 +6,7 @@
 mod caches;
 mod compact;
 mod damage;
+mod load;
 mod random;
 mod store;
 pub mod tiers;

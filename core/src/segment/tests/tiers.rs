@@ -57,7 +57,7 @@ pub fn some_seeds(usual: u64, test: impl Fn(u64, bool)) {
     }
 }
 
-fn shape() -> Shape {
+pub fn shape() -> Shape {
     let column = |name: &str, ty, missing| LayoutColumn {
         name: name.to_owned(),
         ty,
