@@ -80,7 +80,11 @@ fn rows_are_found_before_they_are_written() {
     block_on(load.push(rows((0..100).step_by(2)), &go_on)).unwrap();
     for written in [false, true] {
         for number in 0..110 {
-            assert_eq!(has(&load, number), number < 100 && number % 2 == 0, "{number}");
+            assert_eq!(
+                has(&load, number),
+                number < 100 && number % 2 == 0,
+                "{number}"
+            );
         }
         if !written {
             assert_eq!(threads.work(), 1);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -350,6 +350,22 @@ fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
             ),
             false => (Bound::Excluded(from.as_slice()), Bound::Unbounded),
         };
+        // Visits stop where they are told to.
+        let limit = random.within(0..1 + 2 * rows.len() as u64) as usize;
+        let mut visited = Vec::new();
+        let mut visit = |key: &[u8], row: &[u8]| {
+            visited.push((key.to_vec(), row.to_vec()));
+            Ok(match visited.len() > limit {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        };
+        snapshot
+            .visit(*table, bounds.0, bounds.1, &mut visit)
+            .unwrap();
+        let expected = rows.range::<[u8], _>(bounds).take(limit + 1);
+        let expected = expected.map(|(key, row)| (key.clone(), row.clone()));
+        assert_eq!(visited, expected.collect::<Vec<_>>());
         let mut expected = rows.range::<[u8], _>(bounds);
         let mut found = snapshot.range(*table, bounds.0, bounds.1).unwrap();
         loop {
