@@ -324,6 +324,30 @@ fn read<V: AsRef<[u8]>>(entry: Result<(V, V)>) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Everything that a snapshot says of the tables is what the model says.
+/// That a range is visited as far as it should be.
+fn check_visit(
+    snapshot: &Snapshot,
+    table: TableId,
+    rows: &Rows,
+    bounds: (Bound<&[u8]>, Bound<&[u8]>),
+    random: &mut Random,
+) {
+    let limit = random.within(0..1 + 2 * rows.len() as u64) as usize;
+    let mut visited = Vec::new();
+    let mut visit = |key: &[u8], row: &[u8]| {
+        visited.push((key.to_vec(), row.to_vec()));
+        Ok(match visited.len() > limit {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    };
+    let (from, to) = bounds;
+    snapshot.visit(table, from, to, &mut visit).unwrap();
+    let expected = rows.range::<[u8], _>(bounds).take(limit + 1);
+    let expected = expected.map(|(key, row)| (key.clone(), row.clone()));
+    assert_eq!(visited, expected.collect::<Vec<_>>());
+}
+
 fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
     let unbounded = Bound::Unbounded;
     for (table, rows) in model {
@@ -350,22 +374,15 @@ fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
             ),
             false => (Bound::Excluded(from.as_slice()), Bound::Unbounded),
         };
-        // Visits stop where they are told to.
-        let limit = random.within(0..1 + 2 * rows.len() as u64) as usize;
-        let mut visited = Vec::new();
-        let mut visit = |key: &[u8], row: &[u8]| {
-            visited.push((key.to_vec(), row.to_vec()));
-            Ok(match visited.len() > limit {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            })
-        };
-        snapshot
-            .visit(*table, bounds.0, bounds.1, &mut visit)
-            .unwrap();
-        let expected = rows.range::<[u8], _>(bounds).take(limit + 1);
-        let expected = expected.map(|(key, row)| (key.clone(), row.clone()));
-        assert_eq!(visited, expected.collect::<Vec<_>>());
+        check_visit(snapshot, *table, rows, bounds, random);
+        // Few rows, of which none may be in redb.
+        for _ in 0..5 {
+            let from = key(random);
+            let last = rows.range(from.clone()..).nth(4).map(|(key, _)| key);
+            let to = last.map_or(Bound::Unbounded, |last| Bound::Included(last.as_slice()));
+            let bounds = (Bound::Included(from.as_slice()), to);
+            check_visit(snapshot, *table, rows, bounds, random);
+        }
         let mut expected = rows.range::<[u8], _>(bounds);
         let mut found = snapshot.range(*table, bounds.0, bounds.1).unwrap();
         loop {
