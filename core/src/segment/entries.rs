@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::block;
-use super::keys::KeyRun;
+use super::keys::{KeyRun, between};
 use super::segment::Segment;
 use crate::error::{Error, Result};
 use crate::storage::{Flow, shared};
@@ -84,11 +84,7 @@ struct Run {
 impl Run {
     fn entry(&self, row: u32) -> Option<(u32, Bytes, Bytes)> {
         let at = row.checked_sub(self.rows.start)? as usize;
-        let start = match at.checked_sub(1) {
-            Some(before) => *self.key_ends.get(before)?,
-            None => 0,
-        };
-        let key = self.keys.slice(start..*self.key_ends.get(at)?);
+        let key = self.keys.slice(between(&self.key_ends, at)?);
         let bytes = match &self.block {
             Some((rows, bytes)) => {
                 let at = row.checked_sub(rows.start)? as usize;

@@ -239,12 +239,18 @@ impl KeyRun {
     /// The key at a position of the run.
     #[inline]
     pub fn get(&self, at: usize) -> Option<&[u8]> {
-        let start = match at.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.bytes.get(start..*self.ends.get(at)?)
+        self.bytes.get(between(&self.ends, at)?)
     }
+}
+
+/// Where a key lies among keys that follow one another and end there.
+#[inline]
+pub(super) fn between(ends: &[usize], at: usize) -> Option<std::ops::Range<usize>> {
+    let start = match at.checked_sub(1) {
+        Some(before) => *ends.get(before)?,
+        None => 0,
+    };
+    Some(start..*ends.get(at)?)
 }
 
 /// By the index, or else by halving.

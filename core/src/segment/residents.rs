@@ -186,6 +186,11 @@ impl Side {
         }
     }
 
+    /// A row of a block, whose number is `at`.
+    pub fn row_in(&self, at: usize, block: Block, row: u32) -> Option<SealedRow> {
+        self.row_of(Guard::from_inner(Some(block)), at, row)
+    }
+
     #[inline]
     fn row_of(&self, block: Guard<Option<Block>>, at: usize, row: u32) -> Option<SealedRow> {
         let rows = self.block_rows(at);

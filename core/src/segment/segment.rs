@@ -16,7 +16,6 @@ use arrow::array::ArrayRef;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::block;
 use super::cache::Caches;
 use super::columns_read::{self, Pieces};
 use super::entries::Entries;
@@ -198,11 +197,8 @@ impl Segment {
         self.inner.side(|inner| {
             let side = inner.head()?;
             let at = side.block_of(row);
-            let rows = side.block_rows(at);
             let block = inner.block(&side, at)?;
-            let place = block::place(&block.slice, rows.len(), (row - rows.start) as usize);
-            place
-                .and_then(|place| SealedRow::of(block, place))
+            side.row_in(at, block, row)
                 .ok_or_else(|| inner.side_damaged("a row"))
         })
     }
@@ -222,20 +218,18 @@ impl Segment {
         self.inner.side(|inner| {
             let side = inner.head()?;
             let mut found = Vec::with_capacity(rows.len());
-            let mut current: Option<(Range<u32>, Block)> = None;
+            let mut current: Option<(usize, Block)> = None;
             for &row in rows {
-                let (own, block) = match current.take() {
-                    Some(kept) if kept.0.contains(&row) => kept,
+                let (at, block) = match current.take() {
+                    Some(kept) if side.block_rows(kept.0).contains(&row) => kept,
                     _ => {
                         let at = side.block_of(row);
-                        (side.block_rows(at), inner.block(&side, at)?)
+                        (at, inner.block(&side, at)?)
                     }
                 };
-                let at = row.saturating_sub(own.start) as usize;
-                let place = block::place(&block.slice, own.len(), at);
-                let bytes = place.and_then(|place| SealedRow::of(block.clone(), place));
+                let bytes = side.row_in(at, block.clone(), row);
                 found.push(bytes.ok_or_else(|| inner.side_damaged("a row"))?);
-                current = Some((own, block));
+                current = Some((at, block));
             }
             Ok(found)
         })

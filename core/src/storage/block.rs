@@ -29,11 +29,6 @@ impl SealedRow {
             place,
         })
     }
-
-    /// A row in a block of which nothing else is known.
-    pub fn of(block: Block, place: Range<usize>) -> Option<SealedRow> {
-        SealedRow::new(Guard::from_inner(Some(block)), place)
-    }
 }
 
 impl AsRef<[u8]> for SealedRow {
