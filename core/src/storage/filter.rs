@@ -7,9 +7,8 @@
 //! Keys are only ever added, before the commit that writes them is visible, so one filter serves all
 //! snapshots of a generation.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-use parking_lot::RwLock;
 
 /// Words of a block: a cache line. A key sets one bit in each.
 const WORDS: usize = 8;
@@ -17,12 +16,17 @@ const WORDS: usize = 8;
 const BLOCK_KEYS: usize = 32;
 /// Blocks of the first layer, 2048 keys. Each further one has twice as many.
 const FIRST_BLOCKS: usize = 64;
+/// More layers than any memory has room for.
+const LAYERS: usize = 32;
 
 type Block = [AtomicU64; WORDS];
 
 /// The keys of one generation of a table.
+#[derive(Default)]
 pub struct KeyFilter {
-    layers: RwLock<Vec<Layer>>,
+    /// The first is there from the first key on, each further one once those before are full. Look-ups
+    /// take no lock.
+    layers: [OnceLock<Layer>; LAYERS],
 }
 
 struct Layer {
@@ -69,38 +73,36 @@ fn places(bits: u64) -> impl Iterator<Item = u64> {
     (0..WORDS).map(move |word| 1 << (bits >> (6 * word) & 63))
 }
 
-impl Default for KeyFilter {
-    fn default() -> Self {
-        KeyFilter {
-            layers: RwLock::new(vec![Layer::new(FIRST_BLOCKS)]),
-        }
-    }
-}
-
 impl KeyFilter {
     /// Adds a key. One caller at a time: whoever runs the commit step.
     pub fn add(&self, key: &[u8]) {
         let (hash, bits) = hashes(key);
-        let mut layers = self.layers.write();
-        if layers.iter().any(|layer| layer.may_contain(hash, bits)) {
+        if self.has(hash, bits) {
             return;
         }
-        if layers.last().is_none_or(Layer::is_full) {
-            let blocks = layers
-                .last()
-                .map_or(FIRST_BLOCKS, |last| 2 * last.blocks.len());
-            layers.push(Layer::new(blocks));
-        }
-        if let Some(last) = layers.last() {
-            last.add(hash, bits);
+        let blocks = (0..).map(|layer| FIRST_BLOCKS << layer);
+        for ((slot, blocks), number) in self.layers.iter().zip(blocks).zip(1..) {
+            let layer = slot.get_or_init(|| Layer::new(blocks));
+            if !layer.is_full() || number == LAYERS {
+                layer.add(hash, bits);
+                return;
+            }
         }
     }
 
     /// Whether a key may have been added. `false` is sure.
+    #[inline]
     pub fn may_contain(&self, key: &[u8]) -> bool {
         let (hash, bits) = hashes(key);
-        let layers = self.layers.read();
-        layers.iter().any(|layer| layer.may_contain(hash, bits))
+        self.has(hash, bits)
+    }
+
+    #[inline]
+    fn has(&self, hash: u64, bits: u64) -> bool {
+        let layers = self.layers.iter().map_while(OnceLock::get);
+        layers
+            .into_iter()
+            .any(|layer| layer.may_contain(hash, bits))
     }
 }
 
