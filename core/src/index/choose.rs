@@ -13,19 +13,20 @@ use super::tree::Tree;
 use super::{Model, Shape};
 use crate::env::Clock;
 
-/// The models that are tried, from fine to coarse. With a coarse root each of its slots is a node,
-/// as skewed keys need it.
-const SHAPES: [RmiShape; 4] = [
+/// The smallest model.
+const COARSE: RmiShape = RmiShape {
+    keys_per_slot: 256,
+    root_slots: 0,
+};
+/// The models that are tried besides it, from fine to coarse. With a coarse root each of its slots is a
+/// node, as skewed keys need it.
+const FINER: [RmiShape; 3] = [
     RmiShape {
         keys_per_slot: 16,
         root_slots: 0,
     },
     RmiShape {
         keys_per_slot: 64,
-        root_slots: 0,
-    },
-    RmiShape {
-        keys_per_slot: 256,
         root_slots: 0,
     },
     RmiShape {
@@ -49,10 +50,16 @@ const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// All structures for a column; the best first.
 pub(super) fn choose<C: KeyColumn>(column: &C, clock: Option<&dyn Clock>) -> (Model, Shape) {
-    let mut candidates: Vec<_> = SHAPES
+    let coarse = train(column, COARSE);
+    if coarse.leaves_at_most(C::LANES as u32) {
+        // One slot is read, then some keys are compared at once: no other takes fewer steps.
+        return (Model::Rmi(coarse), Shape::Rmi(COARSE));
+    }
+    let finer = FINER
         .into_iter()
-        .map(|shape| (Model::Rmi(train(column, shape)), Shape::Rmi(shape)))
-        .collect();
+        .map(|shape| (Model::Rmi(train(column, shape)), Shape::Rmi(shape)));
+    let coarse = (Model::Rmi(coarse), Shape::Rmi(COARSE));
+    let mut candidates: Vec<_> = std::iter::once(coarse).chain(finer).collect();
     candidates.push((Model::Tree(Tree::build(column)), Shape::Tree));
     let clock = clock.filter(|_| column.len() >= WORTH_TIMING);
     let costs = clock

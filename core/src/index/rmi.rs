@@ -141,6 +141,12 @@ impl Rmi {
         node.window()
     }
 
+    /// Whether every look-up reads one slot, and is left with so many keys then.
+    pub fn leaves_at_most(&self, keys: u32) -> bool {
+        let leaves = |slot: &Slot| u32::from(slot.span).saturating_add(2) <= keys;
+        !self.root.is_window() && self.slots.iter().all(leaves)
+    }
+
     /// Nodes and slots that a look-up reads.
     pub fn depth(&self, head: u64) -> usize {
         let mut node = Some(&self.root);
