@@ -9,6 +9,7 @@ use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::{BoxStream, Stream};
+use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 
@@ -58,6 +59,32 @@ impl Workers {
         receiver.await.unwrap_or_else(|_| Err(lost()))
     }
 
+    /// Runs two pieces of work and waits for both: `beside` on a worker, if one comes to it before this
+    /// thread is done with `here`, or else on this thread, too.
+    ///
+    /// # Errors
+    /// Those of `beside`; XX000 when it panicked.
+    pub fn join<A: Send + 'static, B>(
+        &self,
+        beside: impl FnOnce() -> Result<A> + Send + 'static,
+        here: impl FnOnce() -> B,
+    ) -> (Result<A>, B) {
+        let Workers::Threads(threads) = self else {
+            return (beside(), here());
+        };
+        let job = Arc::new(Mutex::new(Job::Waits(beside)));
+        let there = job.clone();
+        threads.run(Box::pin(async move { there.lock().run() }));
+        let here = here();
+        // Waits for a worker that has begun.
+        let mut job = job.lock();
+        job.run();
+        match std::mem::replace(&mut *job, Job::Lost) {
+            Job::Done(result) => (result, here),
+            Job::Waits(_) | Job::Lost => (Err(lost()), here),
+        }
+    }
+
     /// Lets the workers make a stream's items. It begins when it is first polled.
     pub fn stream<T: Send + 'static>(
         &self,
@@ -69,6 +96,23 @@ impl Workers {
                 threads: threads.clone(),
                 state: State::Waits(stream),
             }),
+        }
+    }
+}
+
+/// A piece of work that whoever comes first does.
+enum Job<W, T> {
+    Waits(W),
+    Done(Result<T>),
+    /// Somebody began it and did not end it.
+    Lost,
+}
+
+impl<T, W: FnOnce() -> Result<T>> Job<W, T> {
+    fn run(&mut self) {
+        match std::mem::replace(self, Job::Lost) {
+            Job::Waits(work) => *self = Job::Done(work()),
+            other => *self = other,
         }
     }
 }
@@ -185,6 +229,37 @@ mod tests {
         assert_ne!(here, there);
         let inline = Workers::Inline.run(async { Ok(std::thread::current().id()) });
         assert_eq!(block_on(inline).unwrap(), here);
+    }
+
+    /// Threads that never come to anything.
+    struct Busy;
+
+    impl Threads for Busy {
+        fn run(&self, _: BoxFuture<'static, ()>) {}
+
+        fn spawn(&self, _: BoxFuture<'static, ()>) {}
+    }
+
+    #[test]
+    fn two_pieces_of_work_are_both_done() {
+        let busy = Workers::Threads(Arc::new(Busy));
+        for workers in [workers(), busy, Workers::Inline] {
+            for _ in 0..100 {
+                let (one, other) = workers.join(|| Ok(1), || 2);
+                assert_eq!((one.unwrap(), other), (1, 2));
+            }
+        }
+        let (begins, begun) = std::sync::mpsc::channel();
+        let fails = move || {
+            begins.send(3).unwrap();
+            if begins.send(4).is_ok() {
+                panic!("on purpose");
+            }
+            Ok(())
+        };
+        let (lost, here) = workers().join(fails, || begun.recv().unwrap());
+        assert!(lost.is_err());
+        assert_eq!(here, 3);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type,
     Int64Type, Time64MicrosecondType, TimestampMicrosecondType, UInt32Type,
 };
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -58,7 +59,7 @@ struct StoredColumn {
 
 /// A finished Parquet object.
 pub(super) struct Columns {
-    pub object: Vec<u8>,
+    pub object: Bytes,
     pub footer: Piece,
     pub groups: Vec<Group>,
 }
@@ -171,21 +172,24 @@ impl ColumnsWriter {
         Ok(())
     }
 
-    /// The object; `None` when there are no rows.
-    pub fn finish(mut self) -> Result<Option<Columns>> {
+    /// The object.
+    ///
+    /// # Errors
+    /// XX000 when there are no rows.
+    pub fn finish(mut self) -> Result<Columns> {
         self.end_group()?;
-        let Some(mut writer) = self.writer else {
-            return Ok(None);
-        };
+        let mut writer = self
+            .writer
+            .ok_or_else(|| Error::internal("a Parquet object without rows"))?;
         let metadata = writer.finish().map_err(failed)?;
         let object = std::mem::take(writer.inner_mut());
         let footer = footer(&object)?;
         let groups = groups(&self.layout, &metadata, &object, self.groups)?;
-        Ok(Some(Columns {
-            object,
+        Ok(Columns {
+            object: object.into(),
             footer,
             groups,
-        }))
+        })
     }
 }
 

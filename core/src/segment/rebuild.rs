@@ -40,8 +40,8 @@ impl Inner {
                 meta.parquet_path()
             )));
         }
-        let sidecar = side.finish(meta.table, meta.segment, meta.footer.checksum, None)?;
-        let object: object_store::PutPayload = sidecar.object.into_iter().collect();
+        let sidecar = side.finish(meta.table, meta.segment, None)?;
+        let (_, object) = sidecar.of(meta.footer.checksum)?;
         self.objects.write(&meta.side_path(), object)
     }
 

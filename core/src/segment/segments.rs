@@ -153,7 +153,7 @@ impl Segments {
     /// As [`Writer::finish`].
     pub(super) fn finish(&self, writer: Writer) -> Result<Option<SegmentMeta>> {
         let full = writer.is_full();
-        let meta = writer.finish()?;
+        let meta = writer.finish(&self.env.workers)?;
         if let Some(meta) = &meta
             && full
             && meta.rows < self.write.rows

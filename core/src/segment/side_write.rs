@@ -1,6 +1,7 @@
 //! Writes a sidecar.
 
 use bytes::Bytes;
+use object_store::PutPayload;
 
 use super::block::BlockBuilder;
 use super::codec::{checksum, small};
@@ -24,11 +25,25 @@ pub(super) struct SideWriter {
     blocks: Vec<u8>,
 }
 
-/// A finished sidecar.
+/// A finished sidecar, but for the Parquet object that it belongs to.
 pub(super) struct Sidecar {
-    /// The object, in pieces.
-    pub object: Vec<Bytes>,
-    pub size: u64,
+    head: Head,
+    /// What follows the head.
+    rest: [Bytes; 3],
+}
+
+impl Sidecar {
+    /// The sidecar of the Parquet object whose footer has the checksum `stamp`: its size and its bytes.
+    ///
+    /// # Errors
+    /// 54000 when something has more parts than the format counts.
+    pub fn of(mut self, stamp: u32) -> Result<(u64, PutPayload)> {
+        self.head.stamp = stamp;
+        let encoded = Bytes::from(self.head.encode()?);
+        let size = self.head.object_size();
+        let pieces = std::iter::once(encoded).chain(self.rest);
+        Ok((size, pieces.collect()))
+    }
 }
 
 impl SideWriter {
@@ -134,15 +149,12 @@ impl SideWriter {
         }
     }
 
-    /// The sidecar of the Parquet object whose footer has the checksum `stamp`.
-    ///
     /// # Errors
     /// 54000 when something has more parts than the format counts.
     pub fn finish(
         mut self,
         table: u64,
         segment: u64,
-        stamp: u32,
         clock: Option<&dyn Clock>,
     ) -> Result<Sidecar> {
         if !self.block.is_empty() {
@@ -155,7 +167,7 @@ impl SideWriter {
             table,
             segment,
             rows,
-            stamp,
+            stamp: 0,
             pages: Vec::new(),
             firsts: self.firsts,
             blocks: self.places,
@@ -170,15 +182,9 @@ impl SideWriter {
             let last = column.count.min(first + PAGE_KEYS as usize);
             head.pages.push(pages.push(&column, first, last)?);
         }
-        let encoded = head.encode()?;
         Ok(Sidecar {
-            size: head.object_size(),
-            object: vec![
-                encoded.into(),
-                pages.stored.into(),
-                index.into(),
-                self.blocks.into(),
-            ],
+            head,
+            rest: [pages.stored.into(), index.into(), self.blocks.into()],
         })
     }
 }

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::codec::{checksum, small};
 use super::columns_write::ColumnsWriter;
 use super::layout::Layout;
 use super::meta::{SegmentMeta, parquet_path, side_path};
 use super::objects::Objects;
 use super::side_write::SideWriter;
-use crate::env::Clock;
+use crate::env::{Clock, Workers};
 use crate::error::{Error, Result};
 use crate::types::key;
 use crate::types::row::RowRef;
@@ -193,27 +191,38 @@ impl Writer {
         }
     }
 
-    /// Writes the objects. They are durable when this returns, and nothing refers to them but what it
-    /// returns; `None` without rows, and then there are none.
+    /// Writes the objects, with the help of a worker. They are durable when this returns, and nothing
+    /// refers to them but what it returns; `None` without rows, and then there are none.
     ///
     /// # Errors
     /// 58030 when an object cannot be written; one of them may be there then.
-    pub fn finish(self) -> Result<Option<SegmentMeta>> {
-        let rows = small(self.side.rows(), "rows")?;
-        let first_key = self.side.first_key().to_vec();
-        let last_key = self.side.last_key().to_vec();
-        let Some(columns) = self.columns.finish()? else {
+    pub fn finish(self, workers: &Workers) -> Result<Option<SegmentMeta>> {
+        let Writer {
+            objects,
+            table,
+            segment,
+            columns,
+            side,
+            ..
+        } = self;
+        let rows = small(side.rows(), "rows")?;
+        let (first_key, last_key) = (side.first_key().to_vec(), side.last_key().to_vec());
+        if rows == 0 {
             return Ok(None);
+        }
+        let to = objects.clone();
+        let write_columns = move || {
+            let columns = columns.finish()?;
+            to.write(&parquet_path(table, segment), columns.object.clone())?;
+            Ok(columns)
         };
-        let side = self.side.finish(
-            self.table,
-            self.segment,
-            columns.footer.checksum,
-            self.clock.as_deref(),
-        )?;
+        let finish_side = || side.finish(table, segment, self.clock.as_deref());
+        let (columns, side) = workers.join(write_columns, finish_side);
+        let columns = columns?;
+        let (side_bytes, side) = side?.of(columns.footer.checksum)?;
         let mut meta = SegmentMeta {
-            table: self.table,
-            segment: self.segment,
+            table,
+            segment,
             rows,
             first_key,
             last_key,
@@ -222,7 +231,7 @@ impl Writer {
             bare: self.bare,
             row_bytes: self.row_bytes,
             parquet_bytes: columns.object.len() as u64,
-            side_bytes: side.size,
+            side_bytes,
             groups: columns.groups,
             footer: columns.footer,
             rest: None,
@@ -234,14 +243,7 @@ impl Writer {
         }
         meta.rest = Some(checksum(&rest));
         meta.try_encode()?;
-        let parquet = parquet_path(self.table, self.segment);
-        self.objects.write(&parquet, Bytes::from(columns.object))?;
-        self.objects.write(
-            &side_path(self.table, self.segment),
-            side.object
-                .into_iter()
-                .collect::<object_store::PutPayload>(),
-        )?;
+        objects.write(&side_path(table, segment), side)?;
         Ok(Some(meta))
     }
 }

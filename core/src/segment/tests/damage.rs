@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::random::{Random, seeds};
 use super::store::Failing;
 use super::{PLENTY, Table, caches, memory};
+use crate::env::Workers;
 use crate::error::{Error, Result, SqlState};
 use crate::segment::{Objects, Segment, SegmentMeta};
 
@@ -317,7 +318,9 @@ fn failures_of_the_store_surface_and_pass() {
         for (key, row) in &table.rows {
             writer.push(key, row).unwrap();
         }
-        let written = writer.finish().map(|meta| assert!(meta.is_some()));
+        let written = writer
+            .finish(&Workers::Inline)
+            .map(|meta| assert!(meta.is_some()));
         let failed = fails(written);
         store.fail_after(i64::MAX);
         if !failed {

@@ -21,6 +21,7 @@ use object_store::memory::InMemory;
 
 use super::{CacheOptions, Caches, Layout, LayoutColumn, Objects, Segment, SegmentMeta};
 use super::{WriteOptions, Writer};
+use crate::env::Workers;
 use crate::types::columns::ColumnBuilder;
 use crate::types::row::{self, RowRef};
 use crate::types::{Datum, PgType};
@@ -99,7 +100,7 @@ impl Table {
         for (key, row) in &self.rows {
             writer.push(key, row).unwrap();
         }
-        let meta = writer.finish().unwrap().unwrap();
+        let meta = writer.finish(&Workers::Inline).unwrap().unwrap();
         // Compared as they are encoded: NaN is not itself.
         let again = SegmentMeta::decode(&meta.encode()).unwrap();
         assert!(again.encode() == meta.encode());

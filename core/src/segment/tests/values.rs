@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::random::{self, Random, seeds};
 use super::{PLENTY, Table, caches, column, memory};
+use crate::env::Workers;
 use crate::error::SqlState;
 use crate::segment::{Layout, Segment, WriteOptions, Writer};
 use crate::types::{Datum, Interval, Numeric, PgType, columns, oid, ops, row};
@@ -273,7 +274,7 @@ fn an_empty_segment_is_none() {
     let objects = memory();
     let layout = Table::plain(0).layout;
     let writer = Writer::new(&objects, 1, 1, layout, WriteOptions::default(), None).unwrap();
-    assert!(writer.finish().unwrap().is_none());
+    assert!(writer.finish(&Workers::Inline).unwrap().is_none());
     assert!(objects.list().unwrap().is_empty());
 }
 
