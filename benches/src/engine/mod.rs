@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub const BATCH: u64 = 10_000;
 /// Bytes of a row's payload.
 const PAYLOAD: usize = 100;
+/// Rows that are looked up together.
+const TOGETHER: usize = 1024;
 /// Rows of one range.
 const RANGE: u64 = 10_000;
 /// Look-ups and updates of one transaction of the mix.
@@ -37,6 +39,10 @@ pub trait Store {
 
     /// Runs `read` at one state, with a look-up that passes a row's payload on.
     fn read(&mut self, read: &mut dyn FnMut(&Lookup<'_>) -> Done<()>) -> Done<()>;
+
+    /// Looks ascending numbers up together, and passes the payloads on: the number's place among them,
+    /// and its payload.
+    fn read_batch(&mut self, numbers: &[u64], row: &mut dyn FnMut(usize, &[u8])) -> Done<()>;
 
     /// Passes the payloads of `count` rows on, from number `from` on, in order.
     fn range(&mut self, from: u64, count: u64, row: &mut dyn FnMut(&[u8])) -> Done<()>;
@@ -127,6 +133,8 @@ pub struct Measured {
     pub cold_ns: f64,
     pub lookup_ns: f64,
     pub lookup_p99: f64,
+    /// Of many together, sorting them included.
+    pub batched_ns: f64,
     pub range_rows: f64,
     pub insert_rows: f64,
     pub mix: f64,
@@ -186,6 +194,28 @@ pub fn measure(store: &mut dyn Store, directory: &Path, size: Size) -> Done<Meas
         let p99 = slowest.get(slowest.len() * 99 / 100);
         measured.lookup_p99 = p99.copied().map_or(0.0, f64::from);
     }
+
+    say("look-ups in batches");
+    let mut numbers = Vec::with_capacity(TOGETHER);
+    let mut took = Duration::ZERO;
+    let batches = size.lookups / TOGETHER as u64;
+    for round in 0..2 {
+        let start = Instant::now();
+        for batch in 0..batches {
+            let some = (batch * TOGETHER as u64..).take(TOGETHER);
+            numbers.clear();
+            numbers.extend(some.map(|at| random(at ^ (round + 3) << 50) % size.rows));
+            numbers.sort_unstable();
+            let (mut wrong, mut found) = (0, 0);
+            store.read_batch(&numbers, &mut |at, payload| {
+                found += 1;
+                wrong += u64::from(!is_row(payload, numbers[at], 0));
+            })?;
+            measured.wrong += wrong + (TOGETHER - found) as u64;
+        }
+        took = start.elapsed();
+    }
+    measured.batched_ns = took.as_nanos() as f64 / (batches * TOGETHER as u64) as f64;
 
     say("ranges");
     let start = Instant::now();

@@ -50,6 +50,16 @@ impl Store for Redb {
         })
     }
 
+    fn read_batch(&mut self, numbers: &[u64], row: &mut dyn FnMut(usize, &[u8])) -> Done<()> {
+        let table = self.0.begin_read()?.open_table(TABLE)?;
+        for (at, number) in numbers.iter().enumerate() {
+            if let Some(found) = table.get(number)? {
+                row(at, found.value());
+            }
+        }
+        Ok(())
+    }
+
     fn range(&mut self, from: u64, count: u64, row: &mut dyn FnMut(&[u8])) -> Done<()> {
         let table = self.0.begin_read()?.open_table(TABLE)?;
         for entry in table.range(from..from + count)? {
@@ -108,6 +118,16 @@ impl Store for Fjall {
                 None => Ok(false),
             },
         )
+    }
+
+    fn read_batch(&mut self, numbers: &[u64], row: &mut dyn FnMut(usize, &[u8])) -> Done<()> {
+        let snapshot = self.database.snapshot();
+        for (at, number) in numbers.iter().enumerate() {
+            if let Some(found) = snapshot.get(&self.rows, number.to_be_bytes())? {
+                row(at, &found);
+            }
+        }
+        Ok(())
     }
 
     fn range(&mut self, from: u64, count: u64, row: &mut dyn FnMut(&[u8])) -> Done<()> {

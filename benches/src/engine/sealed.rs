@@ -13,7 +13,7 @@ use omendb::objects::SyncedDirectory;
 use omendb::storage::FileBackend;
 use omendb_core::env::{Clock, Committer, Entropy, Env, Workers};
 use omendb_core::segment::{CacheOptions, Effort, Layout, LayoutColumn, Options, Segments, Shape};
-use omendb_core::storage::{self, TableId};
+use omendb_core::storage::{self, RowBatch, TableId, Wanted};
 use omendb_core::txn::{BeginOptions, Interrupt, Isolation, Transactions};
 use omendb_core::types::{Datum, PgType, key, row};
 use pollster::block_on;
@@ -144,6 +144,23 @@ impl Store for Engine {
             pass(payload_of(found.as_ref())?);
             Ok(true)
         })
+    }
+
+    fn read_batch(&mut self, numbers: &[u64], pass: &mut dyn FnMut(usize, &[u8])) -> Done<()> {
+        let snapshot = self.segments.store().snapshot()?;
+        let mut keys = Vec::with_capacity(9 * numbers.len());
+        for number in numbers {
+            key::encode(&Datum::Int8(*number as i64), PgType::INT8, &mut keys)?;
+        }
+        let keys: Vec<&[u8]> = keys.chunks(9).collect();
+        let mut rows = RowBatch::new(keys.len(), Wanted::Rows);
+        snapshot.get_batch(TABLE, &keys, &mut rows)?;
+        for (at, row) in rows.iter().enumerate() {
+            if let Some(row) = row {
+                pass(at, payload_of(row)?);
+            }
+        }
+        Ok(())
     }
 
     fn range(&mut self, from: u64, count: u64, pass: &mut dyn FnMut(&[u8])) -> Done<()> {

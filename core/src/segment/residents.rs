@@ -95,6 +95,10 @@ impl Slots {
     }
 }
 
+/// Rows that are fetched together. A thread can look at eight things without counting that it does
+/// ([`arc_swap`]); its callers may look at some already.
+pub(super) const TOGETHER: usize = 6;
+
 /// A block on its way to the processor's cache.
 pub(super) struct Near {
     at: usize,
@@ -156,33 +160,55 @@ impl Side {
     /// Begins to fetch what has to be read of a row and its neighbours, without waiting for it.
     #[inline]
     pub fn fetch(&self, row: u32) -> Option<Near> {
+        let near = self.near(row)?;
+        self.touch(&near, row);
+        Some(near)
+    }
+
+    /// [`Side::fetch`] for up to [`TOGETHER`] rows. What is needed first of all of them is fetched first.
+    #[inline]
+    pub fn fetch_all(&self, rows: &[u32]) -> [Option<Near>; TOGETHER] {
+        let lengths = rows
+            .iter()
+            .map(|row| self.blocks.length(self.block_of(*row)));
+        black_box(lengths.sum::<usize>());
+        let near: [Option<Near>; TOGETHER] =
+            std::array::from_fn(|at| rows.get(at).and_then(|row| self.near(*row)));
+        for (row, near) in rows.iter().zip(near.iter().flatten()) {
+            self.touch(near, *row);
+        }
+        near
+    }
+
+    #[inline]
+    fn near(&self, row: u32) -> Option<Near> {
         let at = self.block_of(row);
         let block = self.blocks.look(at)?;
-        let rows = self.block_rows(at);
+        Some(Near { at, block })
+    }
+
+    #[inline]
+    fn touch(&self, near: &Near, row: u32) {
+        let rows = self.block_rows(near.at);
         let (count, within) = (rows.len(), row.saturating_sub(rows.start) as usize);
-        let touch = |at: usize| {
-            let bytes = block.as_ref().map(|block| &block.slice);
-            // Read, though nobody wants it: the processor goes on while the memory answers.
-            black_box(bytes.and_then(|bytes| bytes.get(at).copied()));
-        };
+        let bytes = near.block.as_ref().map(|block| &block.slice);
+        // Read, though nobody wants it: the processor goes on while the memory answers.
+        let touch = |at: usize| black_box(bytes.and_then(|bytes| bytes.get(at).copied()));
         let ends = block::END * count;
-        let bodies = self.blocks.length(at).saturating_sub(ends);
+        let bodies = self.blocks.length(near.at).saturating_sub(ends);
         // Rows of one length, as they mostly are, lie exactly there.
         let start = ends + bodies * within / count.max(1);
         touch(block::END * within);
         touch(start);
         touch(start + LINE);
-        Some(Near { at, block })
     }
 
     /// A row, if it is in memory: in the block that was fetched for one near it, mostly.
     #[inline]
-    pub fn row_near(&self, row: u32, near: Option<Near>) -> Option<SealedRow> {
-        match near {
-            Some(near) if self.block_rows(near.at).contains(&row) => {
-                self.row_of(near.block, near.at, row)
-            }
-            _ => self.row(row),
+    pub fn row_near(&self, row: u32, near: Near) -> Option<SealedRow> {
+        match self.block_rows(near.at).contains(&row) {
+            true => self.row_of(near.block, near.at, row),
+            false => self.row(row),
         }
     }
 

@@ -21,7 +21,7 @@ use super::columns_read::{self, Pieces};
 use super::entries::Entries;
 use super::meta::{Group, SegmentMeta};
 use super::objects::Objects;
-use super::residents::Residents;
+use super::residents::{Residents, TOGETHER};
 use super::side::PAGE_KEYS;
 use super::side_read::KeySource;
 use crate::error::{Error, Result};
@@ -203,35 +203,41 @@ impl Segment {
         })
     }
 
-    /// The bytes of some rows, in the order of their numbers, which are ascending: rows of one block are
-    /// read together. See [`Segment::row`].
+    /// Passes the bytes of some rows on, whose numbers are ascending, with their places among them. Those
+    /// of one block are read together, and the memory of many is waited for at once. A row may be passed
+    /// on again, when the sidecar had to be mended.
     ///
     /// # Errors
     /// As [`Segment::key`].
-    pub fn rows(&self, rows: &[u32]) -> Result<Vec<SealedRow>> {
+    pub fn rows(&self, rows: &[u32], mut each: impl FnMut(usize, &[u8])) -> Result<()> {
         for row in rows {
             self.check_row(*row)?;
         }
         if self.meta().bare {
-            return Ok(rows.iter().map(|_| SealedRow::default()).collect());
+            (0..rows.len()).for_each(|at| each(at, &[]));
+            return Ok(());
         }
         self.inner.side(|inner| {
             let side = inner.head()?;
-            let mut found = Vec::with_capacity(rows.len());
-            let mut current: Option<(usize, Block)> = None;
-            for &row in rows {
-                let (at, block) = match current.take() {
-                    Some(kept) if side.block_rows(kept.0).contains(&row) => kept,
-                    _ => {
-                        let at = side.block_of(row);
-                        (at, inner.block(&side, at)?)
+            let mut read: Option<(usize, Block)> = None;
+            for (group, start) in rows.chunks(TOGETHER).zip((0..).step_by(TOGETHER)) {
+                for ((row, near), at) in group.iter().zip(side.fetch_all(group)).zip(start..) {
+                    if let Some(found) = near.and_then(|near| side.row_near(*row, near)) {
+                        each(at, found.as_ref());
+                        continue;
                     }
-                };
-                let bytes = side.row_in(at, block.clone(), row);
-                found.push(bytes.ok_or_else(|| inner.side_damaged("a row"))?);
-                current = Some((at, block));
+                    let number = side.block_of(*row);
+                    let block = match read.take() {
+                        Some((at, block)) if at == number => block,
+                        _ => inner.block(&side, number)?,
+                    };
+                    let found = side.row_in(number, block.clone(), *row);
+                    let found = found.ok_or_else(|| inner.side_damaged("a row"))?;
+                    each(at, found.as_ref());
+                    read = Some((number, block));
+                }
             }
-            Ok(found)
+            Ok(())
         })
     }
 

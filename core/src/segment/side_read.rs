@@ -190,7 +190,11 @@ impl Inner {
         let (keys, side) = (keys.as_ref()?, side.as_ref()?);
         let mut near = None;
         let found = keys.locate(key, |row| near = side.fetch(row));
-        Some(found.map(|row| (row, side.row_near(row, near))))
+        let row_of = |row| match near {
+            Some(near) => side.row_near(row, near),
+            None => side.row(row),
+        };
+        Some(found.map(|row| (row, row_of(row))))
     }
 
     pub fn locate(&self, key: &[u8]) -> Result<Option<u32>> {

@@ -11,8 +11,8 @@ use super::manifest;
 use super::merged::Merged;
 use crate::error::Result;
 use crate::storage::{
-    DELETED_TABLE, Flow, Sealed, SealedIter, SealedRow, Snapshot, TableId, TableWrites, Visit,
-    Wanted, WriteBatch, bounds_are_empty,
+    DELETED_TABLE, Flow, RowBatch, Sealed, SealedIter, SealedRow, Snapshot, TableId, TableWrites,
+    Visit, Wanted, WriteBatch, bounds_are_empty,
 };
 
 /// One segment, and which of its rows are gone.
@@ -186,35 +186,32 @@ impl Sealed for SealedTable {
         Ok(None)
     }
 
-    fn get_batch(&self, keys: &[&[u8]], wanted: Wanted) -> Result<Vec<Option<SealedRow>>> {
-        let mut all: Vec<Option<SealedRow>> = Vec::new();
-        all.resize_with(keys.len(), || None);
+    fn get_batch(&self, keys: &[&[u8]], rows: &mut RowBatch) -> Result<()> {
         let mut located = Vec::new();
         for part in &self.parts {
             let start = keys.partition_point(|key| *key < part.first_key());
             let end = keys.partition_point(|key| *key <= part.last_key());
-            let within = keys.get(start..end).unwrap_or_default();
-            if within.is_empty() {
+            let open = (start..end).filter(|at| rows.is_open(*at));
+            let open = open.filter_map(|at| Some((at, *keys.get(at)?)));
+            let (places, probes): (Vec<usize>, Vec<&[u8]>) = open.unzip();
+            if probes.is_empty() {
                 continue;
             }
-            part.segment.locate_batch(within, &mut located)?;
-            let (places, rows): (Vec<usize>, Vec<u32>) = located
-                .iter()
-                .enumerate()
-                .filter_map(|(at, row)| Some((start + at, (*row)?)))
-                .filter(|(_, row)| !part.deleted.contains(*row))
-                .unzip();
-            let found = match wanted {
-                Wanted::Rows => part.segment.rows(&rows)?,
-                Wanted::Presence => rows.iter().map(|_| SealedRow::default()).collect(),
-            };
-            for (at, row) in places.into_iter().zip(found) {
-                if let Some(slot) = all.get_mut(at) {
-                    *slot = Some(row);
-                }
+            part.segment.locate_batch(&probes, &mut located)?;
+            let there = places.iter().zip(&located);
+            let there = there.filter_map(|(at, row)| Some((*at, (*row)?)));
+            let there = there.filter(|(_, row)| !part.deleted.contains(*row));
+            let (places, numbers): (Vec<usize>, Vec<u32>) = there.unzip();
+            match rows.wanted() {
+                Wanted::Rows => part.segment.rows(&numbers, |at, row| {
+                    if let Some(at) = places.get(at) {
+                        rows.put(*at, row, true);
+                    }
+                })?,
+                Wanted::Presence => places.iter().for_each(|at| rows.put(*at, &[], true)),
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     fn visit(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, each: Visit<'_>) -> Result<()> {

@@ -21,6 +21,7 @@ mod queue;
 mod range;
 mod recorder;
 mod recover;
+mod row_batch;
 mod snapshot;
 mod store;
 #[cfg(test)]
@@ -37,10 +38,11 @@ pub use format::FORMAT_VERSION;
 pub use queue::{OnVisible, Pending, Relocate, Validate};
 pub use range::{RangeIter, Value};
 pub use recorder::Recording;
+pub use row_batch::{RowBatch, Wanted};
 pub use snapshot::Snapshot;
 pub use store::{Options, Stats, Store};
 pub use tier::{
-    Flow, Generation, MAX_LEARNT_KEYS, Relocation, Sealed, SealedIter, Tier, Tiers, Visit, Wanted,
+    Flow, Generation, MAX_LEARNT_KEYS, Relocation, Sealed, SealedIter, Tier, Tiers, Visit,
 };
 
 /// Names a redb table. Relations get theirs from the catalog's OID counter, anew whenever their

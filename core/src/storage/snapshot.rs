@@ -10,8 +10,8 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata,
 use super::format::{Bytes, Table};
 use super::modified::Modified;
 use super::range::{PageRange, RangeIter, Value, ValueBytes};
-use super::tier::{Generation, Sealed, Tier, Tiers, Visit, Wanted};
-use super::{CATALOG_TABLE, KeyFilter, TableId, bounds_are_empty};
+use super::tier::{Generation, Sealed, Tier, Tiers, Visit};
+use super::{CATALOG_TABLE, KeyFilter, RowBatch, TableId, bounds_are_empty};
 use crate::error::Result;
 
 /// Opened tables that one snapshot remembers; the tables beyond are opened on each use.
@@ -93,50 +93,33 @@ impl Snapshot {
         }
     }
 
-    /// The values of ascending keys, in their order; where only their presence is asked for, a value
-    /// that is there may come out empty.
+    /// Fills in the rows of those of these ascending keys that are still looked for.
     ///
     /// # Errors
     /// As [`Snapshot::get`].
-    pub fn get_batch(
-        &self,
-        table: TableId,
-        keys: &[&[u8]],
-        wanted: Wanted,
-    ) -> Result<Vec<Option<Value>>> {
-        let mut found: Vec<Option<Value>> = Vec::with_capacity(keys.len());
+    pub fn get_batch(&self, table: TableId, keys: &[&[u8]], found: &mut RowBatch) -> Result<()> {
+        let tier = self.tiers.0.get(&table);
         if let Some(rows) = self.rows(table)? {
             // Keys are mostly appended, and then none of them is there.
             let last = rows.last()?.map(|(key, _)| key.value().to_vec());
-            let known = self.tiers.keys(table);
-            for key in keys {
-                let may_be_there = last.as_ref().is_some_and(|last| *key <= last.as_slice())
-                    && known.is_none_or(|known| known.may_contain(key));
-                found.push(match may_be_there {
-                    true => rows
-                        .get_owned(key)?
-                        .map(|value| Value(ValueBytes::Page(value))),
-                    false => None,
-                });
+            let known = tier.and_then(|tier| tier.keys.as_deref());
+            let may_be_there = |key: &[u8]| {
+                last.as_ref().is_some_and(|last| key <= last.as_slice())
+                    && known.is_none_or(|known| known.may_contain(key))
+            };
+            for (at, key) in keys.iter().enumerate() {
+                if found.is_open(at)
+                    && may_be_there(key)
+                    && let Some(row) = rows.get(key)?
+                {
+                    found.put(at, row.value(), false);
+                }
             }
         }
-        found.resize_with(keys.len(), || None);
-        let Some(sealed) = self.tiers.sealed(table) else {
-            return Ok(found);
-        };
-        let places: Vec<usize> = (0..keys.len())
-            .filter(|at| found.get(*at).is_some_and(Option::is_none))
-            .collect();
-        let rest: Vec<&[u8]> = places
-            .iter()
-            .filter_map(|at| keys.get(*at).copied())
-            .collect();
-        for (at, row) in places.into_iter().zip(sealed.get_batch(&rest, wanted)?) {
-            if let (Some(slot), Some(row)) = (found.get_mut(at), row) {
-                *slot = Some(row.into());
-            }
+        match tier.and_then(|tier| tier.sealed.as_ref()) {
+            Some(sealed) => sealed.get_batch(keys, found),
+            None => Ok(()),
         }
-        Ok(found)
     }
 
     /// The value of one key if it lies in redb.

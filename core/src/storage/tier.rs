@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{KeyFilter, SealedRow, Snapshot, TableId, TableWrites, WriteBatch};
+use super::{KeyFilter, RowBatch, SealedRow, Snapshot, TableId, TableWrites, WriteBatch};
 use crate::error::Result;
 
 /// Keys that are read at once to know them: some milliseconds. Where there are more, look-ups go to
@@ -30,22 +30,13 @@ pub type Flow = ControlFlow<()>;
 /// Takes the key and the row of one entry.
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<Flow>;
 
-/// What is asked of many keys at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    Rows,
-    /// Only whether there is one: a row that is found may come out empty.
-    Presence,
-}
-
 /// A table's sealed rows in one state, which never changes.
 pub trait Sealed: Send + Sync + 'static {
     /// The row of one key.
     fn get(&self, key: &[u8]) -> Result<Option<SealedRow>>;
 
-    /// Whether there is a row of each of these keys, and which, if they are `wanted`: in the order of
-    /// the keys, which are ascending.
-    fn get_batch(&self, keys: &[&[u8]], wanted: Wanted) -> Result<Vec<Option<SealedRow>>>;
+    /// Fills in the rows of those of these ascending keys that are still looked for.
+    fn get_batch(&self, keys: &[&[u8]], rows: &mut RowBatch) -> Result<()>;
 
     /// Passes keys and rows of a range on, in key order: faster than [`Sealed::range`], because nothing
     /// outlives the call that sees it.

@@ -11,7 +11,7 @@ use super::read_set::ReadSet;
 use super::write_set::{Row, Stamp, TableState, Tables};
 use crate::error::Result;
 use crate::segment::SealedTable;
-use crate::storage::{CATALOG_TABLE, RangeIter, Sealed, Snapshot, TableId, Value, Wanted};
+use crate::storage::{CATALOG_TABLE, RangeIter, RowBatch, Sealed, Snapshot, TableId, Value};
 
 /// A fixed state to read from. Cheap to clone, and safe to read from several threads. A
 /// SERIALIZABLE transaction's view remembers which ranges were read through it; reading its
@@ -108,60 +108,32 @@ impl View {
         Ok(found.map(|value| Entry(EntryBytes::Stored(value))))
     }
 
-    /// The rows of ascending keys, in their order; where only their presence is asked for, a row that is
-    /// there may come out empty.
-    pub fn get_batch(
-        &self,
-        table: TableId,
-        keys: &[&[u8]],
-        wanted: Wanted,
-    ) -> Result<Vec<Option<Entry>>> {
+    /// Fills in the rows of ascending keys.
+    pub fn get_batch(&self, table: TableId, keys: &[&[u8]], found: &mut RowBatch) -> Result<()> {
         if let Some(reads) = self.remembered(table) {
             for key in keys {
                 reads.add_key(table, key);
             }
         }
-        let mut found: Vec<Option<Entry>> = Vec::new();
-        found.resize_with(keys.len(), || None);
-        // Places of the keys that are still looked for.
-        let mut open: Vec<usize> = (0..keys.len()).collect();
         if let Some(own) = self.tables.get(&table) {
             if own.dropped {
-                return Ok(found);
+                return Ok(());
             }
             let rows = own.rows.read();
-            open.retain(|at| {
-                let row = keys.get(*at).and_then(|key| rows.map.get(*key));
-                let Some(row) = row.and_then(|row| row.seen_by(self.stamp)) else {
-                    return true;
-                };
-                if let Some(slot) = found.get_mut(*at) {
-                    *slot = row.clone().map(|row| Entry(EntryBytes::Row(row)));
+            for (at, key) in keys.iter().enumerate() {
+                let row = rows.map.get(*key);
+                match row.and_then(|row| row.seen_by(self.stamp)) {
+                    Some(Some(row)) => found.put(at, row, false),
+                    Some(None) => found.close(at),
+                    None => {}
                 }
-                false
-            });
+            }
             drop(rows);
             if let Some(loaded) = &own.loaded {
-                let rows = loaded.get_batch(&chosen(keys, &open), wanted)?;
-                let mut rows = rows.into_iter();
-                open.retain(|at| match (rows.next().flatten(), found.get_mut(*at)) {
-                    (Some(row), Some(slot)) => {
-                        *slot = Some(Entry(EntryBytes::Stored(row.into())));
-                        false
-                    }
-                    _ => true,
-                });
+                loaded.get_batch(keys, found)?;
             }
         }
-        let rows = self
-            .snapshot
-            .get_batch(table, &chosen(keys, &open), wanted)?;
-        for (at, row) in open.into_iter().zip(rows) {
-            if let Some(slot) = found.get_mut(at) {
-                *slot = row.map(|value| Entry(EntryBytes::Stored(value)));
-            }
-        }
-        Ok(found)
+        self.snapshot.get_batch(table, keys, found)
     }
 
     /// Entries of a range in key order. Reads lazily.
@@ -309,11 +281,6 @@ impl View {
         }
         Some(self.snapshot.last_modified(table))
     }
-}
-
-fn chosen<'k>(keys: &[&'k [u8]], places: &[usize]) -> Vec<&'k [u8]> {
-    let chosen = places.iter().filter_map(|at| keys.get(*at));
-    chosen.copied().collect()
 }
 
 /// An iterator that can be looked at from both ends before it is advanced.

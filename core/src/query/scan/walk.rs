@@ -11,7 +11,7 @@ use super::rows::{BATCH_ROWS, Builders, SharedLayout};
 use crate::catalog::{Index, Table, keys};
 use crate::error::{Error, Result};
 use crate::query::context::ReadContext;
-use crate::storage::{TableId, Wanted};
+use crate::storage::{RowBatch, TableId, Wanted};
 use crate::txn::{View, ViewIter};
 
 /// Keys that are looked up together.
@@ -30,24 +30,22 @@ fn rows_of(
     let key = |at: &usize| row_keys.get(*at).map_or(&[][..], Vec::as_slice);
     order.sort_unstable_by_key(key);
     let probes: Vec<&[u8]> = order.iter().map(key).collect();
-    let found = view.get_batch(storage, &probes, Wanted::Rows)?;
-    let mut rows = Vec::new();
-    rows.resize_with(row_keys.len(), || None);
-    for (at, row) in order.iter().zip(found) {
-        if let Some(slot) = rows.get_mut(*at) {
-            *slot = row;
+    let mut found = RowBatch::new(probes.len(), Wanted::Rows);
+    view.get_batch(storage, &probes, &mut found)?;
+    let mut places = vec![0; order.len()];
+    for (place, at) in order.iter().enumerate() {
+        if let Some(slot) = places.get_mut(*at) {
+            *slot = place;
         }
     }
-    let mut sealed = 0;
-    for (key, row) in row_keys.iter().zip(rows) {
-        let row = row.ok_or_else(|| {
+    for (key, place) in row_keys.iter().zip(places) {
+        let row = found.get(place).ok_or_else(|| {
             let what = format!("index \"{}\" has an entry without a row", index.name);
             Error::corrupted(what)
         })?;
-        sealed += usize::from(row.is_sealed());
-        builders.append(key, row.as_ref())?;
+        builders.append(key, row)?;
     }
-    Ok(sealed)
+    Ok(found.sealed())
 }
 
 /// What every way of reading a table needs.
@@ -263,11 +261,12 @@ impl Run {
                     *at = end;
                     lookups += next.len();
                     let probes: Vec<&[u8]> = next.iter().map(Vec::as_slice).collect();
-                    let rows = view.get_batch(storage, &probes, Wanted::Rows)?;
-                    for (key, row) in next.iter().zip(rows) {
+                    let mut rows = RowBatch::new(probes.len(), Wanted::Rows);
+                    view.get_batch(storage, &probes, &mut rows)?;
+                    sealed += rows.sealed();
+                    for (key, row) in next.iter().zip(rows.iter()) {
                         if let Some(row) = row {
-                            sealed += usize::from(row.is_sealed());
-                            builders.append(key, row.as_ref())?;
+                            builders.append(key, row)?;
                         }
                     }
                 }

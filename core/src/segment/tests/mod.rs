@@ -142,10 +142,14 @@ impl Table {
         assert!(segment.row(count).is_err() && segment.key(count).is_err());
         self.check_keys(segment);
         let rows: Vec<u32> = (0..count).step_by(3).collect();
-        let bytes = segment.rows(&rows).unwrap();
-        for (row, bytes) in rows.iter().zip(&bytes) {
-            assert_eq!(bytes, &self.rows[*row as usize].1);
-        }
+        let mut next = 0;
+        let check = |at: usize, bytes: &[u8]| {
+            assert_eq!(at, next);
+            assert_eq!(bytes, self.rows[rows[at] as usize].1);
+            next += 1;
+        };
+        segment.rows(&rows, check).unwrap();
+        assert_eq!(next, rows.len());
         assert_eq!(segment.verify().unwrap(), Vec::<String>::new());
     }
 

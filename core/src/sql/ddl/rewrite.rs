@@ -10,7 +10,7 @@ use super::expressions;
 use super::rows::{Chunks, StoredRow, build_index, duplicate, physical_types};
 use crate::catalog::{Index, Sequence, Table, keys};
 use crate::error::{Error, Result};
-use crate::storage::{TableId, Wanted};
+use crate::storage::{RowBatch, TableId, Wanted};
 use crate::types::{Datum, PgType, cast, row};
 
 /// What becomes of the rows.
@@ -217,8 +217,9 @@ fn check_keys(context: &mut Context<'_>, new: &Table, rows: &[StoredRow]) -> Res
     if taken.is_none() {
         let probes: Vec<&[u8]> = sorted.iter().map(|(key, _)| key.as_slice()).collect();
         let latest = context.txn.latest()?;
-        let found = latest.get_batch(new.storage, &probes, Wanted::Presence)?;
-        for (row, found) in sorted.iter().zip(&found) {
+        let mut found = RowBatch::new(probes.len(), Wanted::Presence);
+        latest.get_batch(new.storage, &probes, &mut found)?;
+        for (row, found) in sorted.iter().zip(found.iter()) {
             if found.is_some() || context.txn.has_moved(new.storage, &row.0)? {
                 taken = Some(*row);
                 break;

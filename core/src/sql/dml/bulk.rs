@@ -14,7 +14,7 @@ use crate::catalog::{Index, keys};
 use crate::error::{Error, Result};
 use crate::segment::Shape;
 use crate::sql::Context;
-use crate::storage::{TableId, Wanted};
+use crate::storage::{RowBatch, TableId, Wanted};
 use crate::types::{Datum, row};
 
 /// Rows that are written at once.
@@ -209,8 +209,9 @@ impl Bulk {
                 None => {
                     values.dedup_by_key(|(value, _)| *value);
                     let probes: Vec<&[u8]> = values.iter().map(|(value, _)| *value).collect();
-                    let found = latest.get_batch(storage, &probes, Wanted::Presence)?;
-                    for ((_, n), found) in values.iter().zip(&found) {
+                    let mut found = RowBatch::new(probes.len(), Wanted::Presence);
+                    latest.get_batch(storage, &probes, &mut found)?;
+                    for ((_, n), found) in values.iter().zip(found.iter()) {
                         if found.is_some() {
                             note(*n);
                         }

@@ -15,7 +15,7 @@ use super::write::Changes;
 use crate::catalog::{Action, ForeignKey, Index, Object, Table, keys};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
-use crate::storage::{TableId, Wanted};
+use crate::storage::{RowBatch, TableId, Wanted};
 use crate::txn::{LockTarget, RowMode, View};
 use crate::types::cast::{self, Context as Cast};
 use crate::types::{Datum, PgType, key, ops};
@@ -408,10 +408,11 @@ fn referenced(
 fn retain_present(view: &View, storage: TableId, wanted: &mut Vec<(Vec<u8>, usize)>) -> Result<()> {
     let mut keys: Vec<&[u8]> = wanted.iter().map(|(key, _)| key.as_slice()).collect();
     keys.dedup();
-    let found = view.get_batch(storage, &keys, Wanted::Presence)?;
+    let mut found = RowBatch::new(keys.len(), Wanted::Presence);
+    view.get_batch(storage, &keys, &mut found)?;
     let there: HashSet<Vec<u8>> = keys
         .into_iter()
-        .zip(found)
+        .zip(found.iter())
         .filter_map(|(key, found)| found.map(|_| key.to_vec()))
         .collect();
     wanted.retain(|(key, _)| there.contains(key));

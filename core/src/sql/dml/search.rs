@@ -5,7 +5,7 @@ use super::matches::{Match, Matches};
 use super::target::Target;
 use crate::error::Result;
 use crate::sql::Context;
-use crate::storage::{TableId, Wanted};
+use crate::storage::{RowBatch, TableId, Wanted};
 use crate::txn::{RowLock, RowMode};
 use crate::types::Datum;
 
@@ -48,14 +48,12 @@ impl Matched {
         let key = |at: &usize| matches.get(*at).map_or(&[][..], |found| &found.row_key);
         order.sort_unstable_by_key(key);
         let keys: Vec<&[u8]> = order.iter().map(key).collect();
-        let rows = context
-            .txn
-            .latest()?
-            .get_batch(storage, &keys, Wanted::Rows)?;
+        let mut rows = RowBatch::new(keys.len(), Wanted::Rows);
+        context.txn.latest()?.get_batch(storage, &keys, &mut rows)?;
         let mut versions = vec![None; matches.len()];
-        for (at, row) in order.iter().zip(rows) {
-            if let (Some(slot), Some(row)) = (versions.get_mut(*at), row) {
-                *slot = Some(row.as_ref().to_vec());
+        for (at, row) in order.iter().zip(rows.iter()) {
+            if let Some(slot) = versions.get_mut(*at) {
+                *slot = row.map(<[u8]>::to_vec);
             }
         }
         let read: Vec<_> = matches.into_iter().zip(versions).collect();
