@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use super::seeds;
 use super::support::{Way, Workload, commit};
 use crate::storage::fault::{Crashes, Disk, Image, Random, Survival};
 
@@ -12,35 +13,13 @@ const TRANSACTIONS: usize = 30;
 /// Of the crashes, every so many crashes again during its recovery.
 const RECOVERY_EVERY: usize = 16;
 
-fn number(name: &str, default: u64) -> u64 {
-    let set = std::env::var(name).ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn no_acknowledged_commit_is_lost_in_any_crash() {
-    let first = number("OMENDB_CRASH_SEED", 1);
-    let seeds = number("OMENDB_CRASH_SEEDS", 1);
-    let mut crashes = 0;
-    for seed in first..first + seeds {
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let crashes = Way::BOTH.map(|way| crash_everywhere(way, seed));
-            crashes.iter().sum::<usize>()
-        }));
-        match outcome {
-            Ok(count) => crashes += count,
-            Err(panic) => {
-                eprintln!(
-                    "replay: OMENDB_CRASH_SEED={seed} cargo test -p omendb-core --lib storage::tests::crash"
-                );
-                resume_unwind(panic);
-            }
-        }
-    }
-    eprintln!(
-        "{crashes} simulated crashes, seeds {first}..{}",
-        first + seeds
-    );
+    seeds::run("CRASH", 1, |seed| {
+        let crashes = Way::BOTH.map(|way| crash_everywhere(way, seed));
+        let crashes: usize = crashes.iter().sum();
+        eprintln!("seed {seed}: {crashes} simulated crashes");
+    });
 }
 
 /// Returns how many crashes were simulated.

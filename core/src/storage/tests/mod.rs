@@ -5,4 +5,5 @@ mod crash;
 mod io_failure;
 mod log;
 mod open;
+pub(crate) mod seeds;
 pub(crate) mod support;

@@ -7,27 +7,14 @@ use std::ops::Bound;
 
 use super::support::{T, begin_rc, inline};
 use crate::storage::fault::{Random, block_on};
+use crate::storage::tests::seeds;
 use crate::txn::{Savepoint, View};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn number(name: &str, default: u64) -> u64 {
-    let set = std::env::var(name).ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn transactions_behave_like_ordered_maps() {
-    let first = number("OMENDB_MODEL_SEED", 1);
-    for seed in first..first + number("OMENDB_MODEL_SEEDS", 60) {
-        let run = std::panic::AssertUnwindSafe(|| run(seed));
-        if let Err(panic) = std::panic::catch_unwind(run) {
-            eprintln!(
-                "replay: OMENDB_MODEL_SEED={seed} OMENDB_MODEL_SEEDS=1 cargo test -p omendb-core --lib txn::tests::model"
-            );
-            std::panic::resume_unwind(panic);
-        }
-    }
+    seeds::run("MODEL", 60, run);
 }
 
 fn key(random: &mut Random) -> Vec<u8> {

@@ -2,17 +2,13 @@
 
 use super::pair::Pair;
 use crate::storage::fault::Random;
+use crate::storage::tests::seeds;
 
 const ROUNDS: usize = 40;
 const KEYS: u64 = 4000;
 
 const COLUMNS: &str = "id int PRIMARY KEY, a int, b bigint, t text, v varchar(20), n numeric(10,2), \
     m numeric, f float8, d date, ts timestamptz, ok bool, u uuid, iv interval, l int[], j jsonb, by bytea";
-
-fn number(name: &str, default: u64) -> u64 {
-    let set = std::env::var(name).ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 struct Test {
     pair: Pair,
@@ -195,23 +191,16 @@ impl Test {
 
 #[test]
 fn sealed_tables_answer_as_unsealed_ones() {
-    let first = number("OMENDB_SCAN_SEED", 1);
-    for seed in first..first + number("OMENDB_SCAN_SEEDS", 2) {
-        let run = std::panic::AssertUnwindSafe(|| {
-            let mut test = Test {
-                pair: Pair::new(COLUMNS),
-                random: Random(seed),
-                added: 0,
-            };
-            test.insert();
-            test.insert();
-            for _ in 0..ROUNDS {
-                test.round();
-            }
-        });
-        if let Err(panic) = std::panic::catch_unwind(run) {
-            eprintln!("replay: OMENDB_SCAN_SEED={seed} OMENDB_SCAN_SEEDS=1");
-            std::panic::resume_unwind(panic);
+    seeds::run("SCAN", 2, |seed| {
+        let mut test = Test {
+            pair: Pair::new(COLUMNS),
+            random: Random(seed),
+            added: 0,
+        };
+        test.insert();
+        test.insert();
+        for _ in 0..ROUNDS {
+            test.round();
         }
-    }
+    });
 }
