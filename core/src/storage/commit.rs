@@ -72,6 +72,18 @@ impl Writer {
         log.close()
     }
 
+    /// A sync is done: has the log say so, unless the next record will.
+    pub fn settled(&mut self, inner: &Inner) {
+        self.syncing = false;
+        if inner.poisoned().is_none()
+            && let Some(log) = &mut self.log
+            && inner.is_idle()
+            && let Err(error) = log.mark()
+        {
+            inner.poison(&error);
+        }
+    }
+
     /// What may be taken from the queue now.
     fn takes(&self) -> Take {
         match &self.log {
@@ -191,6 +203,7 @@ fn sync_log(inner: &Inner, writer: &mut Writer) -> Result<Step> {
     }
     let synced = sync.run().map_err(StorageError::from);
     settle(inner, synced, answers)?;
+    writer.settled(inner);
     Ok(Step::Worked)
 }
 

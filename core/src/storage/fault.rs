@@ -167,6 +167,11 @@ impl Disk {
         self.state.lock().ops.len()
     }
 
+    /// What is on the disk, durably or not.
+    pub fn image(&self) -> Image {
+        self.state.lock().files.clone()
+    }
+
     /// Bytes on the disk, in both files.
     pub fn size(&self) -> usize {
         self.state.lock().files.iter().map(Vec::len).sum()
@@ -174,11 +179,6 @@ impl Disk {
 
     pub fn ops(&self) -> Vec<Op> {
         self.state.lock().ops.clone()
-    }
-
-    /// Gives back the memory of what was recorded, where nobody will ask for crashes.
-    pub fn forget_ops(&self) {
-        self.state.lock().ops = Vec::new();
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, SqlState};
 /// Type of keys and values in redb.
 pub(super) type Bytes = &'static [u8];
 
-/// What the file is, by name: `magic`, `format_version`, `log`.
+/// What the file is, by name: `magic`, `format_version`, `log`, `log_bytes`.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const MAGIC_KEY: &str = "magic";
 const MAGIC: &[u8] = b"OmenDB";
@@ -21,6 +21,8 @@ const VERSION_KEY: &str = "format_version";
 const LOG_KEY: &str = "log";
 /// Identity 16, life 8, number 8, half 1, in use 1.
 const LOG_BYTES: usize = 34;
+/// Life 8, bytes that the log's file has had durably in that life 8. Other lives say nothing.
+const LENGTH_KEY: &str = "log_bytes";
 
 /// The format that this build reads and writes; little-endian `u32` in `meta`.
 pub const FORMAT_VERSION: u32 = 2;
@@ -129,12 +131,18 @@ pub(super) fn log_state(database: &Database) -> Result<Option<LogState>> {
     let (identity, numbers) = numbers.split_at(size_of::<Identity>());
     let (life, number) = numbers.split_at(8);
     let number_of = |bytes: &[u8]| <[u8; 8]>::try_from(bytes).map(u64::from_le_bytes);
+    let length = meta.get(LENGTH_KEY)?;
+    let length = length.and_then(|stored| {
+        let bytes = stored.value().strip_prefix(life)?;
+        number_of(bytes).ok()
+    });
     Ok(Some(LogState {
         checkpoint: Checkpoint {
             identity: identity.try_into().map_err(|_| damaged())?,
             life: number_of(life).map_err(|_| damaged())?,
             number: number_of(number).map_err(|_| damaged())?,
             half: *half,
+            bytes: length.unwrap_or_default(),
         },
         in_use: *in_use == 1,
     }))
@@ -150,6 +158,11 @@ pub(super) fn set_log_state(writer: &WriteTransaction, state: &LogState) -> Resu
     stored.extend_from_slice(&[checkpoint.half, u8::from(state.in_use)]);
     let mut meta = writer.open_table(META)?;
     meta.insert(LOG_KEY, stored.as_slice())?;
+    let length = [
+        checkpoint.life.to_le_bytes(),
+        checkpoint.bytes.to_le_bytes(),
+    ];
+    meta.insert(LENGTH_KEY, length.as_flattened())?;
     meta.insert(VERSION_KEY, FORMAT_VERSION.to_le_bytes().as_slice())?;
     Ok(())
 }

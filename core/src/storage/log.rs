@@ -13,8 +13,9 @@
 //! and by its number: what an earlier life, or an earlier use of the half, left behind is no record.
 //!
 //! A crash may leave any of the records that were not synced, so the first one that cannot be read is the
-//! end. But each record says which ones were durable when it was written: if one of those cannot be
-//! read, the log is damaged, and commits that were acknowledged are missing ([`Replay::check_end`]).
+//! end. But each record says which ones were durable when it was written, and a *mark* after the last
+//! one does ([`Log::mark`]): if one of those cannot be read, the log is damaged, and commits that were
+//! acknowledged are missing ([`Replay::check_end`]). redb knows how long the file was durably.
 
 use std::io;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub(super) struct Checkpoint {
     pub number: u64,
     /// Where that record is, if there is one: at the beginning of half 0 or 1.
     pub half: u8,
+    /// Bytes that the file has had durably since its life began; 0 where that is not known.
+    pub bytes: u64,
 }
 
 /// The log of an open database.
@@ -70,22 +73,33 @@ pub(super) struct Log {
     /// Bytes of the backend.
     len: u64,
     buffer: Vec<u8>,
-    /// The number of the first record that need not be durable.
-    unsynced: Arc<AtomicU64>,
+    synced: Arc<Synced>,
+    /// Whether the record before [`Log::at`] has its mark.
+    marked: bool,
     gate: Gate,
+}
+
+/// What syncs have made durable.
+struct Synced {
+    /// The number of the first record that need not be durable.
+    end: AtomicU64,
+    /// Bytes of the backend.
+    bytes: AtomicU64,
 }
 
 /// A sync of the records that were written before it was made.
 pub(super) struct LogSync {
     backend: Arc<dyn StorageBackend>,
-    unsynced: Arc<AtomicU64>,
+    synced: Arc<Synced>,
     end: u64,
+    bytes: u64,
 }
 
 impl LogSync {
     pub fn run(&self) -> io::Result<()> {
         self.backend.sync_data()?;
-        self.unsynced.fetch_max(self.end, Ordering::AcqRel);
+        self.synced.end.fetch_max(self.end, Ordering::AcqRel);
+        self.synced.bytes.fetch_max(self.bytes, Ordering::AcqRel);
         Ok(())
     }
 }
@@ -132,6 +146,19 @@ impl Log {
         Ok(fields.get(12..) == Some(identity))
     }
 
+    /// Sees to room for the first records. Returns how many bytes the backend has durably from now on.
+    pub fn make_room(backend: &dyn StorageBackend) -> Result<u64> {
+        let len = backend.len().map_err(failed)?;
+        let room = || {
+            if len < HEADER_BYTES + GROWTH {
+                backend.write(len, &vec![0; GROWTH as usize])?;
+            }
+            backend.sync_data()?;
+            backend.len()
+        };
+        room().map_err(failed)
+    }
+
     /// What follows a checkpoint, record by record. The first thing that is not the next record is
     /// the end.
     pub fn replay(backend: &dyn StorageBackend, from: Checkpoint) -> Replay<'_> {
@@ -140,6 +167,7 @@ impl Log {
             backend,
             life: from.life,
             number: from.number,
+            bytes: from.bytes,
             at,
             end: at + HALF_BYTES,
         }
@@ -151,7 +179,12 @@ impl Log {
         let len = backend.len().map_err(failed)?;
         Ok(Log {
             at: half_at(from.half),
-            unsynced: Arc::new(AtomicU64::new(from.number)),
+            synced: Arc::new(Synced {
+                end: AtomicU64::new(from.number),
+                bytes: AtomicU64::new(from.bytes),
+            }),
+            // There is none before it.
+            marked: true,
             next: from,
             backend,
             len,
@@ -172,8 +205,12 @@ impl Log {
         record.clear();
         record.resize(RECORD_HEAD, 0);
         write(&mut record);
-        let unsynced = self.unsynced.load(Ordering::Acquire);
-        seal(&mut record, self.next.life, self.next.number, unsynced)?;
+        let head = Head {
+            life: self.next.life,
+            number: self.next.number,
+            unsynced: self.synced.end.load(Ordering::Acquire),
+        };
+        seal(&mut record, &head)?;
         let end = self.at + record.len() as u64;
         if end > half_at(self.next.half) + HALF_BYTES {
             return Err(Error::internal("a record does not fit into the log"));
@@ -186,7 +223,29 @@ impl Log {
         self.backend.write(self.at, &record).map_err(failed)?;
         self.at = end;
         self.next.number += 1;
+        self.marked = false;
         self.buffer = record;
+        Ok(())
+    }
+
+    /// Says after the last record that it is durable, if it is, where the next one will be written. No
+    /// sync follows: the mark costs none, and reaches the disk with the next one, or when the system
+    /// writes it. It is no record: its number is the next one but one.
+    pub fn mark(&mut self) -> Result<()> {
+        let end = self.synced.end.load(Ordering::Acquire);
+        let room = self.len.min(half_at(self.next.half) + HALF_BYTES);
+        if self.marked || end != self.next.number || self.at + RECORD_HEAD as u64 > room {
+            return Ok(());
+        }
+        let mut mark = [0; RECORD_HEAD];
+        let head = Head {
+            life: self.next.life,
+            number: end + 1,
+            unsynced: end,
+        };
+        seal(&mut mark, &head)?;
+        self.backend.write(self.at, &mark).map_err(failed)?;
+        self.marked = true;
         Ok(())
     }
 
@@ -194,6 +253,7 @@ impl Log {
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             half: 1 - self.next.half,
+            bytes: self.synced.bytes.load(Ordering::Acquire),
             ..self.next
         }
     }
@@ -202,14 +262,16 @@ impl Log {
     pub fn turn(&mut self) {
         self.next = self.checkpoint();
         self.at = half_at(self.next.half);
+        self.marked = true;
     }
 
     /// What makes all records durable that were appended so far.
     pub fn sync(&self) -> LogSync {
         LogSync {
             backend: self.backend.clone(),
-            unsynced: self.unsynced.clone(),
+            synced: self.synced.clone(),
             end: self.next.number,
+            bytes: self.len,
         }
     }
 
@@ -234,6 +296,7 @@ pub(super) struct Replay<'a> {
     backend: &'a dyn StorageBackend,
     life: u64,
     number: u64,
+    bytes: u64,
     at: u64,
     end: u64,
 }
@@ -269,9 +332,16 @@ impl Replay<'_> {
     /// Whether the records end where they may: no later one says that the next was durable.
     ///
     /// # Errors
-    /// XX001 if one does, 58030 when the backend cannot be read.
+    /// XX001 if one does, or the file is shorter than it was; 58030 when the backend cannot be read.
     pub fn check_end(&self) -> Result<()> {
         let len = self.backend.len().map_err(failed)?;
+        if len < self.bytes {
+            return Err(Error::new(
+                SqlState::DATA_CORRUPTED,
+                format!("the commit log is cut off: it has {len} bytes, and had {}", self.bytes),
+            )
+            .hint(format!("Restore a copy of the database and its log. To open it without the commits that are missing, append zeros up to {} bytes.", self.bytes)));
+        }
         let room = len.min(self.end).saturating_sub(self.at);
         if room < RECORD_HEAD as u64 {
             return Ok(());
@@ -297,7 +367,7 @@ impl Replay<'_> {
                         self.at
                     ),
                 )
-                .hint("Restore a copy of the database and its log. To open it without these commits, and all that follow them, cut the log off there."));
+                .hint("Restore a copy of the database and its log. To open it without these commits, and all that follow them, overwrite the log with zeros from there on."));
             }
         }
         Ok(())
@@ -339,13 +409,15 @@ fn half_at(half: u8) -> u64 {
     HEADER_BYTES + u64::from(half) * HALF_BYTES
 }
 
-/// Fills in the head of a record: its length with the head, the checksum of all that follows, the life,
-/// the number, and the first number that need not be durable.
-fn seal(record: &mut [u8], life: u64, number: u64, unsynced: u64) -> Result<()> {
+/// Fills in the head of a record, its length and the checksum of all that follows.
+fn seal(record: &mut [u8], head: &Head) -> Result<()> {
     let length = u32::try_from(record.len())
         .map_err(|_| Error::internal("a record of the log is too long"))?;
     let (sums, rest) = record.split_at_mut(8);
-    for (to, field) in rest.chunks_exact_mut(8).zip([life, number, unsynced]) {
+    for (to, field) in rest
+        .chunks_exact_mut(8)
+        .zip([head.life, head.number, head.unsynced])
+    {
         to.copy_from_slice(&field.to_le_bytes());
     }
     let (length_at, checksum_at) = sums.split_at_mut(4);

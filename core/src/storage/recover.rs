@@ -124,6 +124,7 @@ pub(super) fn open_log(
                 life: 0,
                 number: 1,
                 half: 0,
+                bytes: 0,
             };
             let last = state.map_or(first, |state| state.checkpoint);
             Log::create(&*backend, &last.identity)?;
@@ -132,6 +133,7 @@ pub(super) fn open_log(
     };
     let checkpoint = Checkpoint {
         life: last.life + 1,
+        bytes: Log::make_room(&*backend)?,
         ..last
     };
     let state = LogState {

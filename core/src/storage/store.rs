@@ -413,6 +413,11 @@ impl Inner {
         self.queue.lock().take(limit, take)
     }
 
+    /// Whether nothing is queued.
+    pub fn is_idle(&self) -> bool {
+        self.queue.lock().items.is_empty()
+    }
+
     pub fn late_sync(&self) -> Option<&Arc<dyn LateSync>> {
         match &self.committer {
             Committer::Threads { late_sync, .. } => Some(late_sync),
@@ -449,7 +454,7 @@ struct Syncing<'a>(&'a Inner);
 impl Drop for Syncing<'_> {
     fn drop(&mut self) {
         if let Some(writer) = &mut *self.0.database.lock() {
-            writer.syncing = false;
+            writer.settled(&self.0);
         }
         self.0.synced.notify_all();
     }
