@@ -10,6 +10,9 @@
 //! at most log₂ of (rows of the table ÷ rows of a seal) times because of overlap, and log₂ of (rows of
 //! a full segment ÷ rows of a small one) times because of small segments. And of runs that overlap,
 //! each group of [`FAN`] outgrows the one before by half at least: their number is a logarithm as well.
+//!
+//! What the rule does not bound is: no key lies in more than [`MAX_DEPTH`] segments when nothing is left
+//! to merge.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound::{Included, Unbounded};
@@ -19,6 +22,9 @@ use super::tend::Effort;
 
 /// What is merged at least, unless everything is.
 const FAN: usize = 4;
+/// Segments that may have one key, before some of them are merged whatever their sizes. A table whose runs
+/// double from one to the next gets there with 2^13 times the rows of its smallest run.
+pub(super) const MAX_DEPTH: usize = 16;
 /// Small neighbours after which some are merged whatever their sizes, and those that are looked at
 /// together.
 const MAX_SMALL: usize = 32;
@@ -56,7 +62,8 @@ pub(super) fn next(mut extents: Vec<Extent<'_>>, effort: Effort) -> Option<Vec<u
     extents.sort_by(|a, b| a.first.cmp(b.first));
     let clusters = clusters(&extents);
     let runs = sorted_runs(&extents);
-    let chosen = overlapping(&extents, &clusters, &runs, effort)
+    let chosen = too_deep(&extents)
+        .or_else(|| overlapping(&extents, &clusters, &runs, effort))
         .or_else(|| neighbours(&extents, &clusters, &runs, effort))
         .or_else(|| {
             let stale = extents.iter().position(|extent| extent.is_stale(effort));
@@ -92,6 +99,30 @@ pub(super) fn sorted_runs(extents: &[Extent<'_>]) -> Vec<Vec<usize>> {
     positions
         .map(|run| run.map(|(_, at)| at).collect())
         .collect()
+}
+
+/// Some segments that have a key in common with each other and with too many others: the smallest of them.
+/// What they become covers what they did, so no other key gets into more segments.
+fn too_deep(extents: &[Extent<'_>]) -> Option<Vec<usize>> {
+    let mut deepest: Vec<usize> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    for (at, extent) in extents.iter().enumerate() {
+        open.retain(|before| {
+            let before = extents.get(*before);
+            before.is_some_and(|before| before.last >= extent.first)
+        });
+        open.push(at);
+        if open.len() > deepest.len() {
+            deepest.clone_from(&open);
+        }
+    }
+    let more = deepest
+        .len()
+        .checked_sub(MAX_DEPTH)
+        .filter(|more| *more > 0)?;
+    deepest.sort_by_key(|at| live(extents, *at));
+    deepest.truncate(more.saturating_add(1).max(FAN));
+    Some(deepest)
 }
 
 /// For each segment, in the order of first keys, which group of those that overlap it belongs to:

@@ -74,5 +74,5 @@ pub use segment::Segment;
 pub use segments::{Options, Segments};
 pub use stats::ColumnStats;
 pub use table::{Part, SealedTable};
-pub use tend::Effort;
+pub use tend::{Effort, MAX_LOADED_DEPTH};
 pub use write::{WriteOptions, Writer};

@@ -58,22 +58,20 @@ impl Part {
 
     #[inline]
     fn get(&self, key: &[u8]) -> Result<Option<SealedRow>> {
-        if key < self.first_key() || key > self.last_key() {
-            return Ok(None);
-        }
         let found = self.segment.get(key)?;
         Ok(found
             .filter(|(row, _)| !self.deleted.contains(*row))
             .map(|(_, bytes)| bytes))
     }
 
+    fn is_outside(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+        bounds_are_empty(Bound::Included(self.first_key()), to)
+            || bounds_are_empty(from, Bound::Included(self.last_key()))
+    }
+
     /// Passes the rows of a range that are not gone on.
     fn visit(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, each: Visit<'_>) -> Result<Flow> {
-        let (first, last) = (
-            Bound::Included(self.first_key()),
-            Bound::Included(self.last_key()),
-        );
-        if bounds_are_empty(first, to) || bounds_are_empty(from, last) {
+        if self.is_outside(from, to) {
             return Ok(Flow::Continue(()));
         }
         let rows = self.segment.positions(from, to)?;
@@ -91,6 +89,9 @@ impl Part {
     }
 
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Option<SealedIter>> {
+        if self.is_outside(from, to) {
+            return Ok(None);
+        }
         let rows = self.segment.positions(from, to)?;
         if rows.is_empty() {
             return Ok(None);
@@ -114,25 +115,41 @@ pub struct SealedTable {
     table: TableId,
     /// In the order of their first keys.
     parts: Vec<Part>,
-    /// For each part, which of it and those before has the greatest last key.
-    reach: Vec<usize>,
+    runs: Arc<[Run]>,
+}
+
+/// Positions of segments that do not overlap, in key order.
+type Run = Vec<usize>;
+
+/// The fewest runs that segments in the order of their first keys make: as many as have one key in
+/// common, somewhere. Those with the most rows come first.
+fn runs_of(parts: &[Part]) -> Arc<[Run]> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        let ended = |run: &&mut Run| {
+            let last = run.last().and_then(|at| parts.get(*at));
+            last.is_none_or(|last| last.last_key() < part.first_key())
+        };
+        match runs.iter_mut().find(ended) {
+            Some(run) => run.push(at),
+            None => runs.push(vec![at]),
+        }
+    }
+    let rows = |run: &Run| -> u64 {
+        let parts = run.iter().filter_map(|at| parts.get(*at));
+        parts.map(Part::live_rows).sum()
+    };
+    runs.sort_by_cached_key(|run| std::cmp::Reverse(rows(run)));
+    runs.into()
 }
 
 impl SealedTable {
     pub fn new(table: TableId, mut parts: Vec<Part>) -> Self {
         parts.sort_by(|a, b| a.first_key().cmp(b.first_key()));
-        let mut reach: Vec<usize> = Vec::with_capacity(parts.len());
-        for (at, part) in parts.iter().enumerate() {
-            let before = reach.last().copied().filter(|before| {
-                let known = parts.get(*before).map_or(&[][..], Part::last_key);
-                known >= part.last_key()
-            });
-            reach.push(before.unwrap_or(at));
-        }
         SealedTable {
             table,
+            runs: runs_of(&parts),
             parts,
-            reach,
         }
     }
 
@@ -149,16 +166,19 @@ impl SealedTable {
         }
     }
 
-    /// The segments that may have a key.
-    fn parts_around(&self, key: &[u8]) -> impl Iterator<Item = &Part> {
-        let end = self.parts.partition_point(|part| part.first_key() <= key);
-        let before = self.parts.iter().zip(&self.reach).take(end).rev();
-        before
-            .take_while(move |(_, reach)| {
-                let furthest = self.parts.get(**reach);
-                furthest.is_some_and(|part| part.last_key() >= key)
-            })
-            .map(|(part, _)| part)
+    /// The segments that may have a key: one of each run at most.
+    pub(super) fn parts_around(&self, key: &[u8]) -> impl Iterator<Item = &Part> {
+        let part = |at: &usize| self.parts.get(*at);
+        let begins = move |at: &usize| part(at).is_some_and(|part| part.first_key() <= key);
+        self.runs.iter().filter_map(move |run| {
+            let at = run.partition_point(begins).checked_sub(1)?;
+            part(run.get(at)?).filter(|part| part.last_key() >= key)
+        })
+    }
+
+    /// The number of segments that have one key within, where it is greatest.
+    pub fn depth(&self) -> usize {
+        self.runs.len()
     }
 
     /// The sealed rows of a table in one state, if it has any.
@@ -215,8 +235,7 @@ impl Sealed for SealedTable {
     }
 
     fn visit(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, each: Visit<'_>) -> Result<()> {
-        let overlap = |parts: &[Part]| matches!(parts, [a, b] if a.last_key() >= b.first_key());
-        if self.parts.windows(2).any(overlap) {
+        if self.depth() > 1 {
             for entry in self.range(from, to)? {
                 let (key, row) = entry?;
                 if each(&key, &row)?.is_break() {

@@ -1,10 +1,15 @@
 //! When rows are sealed, and which segments are merged.
 
-use super::compact::{self, Extent};
+use super::compact::{self, Extent, MAX_DEPTH};
 use super::seal::{Moved, Shape, Source, parts_of};
 use super::segments::Segments;
+use super::table::SealedTable;
 use crate::error::Result;
 use crate::storage::{Snapshot, TableId};
+
+/// Segments that may have one key, before whoever adds more of them merges some first: loads come as fast
+/// as clients send them, and what merges in the background may not keep up.
+pub const MAX_LOADED_DEPTH: usize = 2 * MAX_DEPTH;
 
 /// How much of what could be done is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,19 @@ impl Segments {
         let snapshot = self.store().snapshot()?;
         Ok(snapshot.unsealed_len(table)? >= self.seal_rows.max(1)
             || self.to_merge(&snapshot, table, Effort::Due).is_some())
+    }
+
+    /// Merges segments of `table` if a key lies in too many of them to add more ([`MAX_LOADED_DEPTH`]).
+    ///
+    /// # Errors
+    /// As [`Segments::rewrite`].
+    pub async fn make_way(&self, table: TableId, shape: &Shape) -> Result<()> {
+        let depth =
+            SealedTable::of(&*self.store().snapshot()?, table).map_or(0, SealedTable::depth);
+        if depth >= MAX_LOADED_DEPTH {
+            self.tend(table, shape.clone(), Effort::Due).await?;
+        }
+        Ok(())
     }
 
     fn to_merge(&self, snapshot: &Snapshot, table: TableId, effort: Effort) -> Option<Vec<u64>> {

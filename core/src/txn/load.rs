@@ -4,7 +4,9 @@
 //! ([`Load`]), which commit with the transaction; and the locks of their values are given back, because
 //! others find the values in the load.
 
-use futures::future::try_join_all;
+use std::pin::pin;
+
+use futures::future::{Either, select, try_join_all};
 
 use super::loads::Announced;
 use super::lock::Mode;
@@ -173,6 +175,11 @@ impl Transaction {
             .ok_or_else(|| Error::internal("a load without a sealed tier"))?;
         if loading.loads.is_empty() {
             for (table, shape) in &loading.tables {
+                let (making, raised) = (segments.make_way(*table, shape), self.interrupt.raised());
+                match select(pin!(making), pin!(raised)).await {
+                    Either::Left((made, _)) => made?,
+                    Either::Right((error, _)) => return Err(error),
+                }
                 let load = segments.load(*table, shape.clone());
                 let known = shared.loads.announce(load, self.manager.next_id());
                 let name = self.locks.row_key(*table, &known.name);

@@ -2,7 +2,7 @@
 //! is written again, and how many segments stay.
 
 use super::super::Effort;
-use super::super::compact::{Extent, next, sorted_runs};
+use super::super::compact::{Extent, MAX_DEPTH, next, sorted_runs};
 use super::tiers::seeds;
 use crate::storage::fault::Random;
 
@@ -109,6 +109,16 @@ impl Table {
         sorted_runs(&extents).len()
     }
 
+    /// The most segments that a key lies in.
+    fn depth(&self) -> usize {
+        let around = |key: [u8; 8]| {
+            let within = |piece: &&Piece| piece.first <= key && key <= piece.last;
+            self.pieces.iter().filter(within).count()
+        };
+        let keys = self.pieces.iter().map(|piece| piece.first);
+        keys.map(around).max().unwrap_or_default()
+    }
+
     fn small(&self) -> usize {
         self.extents().iter().filter(|extent| extent.small).count()
     }
@@ -198,6 +208,40 @@ fn contrived_sizes_do_not_pile_up() {
         table.put(rows, at * FULL, at * FULL + FULL);
         assert!(table.small() <= 33, "{} small segments", table.small());
     }
+}
+
+/// Nor do runs that overlap: each of these has more rows than all that come after it.
+#[test]
+fn no_key_lies_in_too_many_segments() {
+    let mut table = Table::new();
+    let mut deepest = 0;
+    for size in (0..26).rev() {
+        table.put(1 << size, 0, 1 << 40);
+        deepest = deepest.max(table.depth());
+        assert!(table.depth() <= MAX_DEPTH, "{} segments", table.depth());
+    }
+    assert_eq!(deepest, MAX_DEPTH);
+    seeds(|seed, _| {
+        let mut random = Random(seed);
+        let mut table = Table::new();
+        for _ in 0..40 {
+            let most = random.within(1..24);
+            for size in (0..most).rev() {
+                // Anywhere, and so many that are contrived to be where others are.
+                let from = random.within(0..1 << 20);
+                let to = from + (1 << random.within(20..30));
+                table.put(1 << size, from, to.max(from + (1 << size)));
+                assert!(table.depth() <= MAX_DEPTH, "{} segments", table.depth());
+            }
+        }
+        eprintln!(
+            "seed {seed}: {} rows written {:.1} times more, {} segments, depth {}",
+            table.put,
+            table.again(),
+            table.pieces.len(),
+            table.depth()
+        );
+    });
 }
 
 #[test]

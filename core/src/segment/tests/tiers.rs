@@ -3,7 +3,7 @@
 //!
 //! `OMENDB_TIER_SEEDS=n` runs n seeds instead of one, `OMENDB_TIER_SEED=s` begins at seed s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::{Bound, ControlFlow};
 use std::pin::Pin;
@@ -13,8 +13,9 @@ use std::task::{Context, Poll, Waker};
 use super::timeline::Timeline;
 use crate::error::Result;
 use crate::segment::seal::parts_of;
-use crate::segment::{Effort, Layout, LayoutColumn, Moved, Options, Segments, Shape};
+use crate::segment::{Effort, Layout, LayoutColumn, Moved, Options, SealedTable, Segments, Shape};
 use crate::storage::fault::{Crashes, Disk, Image, Random, Survival, block_on};
+use crate::storage::tests::seeds;
 use crate::storage::tests::support::env;
 use crate::storage::{self, Snapshot, TableId, TableWrites, WriteBatch};
 use crate::types::{Datum, PgType, row};
@@ -31,30 +32,18 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 type Model = BTreeMap<TableId, Rows>;
 type Rewrite = Pin<Box<dyn Future<Output = Result<Moved>>>>;
 
-fn number(name: &str, default: u64) -> u64 {
-    let set = std::env::var(name).ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 /// Runs `test` for one seed or as many as are asked for ([`some_seeds`]).
 pub fn seeds(test: impl Fn(u64, bool)) {
     some_seeds(1, test);
 }
 
-/// Runs `test` for each seed, without a commit log and with one; prints the one that failed. `usual` says
-/// how many seeds there are when nobody asks for another number.
+/// Runs `test` for each seed, without a commit log and with one. `usual` says how many there are when nobody
+/// asks for another number.
 pub fn some_seeds(usual: u64, test: impl Fn(u64, bool)) {
-    let first = number("OMENDB_TIER_SEED", 1);
-    for seed in first..first + number("OMENDB_TIER_SEEDS", usual) {
-        let run = std::panic::AssertUnwindSafe(|| {
-            test(seed, false);
-            test(seed, true);
-        });
-        if let Err(panic) = std::panic::catch_unwind(run) {
-            eprintln!("replay: OMENDB_TIER_SEED={seed} OMENDB_TIER_SEEDS=1");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    seeds::run("TIER", usual, |seed| {
+        test(seed, false);
+        test(seed, true);
+    });
 }
 
 pub fn shape() -> Shape {
@@ -348,6 +337,29 @@ fn check_visit(
     assert_eq!(visited, expected.collect::<Vec<_>>());
 }
 
+/// That a look-up asks the segments around its key and no other.
+fn check_depth(snapshot: &Snapshot, table: TableId, key: &[u8]) {
+    let Some(sealed) = SealedTable::of(snapshot, table) else {
+        return;
+    };
+    let around = |key: &[u8]| -> BTreeSet<u64> {
+        let metas = sealed.parts().iter().map(|part| part.segment.meta());
+        metas
+            .filter(|meta| *meta.first_key <= *key && *key <= *meta.last_key)
+            .map(|meta| meta.segment)
+            .collect()
+    };
+    let asked = sealed.parts_around(key);
+    let asked: BTreeSet<u64> = asked.map(|part| part.segment.meta().segment).collect();
+    assert_eq!(asked, around(key));
+    let firsts = sealed
+        .parts()
+        .iter()
+        .map(|part| &part.segment.meta().first_key);
+    let deepest = firsts.map(|key| around(key).len()).max();
+    assert_eq!(Some(sealed.depth()), deepest);
+}
+
 fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
     let unbounded = Bound::Unbounded;
     for (table, rows) in model {
@@ -383,6 +395,7 @@ fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
             let bounds = (Bound::Included(from.as_slice()), to);
             check_visit(snapshot, *table, rows, bounds, random);
         }
+        check_depth(snapshot, *table, &from);
         let mut expected = rows.range::<[u8], _>(bounds);
         let mut found = snapshot.range(*table, bounds.0, bounds.1).unwrap();
         loop {

@@ -3,6 +3,7 @@
 mod alter_sealed;
 mod bounded;
 mod check;
+mod depth;
 mod during_seals;
 mod load;
 mod model;
