@@ -11,7 +11,7 @@ use super::kinds::{
     Kind, array, date, is_reg, json, numeric, out_of_range, string, time, timestamp,
 };
 use super::text::{self, TextStyle};
-use super::{Array, Datum, Interval, PgType, names, oid};
+use super::{Array, Datum, Interval, PgType, names, oid, ops};
 use crate::error::{Error, Result, SqlState};
 
 /// How far a cast may go: an explicit `CAST` truncates `varchar(n)`, an assignment raises 22001.
@@ -91,6 +91,23 @@ fn pg_cast(from: u32, to: u32) -> Option<Context> {
 /// PostgreSQL's string category.
 fn is_string(ty: PgType) -> bool {
     matches!(ty.oid, oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME)
+}
+
+/// The value of another type that equals this one; `None` when there is none there.
+pub fn exactly(
+    datum: &Datum<'_>,
+    from: PgType,
+    to: PgType,
+    style: &TextStyle,
+) -> Option<Datum<'static>> {
+    let (from, to) = (PgType::new(from.oid), PgType::new(to.oid));
+    if from == to {
+        return Some(datum.clone().into_owned());
+    }
+    let there = cast(datum.clone(), from, to, Context::Explicit, style).ok()?;
+    // A cast that rounds found another value.
+    let back = cast(there.clone(), to, from, Context::Explicit, style).ok()?;
+    ops::compare(&back, datum).is_eq().then_some(there)
 }
 
 /// Casts one value; NULL stays NULL. The modifier of `to` is applied.

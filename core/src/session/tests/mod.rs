@@ -8,4 +8,5 @@ mod during_seals;
 mod load;
 mod model;
 mod near;
+mod references;
 pub mod world;

@@ -1,5 +1,6 @@
 //! ALTER TABLE: one pass over its operations, each on the table as the one before left it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
@@ -9,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::super::{Context, Outcome};
 use super::depends::Part;
-use super::{alter_column, columns, constraint, drop, rename, schema, table};
+use super::{alter_column, columns, constraint, drop, foreign_key, rename, schema, table};
 use crate::catalog::{Identity, Object, QualifiedName, Table, fold};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;
@@ -39,6 +40,11 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterTable) -> 
         return Err(context.missing_relation(&name));
     };
     super::scope::check_user_object(found.schema().unwrap_or(0), found.name())?;
+    let before = match &found {
+        Object::Table(table) => Some(table.clone()),
+        _ => None,
+    };
+    let mut retyped = BTreeSet::new();
     for operation in &statement.operations {
         // What a plain relation can do, PostgreSQL lets ALTER TABLE do for every kind.
         match operation {
@@ -88,7 +94,18 @@ pub(super) async fn alter(context: &mut Context<'_>, statement: &AlterTable) -> 
             }
             None => return Err(context.missing_relation(&name)),
         };
+        if let AlterTableOperation::AlterColumn {
+            column_name,
+            op: AlterColumnOperation::SetDataType { .. },
+        } = operation
+        {
+            retyped.extend(table.column(&fold(column_name)));
+        }
         run(context, &table, operation).await?;
+    }
+    // Both ends of a foreign key may have changed in this statement.
+    if let Some(before) = before {
+        foreign_key::check_again(context, &before, &retyped)?;
     }
     Ok(tag)
 }

@@ -10,7 +10,7 @@ use super::columns::{self, NewColumn};
 use super::depends;
 use super::rewrite::{Change, NewValue, rewrite};
 use super::sequence_options::SequenceOptions;
-use super::{constraint, drop, expressions, rows, table};
+use super::{constraint, drop, expressions, foreign_key, rows, table};
 use crate::catalog::{Column, ConstraintKind, Identity, Object, Table, fold};
 use crate::error::{Error, Result, SqlState};
 use crate::types::text::TextStyle;
@@ -136,8 +136,9 @@ pub(super) async fn set_default(
     })
 }
 
-/// ALTER COLUMN TYPE: checks that defaults and constraints still fit; where values do not stay what
-/// they are, converts every row and builds the indexes anew.
+/// ALTER COLUMN TYPE: checks that defaults and constraints still fit, foreign keys excepted
+/// ([`foreign_key::check_again`]); where values do not stay what they are, converts every row and builds
+/// the indexes anew.
 pub(super) async fn set_type(
     context: &mut Context<'_>,
     table: &Arc<Table>,
@@ -187,7 +188,9 @@ pub(super) async fn set_type(
         )));
     }
     let default = new_default(context, column, ty).await?;
-    check_foreign_keys(context, table, at, ty)?;
+    if foreign_key::has_column(context.catalog, table, at) {
+        foreign_key::lock_partners(context, table).await?;
+    }
     if keeps_values(old_ty, ty) && using.is_none_or(|expr| is_column(expr, &column.name, ty)) {
         change(context, table, at, |column| {
             column.ty = ty;
@@ -267,40 +270,6 @@ async fn new_default(context: &Context<'_>, column: &Column, ty: PgType) -> Resu
         ));
     }
     Ok(Some(stored.clone()))
-}
-
-/// A key column may only get a type that still compares with its partner's.
-fn check_foreign_keys(context: &Context<'_>, table: &Table, at: usize, ty: PgType) -> Result<()> {
-    let referencing = context
-        .catalog
-        .referencing(table.oid)
-        .into_iter()
-        .filter(|(_, key)| key.referenced.contains(&at))
-        .map(|(child, key)| (key.name.clone(), child, true));
-    let own = table.constraints.iter().filter_map(|it| match &it.kind {
-        ConstraintKind::ForeignKey(key) if key.columns.contains(&at) => Some((
-            it.name.clone(),
-            context.catalog.table(key.table)?.clone(),
-            false,
-        )),
-        _ => None,
-    });
-    let same = table
-        .columns
-        .get(at)
-        .is_some_and(|column| column.ty.oid == ty.oid);
-    for (name, other, _) in referencing.chain(own) {
-        if !same {
-            return Err(Error::unsupported(
-                format!(
-                    "changing the type of a column of foreign key \"{name}\" (with table \"{}\")",
-                    other.name
-                ),
-                "Drop the foreign key, change both columns, and add it again.",
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Whether every value of a column is one of another type as it is stored, so that a table's rows and

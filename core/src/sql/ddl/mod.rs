@@ -3,7 +3,7 @@
 //! | file | statements |
 //! |---|---|
 //! | `schema`, `table`, `create_as`, `index`, `view`, `sequence`, `role` | CREATE … (and ALTER where it is small) |
-//! | `columns`, `constraint`, `expressions` | what a table's definition is made of |
+//! | `columns`, `constraint`, `foreign_key`, `expressions` | what a table's definition is made of |
 //! | `alter`, `alter_column`, `rename` | ALTER TABLE, VIEW, INDEX |
 //! | `grant_forms`, `grant`, `membership`, `default_privileges`, `owned` | GRANT, REVOKE and their like |
 //! | `drop`, `depends` | DROP, and who depends on what |
@@ -25,6 +25,7 @@ mod default_privileges;
 mod depends;
 mod drop;
 mod expressions;
+mod foreign_key;
 mod forms;
 mod grant;
 mod grant_forms;

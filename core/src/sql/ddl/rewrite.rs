@@ -6,8 +6,8 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::Expr;
 
 use super::super::Context;
-use super::expressions;
 use super::rows::{Chunks, StoredRow, build_index, duplicate, physical_types};
+use super::{expressions, foreign_key};
 use crate::catalog::{Index, Sequence, Table, keys};
 use crate::error::{Error, Result};
 use crate::storage::{RowBatch, TableId, Wanted};
@@ -135,6 +135,7 @@ pub(super) async fn rewrite(
     mut new: Table,
     change: &Change<'_>,
 ) -> Result<Arc<Table>> {
+    foreign_key::lock_partners(context, old).await?;
     let storage = TableId::from(context.new_oid()?);
     context.txn.create_table(storage)?;
     new.storage = storage;

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{CascadeOption, Truncate, TruncateIdentityO
 
 use super::super::{Context, Outcome};
 use super::scope::not_a;
-use super::sequence;
+use super::{foreign_key, sequence};
 use crate::catalog::{Index, Object, Privileges, QualifiedName, Table, row_id_mark};
 use crate::error::{Error, Result, SqlState};
 use crate::storage::{SEQUENCE_TABLE, TableId};
@@ -68,6 +68,9 @@ pub(super) async fn truncate(context: &mut Context<'_>, statement: &Truncate) ->
                 other => return Err(not_a(&other, "a table")),
             }
         }
+    }
+    for table in &tables {
+        foreign_key::lock_partners(context, table).await?;
     }
     let restart = matches!(statement.identity, Some(TruncateIdentityOption::Restart));
     for table in &tables {

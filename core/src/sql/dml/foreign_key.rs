@@ -18,7 +18,7 @@ use crate::sql::Context;
 use crate::storage::{RowBatch, TableId, Wanted};
 use crate::txn::{LockTarget, RowMode, View};
 use crate::types::cast::{self, Context as Cast};
-use crate::types::{Datum, PgType, key, ops};
+use crate::types::{Datum, key, ops};
 
 /// Tries at locking a referenced row that keeps moving (its key is changed away and back).
 const MAX_TRIES: usize = 100;
@@ -522,20 +522,8 @@ fn converted(
 ) -> Option<Vec<Datum<'static>>> {
     let mut out = Vec::with_capacity(values.len());
     for (value, (from_at, to_at)) in values.iter().zip(from_columns.iter().zip(to_columns)) {
-        let from_ty = PgType::new(from.types.get(*from_at)?.oid);
-        let to_ty = PgType::new(to.types.get(*to_at)?.oid);
-        if from_ty == to_ty {
-            out.push(value.clone());
-            continue;
-        }
-        let style = &context.info.style;
-        let there = cast::cast(value.clone(), from_ty, to_ty, Cast::Explicit, style).ok()?;
-        // A cast that rounds found another value.
-        let back = cast::cast(there.clone(), to_ty, from_ty, Cast::Explicit, style).ok()?;
-        if ops::compare(&back, value).is_ne() {
-            return None;
-        }
-        out.push(there);
+        let (from, to) = (*from.types.get(*from_at)?, *to.types.get(*to_at)?);
+        out.push(cast::exactly(value, from, to, &context.info.style)?);
     }
     Some(out)
 }
