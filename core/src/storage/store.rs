@@ -454,7 +454,7 @@ struct Syncing<'a>(&'a Inner);
 impl Drop for Syncing<'_> {
     fn drop(&mut self) {
         if let Some(writer) = &mut *self.0.database.lock() {
-            writer.settled(&self.0);
+            writer.settled(self.0);
         }
         self.0.synced.notify_all();
     }
