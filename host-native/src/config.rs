@@ -48,6 +48,7 @@ struct Raw {
     tls_key: Option<PathBuf>,
     page_cache: Size,
     query_memory: Size,
+    transaction_memory: Size,
     column_cache: Size,
     segment_cache: Size,
     seal_rows: u64,
@@ -72,6 +73,7 @@ impl Default for Raw {
             tls_key: None,
             page_cache: Size::Text("256MB".into()),
             query_memory: Size::Text("1GB".into()),
+            transaction_memory: Size::Text("1GB".into()),
             column_cache: Size::Text("512MB".into()),
             segment_cache: Size::Text("256MB".into()),
             seal_rows: 100_000,
@@ -180,6 +182,10 @@ pub struct Flags {
     #[arg(long, value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_memory: Option<String>,
+    /// Memory of what all transactions together have changed and not yet committed [default: 1GB]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_memory: Option<String>,
     /// Memory for decoded columns [default: 512MB]
     #[arg(long, value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,6 +237,7 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub page_cache: usize,
     pub query_memory: usize,
+    pub transaction_memory: usize,
     pub column_cache: usize,
     pub segment_cache: usize,
     pub seal_rows: u64,
@@ -406,6 +413,7 @@ impl Config {
             tls,
             page_cache: size("page_cache", &raw.page_cache)?,
             query_memory: size("query_memory", &raw.query_memory)?,
+            transaction_memory: size("transaction_memory", &raw.transaction_memory)?,
             column_cache: size("column_cache", &raw.column_cache)?,
             segment_cache: size("segment_cache", &raw.segment_cache)?,
             seal_rows: raw.seal_rows,

@@ -58,6 +58,7 @@ impl OpenDatabase {
                 column_cache_bytes: config.column_cache / 2,
                 parallelism: config.worker_threads,
             },
+            transaction_memory: config.transaction_memory,
             owner: config.superuser.clone(),
         };
         let objects = SyncedDirectory::open(&directory.join(SEGMENT_DIRECTORY))

@@ -18,6 +18,7 @@ use crate::host;
 
 const PAGE_CACHE_BYTES: usize = 64 << 20;
 const QUERY_BYTES: usize = 256 << 20;
+const TRANSACTION_BYTES: usize = 256 << 20;
 const COLUMN_CACHE_BYTES: usize = 64 << 20;
 
 /// A connection to a database that lives as long as it does.
@@ -50,6 +51,7 @@ impl Connection {
                 column_cache_bytes: COLUMN_CACHE_BYTES,
                 parallelism: 1,
             },
+            transaction_memory: TRANSACTION_BYTES,
             owner: "postgres".into(),
         };
         let _entered = runtime.enter();

@@ -106,6 +106,15 @@ impl Process {
         self.child.as_ref().map_or(0, Child::id)
     }
 
+    /// Bytes that the system's status of the process names (`VmRSS`: resident now, `VmHWM`: at most so far);
+    /// `None` where it has none.
+    pub fn resident(&self, what: &str) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with(what))?;
+        let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+
     /// SIGKILL, as a power cut would stop the process; the data stay.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -34,6 +34,8 @@ pub struct DatabaseOptions {
     pub storage: Options,
     pub segments: segment::Options,
     pub query: QueryOptions,
+    /// Bytes that the changes of all transactions may take together until they are committed.
+    pub transaction_memory: usize,
     /// Name of the first role of a new database: a superuser without a password.
     pub owner: String,
 }
@@ -63,7 +65,8 @@ impl Database {
             Segments::open(backend, log, objects, &options.storage, sealed, env.clone())?;
         let segments = Arc::new(segments);
         let store = segments.store().clone();
-        let transactions = Transactions::with_segments(segments.clone(), env.clone());
+        let transactions =
+            Transactions::with_segments(segments.clone(), env.clone(), options.transaction_memory);
         let engine = Engine {
             started: env.clock.now(),
             query: QueryEngine::new(&options.query, Arc::new(PgCatalog), env.workers.clone())?,

@@ -12,12 +12,14 @@ use super::loads::Announced;
 use super::lock::Mode;
 use super::lock_owner::Taken;
 use super::transaction::Transaction;
+use super::write_set::ROW_BYTES;
 use super::{Isolation, RowMode, Wait};
 use crate::error::{Error, Result, SqlState};
 use crate::segment::Shape;
 use crate::storage::TableId;
 
-/// Bytes of new rows and index entries after which they move on, however few they are.
+/// Bytes of new rows and index entries, with what they take besides, after which they move on, however few
+/// they are.
 const MAX_BYTES: usize = 32 << 20;
 /// Rows of a table written by earlier statements with which a statement does not load: what stays in
 /// the write set is looked through each time rows move on.
@@ -79,7 +81,7 @@ impl Transaction {
         let mut number = 0;
         if let Some(loading) = &mut self.loading {
             number = loading.number;
-            loading.bytes += key.len() + row.len();
+            loading.bytes += ROW_BYTES + key.len() + row.len();
             if loading
                 .tables
                 .first()
@@ -101,7 +103,7 @@ impl Transaction {
             }
         }
         self.writes.write_for(table, key, Some(row), number);
-        Ok(())
+        self.reserve()
     }
 
     /// [`Transaction::lock_value`] for an update of a value that [`Transaction::put_new`] writes next.
@@ -158,7 +160,8 @@ impl Transaction {
         };
         let segments = self.manager.shared.segments.as_ref();
         let most = segments.map_or(usize::MAX, |segments| segments.load_rows());
-        if loading.rows < most && loading.bytes < MAX_BYTES {
+        let most_bytes = MAX_BYTES.min(self.manager.shared.memory.for_loads());
+        if loading.rows < most && loading.bytes < most_bytes {
             return Ok(());
         }
         Box::pin(self.move_rows()).await

@@ -20,6 +20,9 @@ use crate::error::{Error, Result, SqlState};
 /// first looks whether anyone waits for it.
 const MAX_LOOKED_AT: usize = 64;
 
+/// What a held lock takes, here and in the table.
+const LOCK_BYTES: usize = 100;
+
 /// Holds locks; dropping it releases all of them.
 pub(super) struct LockOwner {
     table: Arc<LockTable>,
@@ -95,6 +98,12 @@ impl LockOwner {
 
     pub fn row_key(&self, table: u64, key: &[u8]) -> LockKey {
         self.table.hasher.row(table, key)
+    }
+
+    /// Bytes that its locks take, about.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        (self.held.len() + self.passing.len()) * LOCK_BYTES
     }
 
     /// A mark for [`LockOwner::release_since`].

@@ -12,6 +12,7 @@ mod lock_info;
 mod lock_key;
 mod lock_owner;
 mod lock_table;
+mod memory;
 mod own_rows;
 mod read_set;
 mod recent;

@@ -7,6 +7,7 @@ use super::loads::Announced;
 use super::lock::Mode;
 use super::lock_key::LockKey;
 use super::lock_owner::{LockOwner, Taken};
+use super::memory::Reservation;
 use super::read_set::ReadSet;
 use super::recent::{Claim, changes};
 use super::write_set::WriteSet;
@@ -72,6 +73,9 @@ pub struct Transaction {
     savepoints: Vec<Mark>,
     /// What the parts of one statement read.
     held: Option<View>,
+    memory: Reservation,
+    /// Bytes of rows that the statement has found and keeps.
+    found: usize,
 }
 
 impl Transaction {
@@ -83,6 +87,8 @@ impl Transaction {
         locks: LockOwner,
     ) -> Self {
         Transaction {
+            memory: manager.reservation(),
+            found: 0,
             manager,
             options,
             interrupt,
@@ -122,6 +128,7 @@ impl Transaction {
     /// Starts a statement: READ COMMITTED takes a new snapshot.
     pub fn start_statement(&mut self) -> Result<()> {
         self.held = None;
+        self.found = 0;
         if self.options.isolation == Isolation::ReadCommitted {
             self.snapshot = None;
         }
@@ -132,6 +139,7 @@ impl Transaction {
     /// does not pin freed pages. Optional.
     pub fn end_statement(&mut self) {
         self.held = None;
+        self.found = 0;
         if self.options.isolation == Isolation::ReadCommitted {
             self.snapshot = None;
         }
@@ -243,7 +251,7 @@ impl Transaction {
     pub fn put(&mut self, table: TableId, key: Vec<u8>, row: Vec<u8>) -> Result<()> {
         self.check_writable()?;
         self.writes.write(table, key, Some(row));
-        Ok(())
+        self.reserve()
     }
 
     /// Deletes a row, if it is there. The caller holds the row's lock.
@@ -253,7 +261,7 @@ impl Transaction {
     pub fn delete(&mut self, table: TableId, key: Vec<u8>) -> Result<()> {
         self.check_writable()?;
         self.writes.write(table, key, None);
-        Ok(())
+        self.reserve()
     }
 
     /// Creates a table at commit; until then its rows are in the write set.
@@ -285,9 +293,36 @@ impl Transaction {
 
     pub(super) async fn take(&mut self, key: LockKey, mode: Mode, wait: Wait) -> Result<Taken> {
         let clock = self.manager.shared.env.clock.as_ref();
-        self.locks
+        let taken = self
+            .locks
             .take(key, mode, wait, &self.interrupt, clock)
-            .await
+            .await?;
+        self.reserve()?;
+        Ok(taken)
+    }
+
+    /// Says that the statement keeps so many more bytes until it ends: rows that it is about to change,
+    /// or gives back.
+    ///
+    /// # Errors
+    /// 53200 when transactions have too much in memory.
+    pub fn keep(&mut self, bytes: usize) -> Result<()> {
+        self.found = self.found.saturating_add(bytes);
+        self.reserve()
+    }
+
+    /// Reserves memory for what the transaction has.
+    pub(super) fn reserve(&mut self) -> Result<()> {
+        let beside = self.found.saturating_add(self.locks.bytes());
+        if self
+            .memory
+            .covers(self.writes.bytes().saturating_add(beside))
+        {
+            return Ok(());
+        }
+        self.writes.count();
+        let bytes = self.writes.bytes().saturating_add(beside);
+        self.memory.resize(bytes)
     }
 
     /// Locks a row and says whether it changed since the statement's snapshot.
@@ -432,6 +467,7 @@ impl Transaction {
                 self.writes = WriteSet::default();
                 self.locks.release_passing();
                 self.locks.release_since(0);
+                self.memory = self.manager.reservation();
             }
         }
         self.end_statement();
@@ -467,6 +503,7 @@ impl Transaction {
             }
         }
         let (reads, claim, mut locks) = (self.reads, self.claim, self.locks);
+        let memory = self.memory;
         let recent = self.manager.shared.recent.clone();
         let validate = {
             let recent = recent.clone();
@@ -481,7 +518,7 @@ impl Transaction {
                 loaded.keep();
             }
             recent.prune(sequence);
-            drop(loads);
+            drop((loads, memory));
             locks.release_since(0)
         };
         let store = self.manager.store();

@@ -7,6 +7,7 @@ use super::loads::Loads;
 use super::lock_entry::{OwnerId, Scope};
 use super::lock_owner::LockOwner;
 use super::lock_table::LockTable;
+use super::memory::{Memory, Reservation};
 use super::recent::RecentCommits;
 use super::{BeginOptions, Interrupt, LockInfo, SessionLocks, Transaction};
 use crate::env::Env;
@@ -27,21 +28,22 @@ pub(super) struct Shared {
     /// Where large loads go; without it, all rows go through redb.
     pub segments: Option<Arc<Segments>>,
     pub loads: Arc<Loads>,
+    pub memory: Arc<Memory>,
     /// The last number given to a transaction or a session.
     last_id: AtomicU64,
 }
 
 impl Transactions {
     pub fn new(store: Store, env: Env) -> Self {
-        Transactions::over(store, None, env)
+        Transactions::over(store, None, env, usize::MAX)
     }
 
-    /// Transactions of a database with a sealed tier.
-    pub fn with_segments(segments: Arc<Segments>, env: Env) -> Self {
-        Transactions::over(segments.store().clone(), Some(segments), env)
+    /// Transactions of a database with a sealed tier. Their changes take `memory` bytes at most, all together.
+    pub fn with_segments(segments: Arc<Segments>, env: Env, memory: usize) -> Self {
+        Transactions::over(segments.store().clone(), Some(segments), env, memory)
     }
 
-    fn over(store: Store, segments: Option<Arc<Segments>>, env: Env) -> Self {
+    fn over(store: Store, segments: Option<Arc<Segments>>, env: Env, memory: usize) -> Self {
         let locks = Arc::new(LockTable::new(env.entropy.as_ref()));
         Transactions {
             shared: Arc::new(Shared {
@@ -51,6 +53,7 @@ impl Transactions {
                 recent: Arc::default(),
                 segments,
                 loads: Arc::default(),
+                memory: Arc::new(Memory::new(memory)),
                 last_id: AtomicU64::new(0),
             }),
         }
@@ -111,6 +114,15 @@ impl Transactions {
     /// advisory lock.
     pub fn lock_waits(&self) -> u64 {
         self.shared.locks.waits_begun()
+    }
+
+    /// Bytes that the changes of transactions have reserved.
+    pub fn memory(&self) -> usize {
+        self.shared.memory.reserved()
+    }
+
+    pub(super) fn reservation(&self) -> Reservation {
+        Reservation::new(self.shared.memory.clone())
     }
 
     pub(super) fn next_id(&self) -> u64 {

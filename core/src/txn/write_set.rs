@@ -15,6 +15,11 @@ use parking_lot::RwLock;
 use crate::segment::{Part, SealedTable};
 use crate::storage::{TableId, TableWrites, WriteBatch};
 
+/// What a written row takes besides its key and its bytes, about.
+pub(super) const ROW_BYTES: usize = 200;
+/// What it takes to be able to undo a write, likewise.
+const UNDO_BYTES: usize = 120;
+
 /// Grows whenever a view is made. A view with stamp `s` sees what was written with stamps `≤ s`.
 pub(super) type Stamp = u64;
 
@@ -87,6 +92,8 @@ pub(super) struct WriteSet {
     /// What to undo, oldest first. Kept only while there is a savepoint.
     undo: Vec<Undo>,
     keeps_undo: bool,
+    /// Bytes that it takes at most: what was counted, and what was written since.
+    bytes: usize,
 }
 
 impl WriteSet {
@@ -113,6 +120,32 @@ impl WriteSet {
     pub fn len_of(&self, table: TableId) -> usize {
         let state = self.tables.get(&table);
         state.map_or(0, |state| state.rows.read().map.len())
+    }
+
+    /// Bytes that it takes at most.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts what it takes: it gets less without being noticed.
+    pub fn count(&mut self) {
+        let length = |row: &Row| row.as_ref().map_or(0, Bytes::len);
+        let rows = self.tables.values().map(|state| {
+            let rows = state.rows.read();
+            let rows = rows.map.iter().map(|(key, versions)| {
+                let older = versions.older.iter().map(|(_, row)| length(row));
+                ROW_BYTES + key.len() + length(&versions.row) + older.sum::<usize>()
+            });
+            rows.sum::<usize>()
+        });
+        let undo = self.undo.iter().map(|undo| match undo {
+            Undo::Row(_, key, before) => {
+                UNDO_BYTES + key.len() + before.as_ref().map_or(0, |(_, row)| length(row))
+            }
+            _ => UNDO_BYTES,
+        });
+        self.bytes = rows.sum::<usize>() + undo.sum::<usize>();
     }
 
     /// Whether the transaction itself wrote this row (or deleted it).
@@ -148,6 +181,8 @@ impl WriteSet {
         let views_alive = Arc::strong_count(&self.tables) > 1 || Arc::strong_count(&rows) > 2;
         let mut rows = rows.write();
         let undo_key = self.keeps_undo.then(|| key.clone());
+        self.bytes += ROW_BYTES + key.len() + row.as_ref().map_or(0, Bytes::len);
+        self.bytes += undo_key.as_ref().map_or(0, |key| UNDO_BYTES + key.len());
         let before = match rows.map.entry(key) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Versions {
@@ -220,6 +255,7 @@ impl WriteSet {
             }
         });
         self.state(table).rows = Arc::new(RwLock::new(left));
+        self.count();
         taken
     }
 

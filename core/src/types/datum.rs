@@ -55,6 +55,22 @@ impl Datum<'_> {
         matches!(self, Datum::Null)
     }
 
+    /// The bytes of a value beyond its place.
+    pub fn weight(&self) -> usize {
+        match self {
+            Datum::Text(text) => text.len(),
+            Datum::Bytea(bytes) => bytes.len(),
+            Datum::Array(array) => Datum::weight_of(&array.items),
+            _ => 0,
+        }
+    }
+
+    /// The bytes of some values, with their places.
+    pub fn weight_of(values: &[Datum<'_>]) -> usize {
+        let value = |value: &Datum<'_>| size_of::<Datum<'static>>().saturating_add(value.weight());
+        values.iter().map(value).fold(0, usize::saturating_add)
+    }
+
     /// The same value with its own copy of any bytes.
     pub fn into_owned(self) -> Datum<'static> {
         match self {

@@ -60,10 +60,7 @@ fn memory(target: &Target) -> Option<u64> {
     let Target::Omendb(process) = target else {
         return None;
     };
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
+    process.resident("VmRSS")
 }
 
 fn bounded(target: &Target, before: Option<u64>) -> Result<(), Failed> {

@@ -337,7 +337,7 @@ pub(super) fn define(all: &mut Definitions) {
                 )
             })?;
         let value = a.first().cloned().unwrap_or(Datum::Null).into_owned();
-        let bytes = size_of::<Datum<'static>>().saturating_add(limits::weight(&value));
+        let bytes = size_of::<Datum<'static>>().saturating_add(value.weight());
         c.limit.fits(bytes.saturating_mul(count))?;
         array(element(c.result), vec![value; count])
     })

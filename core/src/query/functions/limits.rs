@@ -60,20 +60,6 @@ pub(super) fn fits_collected(rows: usize, values: usize) -> Result<()> {
     }
 }
 
-/// The bytes of a value beyond its place.
-pub(super) fn weight(value: &Datum<'_>) -> usize {
-    match value {
-        Datum::Text(text) => text.len(),
-        Datum::Bytea(bytes) => bytes.len(),
-        Datum::Array(array) => array
-            .items
-            .iter()
-            .map(|item| size_of::<Datum<'static>>().saturating_add(weight(item)))
-            .fold(0, usize::saturating_add),
-        _ => 0,
-    }
-}
-
 /// A text that grows.
 pub(super) struct Text {
     text: String,
@@ -110,7 +96,7 @@ pub(super) fn collect(
     for value in values {
         bytes = bytes
             .saturating_add(size_of::<Datum<'static>>())
-            .saturating_add(weight(&value));
+            .saturating_add(value.weight());
         limit.fits(bytes)?;
         items.push(value);
     }
@@ -145,7 +131,7 @@ impl<'a> Budget<'a> {
 
     /// Behind a call, with its result.
     pub fn result(&mut self, value: &Datum<'_>) -> Result<()> {
-        let bytes = weight(value);
+        let bytes = value.weight();
         self.limit.fits(bytes)?;
         self.made = self.made.saturating_add(bytes);
         if self.made > MAX_COLUMN {

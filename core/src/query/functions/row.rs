@@ -14,7 +14,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::super::bind::{ZONE, arrow_type};
 use super::super::context::RunContext;
-use super::limits::{Budget, ValueLimit, weight};
+use super::limits::{Budget, ValueLimit};
 use super::waiting::WaitFn;
 use super::whole::{self, WholeFn};
 use crate::catalog::Catalog;
@@ -131,7 +131,7 @@ impl RowFunction {
         let fixed_weight = fixed
             .iter()
             .flatten()
-            .map(weight)
+            .map(Datum::weight)
             .fold(0, usize::saturating_add);
         'rows: for row in 0..rows {
             values.clear();
@@ -141,7 +141,7 @@ impl RowFunction {
                     Some(value) => value.clone(),
                     None => {
                         let value = columns::get(array.as_ref(), row, *ty)?;
-                        bytes = bytes.saturating_add(weight(&value));
+                        bytes = bytes.saturating_add(value.weight());
                         value
                     }
                 };

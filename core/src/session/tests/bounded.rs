@@ -38,6 +38,7 @@ fn options() -> DatabaseOptions {
             column_cache_bytes: LIMIT as usize,
             parallelism: 1,
         },
+        transaction_memory: 64 << 20,
         owner: "postgres".into(),
     };
     options.segments.caches = CacheOptions {

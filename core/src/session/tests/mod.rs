@@ -6,6 +6,7 @@ mod check;
 mod depth;
 mod during_seals;
 mod load;
+mod memory;
 mod model;
 mod near;
 mod references;

@@ -92,6 +92,7 @@ impl World {
                 column_cache_bytes: 1 << 20,
                 parallelism: 1,
             },
+            transaction_memory: 64 << 20,
             owner: "postgres".into(),
         };
         let disk = Disk::default();

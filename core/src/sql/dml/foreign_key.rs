@@ -22,6 +22,8 @@ use crate::types::{Datum, key, ops};
 
 /// Tries at locking a referenced row that keeps moving (its key is changed away and back).
 const MAX_TRIES: usize = 100;
+/// What a noted check takes besides its values, about.
+const EVENT_BYTES: usize = 150;
 /// References that are checked together while a statement goes on.
 const MANY_EVENTS: usize = 4096;
 /// References at the end of a statement from which on they are checked together.
@@ -56,57 +58,64 @@ fn pick(row: &[Datum<'_>], columns: &[usize]) -> Vec<Datum<'static>> {
 }
 
 impl Changes {
-    /// Notes that `row` has to be checked against foreign key number `at` of its table.
+    /// Notes that `row` has to be checked against foreign key number `at` of its table. Returns the bytes that
+    /// this takes until the statement ends.
     pub(super) fn note_child(
         &mut self,
         target: &Arc<Target>,
         at: usize,
         row: &[Datum<'_>],
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let Some(foreign) = target.foreign_keys.get(at) else {
-            return Ok(());
+            return Ok(0);
         };
         let values = pick(row, &foreign.columns);
         let nulls = values.iter().filter(|value| value.is_null()).count();
         if nulls == values.len() || (nulls > 0 && !foreign.match_full) {
-            return Ok(());
+            return Ok(0);
         }
         let mut encoded = Vec::new();
         for (value, column) in values.iter().zip(&foreign.columns) {
             key::encode(value, target.column(*column)?.ty, &mut encoded)?;
         }
-        if self.noted.insert((target.table.oid, at, encoded)) {
+        let bytes = EVENT_BYTES + encoded.len() + Datum::weight_of(&values);
+        let new = self.noted.insert((target.table.oid, at, encoded));
+        if new {
             self.events.push_back(Event::Child {
                 table: target.clone(),
                 key: at,
                 values,
             });
         }
-        Ok(())
+        Ok(if new { bytes } else { 0 })
     }
 
-    /// Notes that the key which foreign key number `at` references has changed.
+    /// Notes that the key which foreign key number `at` references has changed. Returns the bytes that this
+    /// takes until the statement ends.
     pub(super) fn note_parent(
         &mut self,
         target: &Arc<Target>,
         at: usize,
         old: &[Datum<'_>],
         new: Option<&[Datum<'_>]>,
-    ) -> Result<()> {
+    ) -> usize {
         let Some((_, foreign)) = target.referencing.get(at) else {
-            return Ok(());
+            return 0;
         };
         let old = pick(old, &foreign.referenced);
         // Nothing references a key with a NULL in it.
-        if !old.iter().any(Datum::is_null) {
-            self.events.push_back(Event::Parent {
-                table: target.clone(),
-                key: at,
-                old,
-                new: new.map(|new| pick(new, &foreign.referenced)),
-            });
+        if old.iter().any(Datum::is_null) {
+            return 0;
         }
-        Ok(())
+        let new = new.map(|new| pick(new, &foreign.referenced));
+        let weight = Datum::weight_of(&old) + new.as_deref().map_or(0, Datum::weight_of);
+        self.events.push_back(Event::Parent {
+            table: target.clone(),
+            key: at,
+            old,
+            new,
+        });
+        EVENT_BYTES + weight
     }
 
     /// Checks references to other tables, if they are many, before the end of the statement: what is

@@ -23,6 +23,9 @@ use crate::sql::{Context, Engine};
 use crate::txn::{RowLock, RowMode, View};
 use crate::types::{Datum, PgType};
 
+/// What a row that was found takes besides its key and values, about.
+const MATCH_BYTES: usize = 150;
+
 /// A planned search for rows.
 pub(super) struct Matches {
     pub plan: Plan,
@@ -162,12 +165,13 @@ impl Matches {
                     Some(Datum::Bytea(key)) => key.into_owned(),
                     _ => return Err(Error::internal("a search for rows gave no row key")),
                 };
-                if seen.insert(row_key.clone()) {
-                    found.push(Match {
-                        row_key,
-                        values: values.collect(),
-                    });
+                if !seen.insert(row_key.clone()) {
+                    continue;
                 }
+                let values: Vec<Datum<'static>> = values.collect();
+                let bytes = MATCH_BYTES + 2 * row_key.len() + Datum::weight_of(&values);
+                context.txn.keep(bytes)?;
+                found.push(Match { row_key, values });
             }
         }
         Ok(found)

@@ -196,7 +196,7 @@ impl<'r> Returned<'r> {
     /// Takes a written row, and values of the other FROM items.
     pub(super) async fn add(
         &mut self,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
         row: &[Datum<'_>],
         second: &[Datum<'_>],
     ) -> Result<()> {
@@ -224,8 +224,9 @@ impl<'r> Returned<'r> {
                     .ok_or_else(|| Error::internal("an expression gave no value"))?,
             });
         }
+        let bytes = size_of_val(&values) + Datum::weight_of(&values);
         self.rows.push(values);
-        Ok(())
+        context.txn.keep(bytes)
     }
 
     /// The statement's outcome: its rows, or its tag alone.

@@ -86,7 +86,8 @@ impl Target {
             .txn
             .put(self.table.storage, row_key.clone(), bytes)?;
         for at in 0..self.foreign_keys.len() {
-            changes.note_child(self, at, values)?;
+            let bytes = changes.note_child(self, at, values)?;
+            context.txn.keep(bytes)?;
         }
         Ok(row_key)
     }
@@ -145,12 +146,14 @@ impl Target {
             .put(self.table.storage, new_key.clone(), bytes)?;
         for (at, foreign) in self.foreign_keys.iter().enumerate() {
             if touches(&foreign.columns) && differs(&foreign.columns, old, new) {
-                changes.note_child(self, at, new)?;
+                let bytes = changes.note_child(self, at, new)?;
+                context.txn.keep(bytes)?;
             }
         }
         for (at, (_, foreign)) in self.referencing.iter().enumerate() {
             if touches(&foreign.referenced) && differs(&foreign.referenced, old, new) {
-                changes.note_parent(self, at, old, Some(new))?;
+                let bytes = changes.note_parent(self, at, old, Some(new));
+                context.txn.keep(bytes)?;
             }
         }
         Ok(new_key)
@@ -172,7 +175,8 @@ impl Target {
         }
         context.txn.delete(self.table.storage, row_key.to_vec())?;
         for at in 0..self.referencing.len() {
-            changes.note_parent(self, at, old, None)?;
+            let bytes = changes.note_parent(self, at, old, None);
+            context.txn.keep(bytes)?;
         }
         Ok(())
     }

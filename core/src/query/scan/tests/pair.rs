@@ -41,6 +41,7 @@ impl Pair {
                 column_cache_bytes: 8 << 20,
                 parallelism: 3,
             },
+            transaction_memory: 64 << 20,
             owner: "postgres".into(),
         };
         let opened = Database::open(

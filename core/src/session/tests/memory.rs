@@ -1,0 +1,145 @@
+//! Transactions that change more than fits into their memory, and those that only seem to.
+
+use super::world::{Client, World, one, small};
+
+const ROWS: usize = 12_000;
+/// Less than half of what it takes to change all rows.
+const MEMORY: usize = 1 << 20;
+
+fn world() -> (World, Client) {
+    let mut world = World::new(|options| {
+        small(options);
+        options.write.rows = 2000;
+        options.load_rows = 500;
+    });
+    world.options.transaction_memory = MEMORY;
+    world.reopen();
+    let mut client = world.client();
+    world.sql(
+        &mut client,
+        "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL, v text)",
+    );
+    let rows = format!("INSERT INTO t SELECT i, 0, 'some text' FROM generate_series(1, {ROWS}) i");
+    world.sql(&mut client, &rows);
+    (world, client)
+}
+
+fn reserved(world: &World) -> usize {
+    world.database.engine.transactions.memory()
+}
+
+#[test]
+fn changes_that_do_not_fit_are_refused_and_leave_nothing() {
+    let (world, mut client) = world();
+    world.sql(&mut client, "CREATE TABLE c (r int REFERENCES t)");
+    for sql in [
+        "UPDATE t SET n = n + 1",
+        "UPDATE t SET n = n + 1 WHERE id > 10 RETURNING v",
+        "DELETE FROM t",
+        "SELECT * FROM t FOR UPDATE",
+        "UPDATE t SET id = -id",
+        "WITH gone AS (DELETE FROM t RETURNING id) SELECT count(*) FROM gone",
+    ] {
+        let error = world.try_sql(&mut client, sql).expect_err(sql);
+        assert_eq!(error.state().code(), "53200", "{sql}");
+        let fields = error.fields();
+        assert!(
+            fields
+                .detail
+                .as_ref()
+                .is_some_and(|it| it.contains("transaction_memory"))
+        );
+        assert!(fields.hint.is_some());
+        assert_eq!(reserved(&world), 0, "{sql}");
+        let left = world.sql(&mut client, "SELECT count(*) FROM t WHERE n = 0 AND id > 0");
+        assert_eq!(one(&left), ROWS.to_string());
+    }
+    // What the hint says: one range of keys after the other.
+    for from in (1..=ROWS).step_by(1000) {
+        let sql = format!(
+            "UPDATE t SET n = 1 WHERE id BETWEEN {from} AND {}",
+            from + 999
+        );
+        world.sql(&mut client, &sql);
+    }
+    let sum = world.sql(&mut client, "SELECT sum(n) FROM t");
+    assert_eq!(one(&sum), ROWS.to_string());
+    assert_eq!(world.check(), Vec::<String>::new());
+}
+
+#[test]
+fn an_open_transaction_says_so_and_goes_on_from_a_savepoint() {
+    let (world, mut client) = world();
+    world.sql(&mut client, "BEGIN");
+    world.sql(&mut client, "UPDATE t SET n = 1 WHERE id <= 500");
+    world.sql(&mut client, "SAVEPOINT s");
+    let update = "UPDATE t SET n = 2 WHERE id > 500";
+    let error = world.try_sql(&mut client, update).expect_err(update);
+    assert_eq!(error.state().code(), "53200");
+    assert!(reserved(&world) <= MEMORY);
+    world.sql(&mut client, "ROLLBACK TO s");
+    // What is undone counts no more, however often.
+    for _ in 0..20 {
+        world.sql(
+            &mut client,
+            "UPDATE t SET n = 3 WHERE id BETWEEN 600 AND 900",
+        );
+        world.sql(&mut client, "ROLLBACK TO s");
+    }
+    // Nor do older values of a row.
+    for _ in 0..20 {
+        world.sql(&mut client, "UPDATE t SET n = 1 WHERE id <= 300");
+    }
+    world.sql(&mut client, "COMMIT");
+    assert_eq!(reserved(&world), 0);
+    let sum = world.sql(&mut client, "SELECT sum(n) FROM t");
+    assert_eq!(one(&sum), "500");
+}
+
+#[test]
+fn transactions_share_what_there_is() {
+    let (world, mut one_client) = world();
+    let mut other = world.client();
+    let half = |client: &mut Client, from: usize| {
+        let to = from + 1500;
+        let sql = format!("UPDATE t SET n = 1 WHERE id BETWEEN {from} AND {to}");
+        world
+            .try_sql(client, &sql)
+            .map_err(|error| error.state().code().to_owned())
+    };
+    world.sql(&mut one_client, "BEGIN");
+    half(&mut one_client, 1).unwrap();
+    world.sql(&mut other, "BEGIN");
+    half(&mut other, 2000).unwrap_err();
+    world.sql(&mut other, "ROLLBACK");
+    // Others have what is left, and all of it later.
+    world.sql(&mut other, "UPDATE t SET n = 1 WHERE id > 11990");
+    world.sql(&mut one_client, "ROLLBACK");
+    half(&mut other, 2000).unwrap();
+    assert_eq!(reserved(&world), 0);
+}
+
+#[test]
+fn new_rows_move_on_before_they_fill_it() {
+    let (world, mut client) = world();
+    world.sql(&mut client, "CREATE TABLE u (LIKE t)");
+    world.sql(&mut client, "CREATE INDEX by_n ON u (n)");
+    world.sql(&mut client, "BEGIN");
+    world.sql(
+        &mut client,
+        "INSERT INTO u SELECT i, i % 7, repeat('long', 50) FROM generate_series(1, 20000) i",
+    );
+    assert!(reserved(&world) <= MEMORY);
+    let lines: String = (0..20_000)
+        .map(|id| format!("{}\t0\tcopied\n", id + 50_000))
+        .collect();
+    world
+        .copy(&mut client, "COPY u FROM STDIN", &lines)
+        .unwrap();
+    world.sql(&mut client, "COMMIT");
+    let count = world.sql(&mut client, "SELECT count(*) FROM u");
+    assert_eq!(one(&count), "40000");
+    world.sql(&mut client, "ALTER TABLE u ALTER COLUMN n TYPE bigint");
+    assert_eq!(reserved(&world), 0);
+    assert_eq!(world.check(), Vec::<String>::new());
+}
