@@ -18,7 +18,7 @@ use crate::sql::Context;
 use crate::storage::{RowBatch, TableId, Wanted};
 use crate::txn::{LockTarget, RowMode, View};
 use crate::types::cast::{self, Context as Cast};
-use crate::types::{Datum, key, ops};
+use crate::types::{Datum, PgType, key, ops};
 
 /// Tries at locking a referenced row that keeps moving (its key is changed away and back).
 const MAX_TRIES: usize = 100;
@@ -316,7 +316,7 @@ impl Changes {
                     &foreign.columns,
                 )
                 .ok_or_else(|| out_of_range(&child, foreign))?;
-                Some(values)
+                Some(fitted(context, values, &child, &foreign.columns)?)
             }
             (Action::SetDefault, _) => Some(defaults(context, &child, foreign).await?),
             _ => Some(vec![Datum::Null; foreign.columns.len()]),
@@ -535,6 +535,21 @@ fn converted(
         out.push(cast::exactly(value, from, to, &context.info.style)?);
     }
     Some(out)
+}
+
+/// Values as their columns take them: 22001 and the like where they are too long.
+fn fitted(
+    context: &Context<'_>,
+    values: Vec<Datum<'static>>,
+    table: &Target,
+    columns: &[usize],
+) -> Result<Vec<Datum<'static>>> {
+    let fit = |(value, at): (Datum<'static>, &usize)| {
+        let ty = table.column(*at)?.ty;
+        let style = &context.info.style;
+        cast::cast(value, PgType::new(ty.oid), ty, Cast::Assignment, style)
+    };
+    values.into_iter().zip(columns).map(fit).collect()
 }
 
 /// Key of the row that has `values` in the columns a foreign key references.
