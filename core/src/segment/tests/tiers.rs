@@ -32,15 +32,9 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 type Model = BTreeMap<TableId, Rows>;
 type Rewrite = Pin<Box<dyn Future<Output = Result<Moved>>>>;
 
-/// Runs `test` for one seed or as many as are asked for ([`some_seeds`]).
+/// Runs `test` for one seed or as many as are asked for, without a commit log and with one.
 pub fn seeds(test: impl Fn(u64, bool)) {
-    some_seeds(1, test);
-}
-
-/// Runs `test` for each seed, without a commit log and with one. `usual` says how many there are when nobody
-/// asks for another number.
-pub fn some_seeds(usual: u64, test: impl Fn(u64, bool)) {
-    seeds::run("TIER", usual, |seed| {
+    seeds::run("TIER", 1, |seed| {
         test(seed, false);
         test(seed, true);
     });

@@ -50,14 +50,11 @@ impl Timeline {
         }
         let timeline = Timeline::new(disk);
         for (path, bytes) in objects {
-            block_on(timeline.store.put(&path, bytes.into())).unwrap();
+            let put = timeline.store.put(&path, bytes.clone().into());
+            block_on(put).unwrap();
+            timeline.events.lock().push((0, path, Some(bytes)));
         }
         timeline
-    }
-
-    /// Gives back the memory of what was remembered, where nobody will ask for earlier objects.
-    pub fn forget_events(&self) {
-        self.events.lock().clear();
     }
 
     /// Number of objects.

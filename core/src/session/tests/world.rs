@@ -132,6 +132,15 @@ impl World {
         .unwrap();
     }
 
+    /// Closes the database and opens it on another disk, on which all of it is durable. No client may be
+    /// left.
+    pub fn move_on(&mut self) {
+        self.database.close().unwrap();
+        let disk = Disk::with_image(self.disk.image());
+        let objects = Arc::new(self.objects.at(usize::MAX, &disk));
+        *self = World::on(disk, objects, self.options.clone(), self.logged).unwrap();
+    }
+
     pub fn client(&self) -> Client {
         let options = ConnectOptions {
             user: "postgres".into(),

@@ -1,7 +1,7 @@
 //! Statements about single keys and short ranges: the ones that never meet a planner, and so can be run by
 //! the thousand.
 
-use super::{Model, Row, Rows, rows_of};
+use super::{Model, Row, Rows, State, Writes, rows_of};
 
 /// Statements in a row.
 const TOUCHES: usize = 250;
@@ -10,14 +10,16 @@ const RANGE: i64 = 12;
 
 impl Model {
     /// What a client sees under a key.
-    fn seen(&self, at: usize, key: i64) -> Option<&Row> {
+    pub(super) fn seen(&self, at: usize, key: i64) -> Option<&Row> {
         let Some(open) = &self.actors[at].open else {
-            return self.committed.get(&key);
+            return self.committed.rows.get(&key);
         };
-        let own = open.writes.iter().rev().find(|(own, _)| *own == key);
-        match own {
-            Some((_, row)) => row.as_ref(),
-            None => open.snapshot.as_ref().unwrap_or(&self.committed).get(&key),
+        match open.writes.rows.get(&key) {
+            Some(row) => row.as_ref(),
+            None => {
+                let state = open.snapshot.as_ref().unwrap_or(&self.committed);
+                state.rows.get(&key)
+            }
         }
     }
 
@@ -28,6 +30,7 @@ impl Model {
                 0..=3 => self.look_up(at, key),
                 4..=5 => self.look_around(at, key),
                 6..=7 => self.increment(at, key),
+                8 => self.put(at, key),
                 _ => self.put_or_remove(at, key),
             }
         }
@@ -54,18 +57,39 @@ impl Model {
     fn increment(&mut self, at: usize, key: i64) {
         self.sql(at, &format!("UPDATE t SET n = n + 1 WHERE id = {key}"));
         if let Some((n, v)) = self.seen(at, key).cloned() {
-            self.wrote(at, vec![(key, Some((n + 1, v)))]);
+            self.wrote(at, Writes::row(key, Some((n + 1, v))));
         }
     }
 
     fn put_or_remove(&mut self, at: usize, key: i64) {
         if self.seen(at, key).is_some() {
             self.sql(at, &format!("DELETE FROM t WHERE id = {key}"));
-            self.wrote(at, vec![(key, None)]);
+            let children = |state: &State| state.without([key]);
+            let gone = match &self.actors[at].open {
+                None => children(&self.committed),
+                Some(_) => children(&self.view(at)),
+            };
+            self.wrote(at, gone);
             return;
         }
+        let rows = self.new_rows(at, 3);
+        let list = self.values_list(&rows);
+        if !rows.is_empty() {
+            self.sql(at, &format!("INSERT INTO t VALUES {list}"));
+            let rows = rows.into_iter().map(|(key, row)| (key, Some(row)));
+            self.wrote(at, Writes::rows(rows));
+        }
+    }
+
+    fn put(&mut self, at: usize, key: i64) {
         let (n, v) = (self.random.within(0..20) as i64, self.value());
-        self.sql(at, &format!("INSERT INTO t VALUES ({key}, {n}, '{v}')"));
-        self.wrote(at, vec![(key, Some((n, v)))]);
+        self.sql(
+            at,
+            &format!(
+                "INSERT INTO t VALUES ({key}, {n}, '{v}') \
+                 ON CONFLICT (id) DO UPDATE SET n = excluded.n, v = excluded.v"
+            ),
+        );
+        self.wrote(at, Writes::row(key, Some((n, v))));
     }
 }
