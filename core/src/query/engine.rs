@@ -27,6 +27,7 @@ use super::bind::{Binder, Late, ZONE};
 use super::by_value::by_value;
 use super::context::{ReadContext, RunContext};
 use super::estimate::Estimator;
+use super::framed;
 use super::functions::{Functions, ValueLimit, held};
 use super::join_keys;
 use super::join_order::order_joins;
@@ -237,6 +238,7 @@ impl QueryEngine {
         }
         let logical = order_joins(logical, &Estimator::new(&read))?;
         let logical = window_keys::plain(join_keys::as_columns(logical)?)?;
+        let logical = framed::stopped_by(logical, &read.interrupt)?;
         let physical = super::shared::physical(&logical, &state).await?;
         Ok((physical, state))
     }

@@ -3,27 +3,32 @@
 //! cannot take a value back.
 //!
 //! A frame that starts where the last one did is aggregated on; any other anew, so the cost is the
-//! product of rows and frames.
+//! product of rows and frames. Therefore each row looks whether the statement was stopped.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{SortColumn, filter};
 use arrow::datatypes::{DataType, FieldRef, Int64Type, Schema};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::utils::evaluate_partition_ranges;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::function::{
     AccumulatorArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs,
 };
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
+    Accumulator, AggregateUDF, Expr, LogicalPlan, PartitionEvaluator, Signature, Volatility,
+    WindowFunctionDefinition, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
 
 use super::frame_edge::{Edge, Edges};
-use crate::error::{Error, SqlState};
+use super::rules::has_node;
+use crate::error::{Error, Result, SqlState};
+use crate::txn::Interrupt;
 
 /// What a frame leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,18 +79,74 @@ pub(super) fn framed(name: &str, over: Over, frame: Frame) -> Arc<WindowUDF> {
         over,
         frame,
         signature: Signature::variadic_any(Volatility::Immutable),
+        interrupt: Interrupt::default(),
     }))
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// The plan of one execution, whose frames that interrupt stops.
+pub(super) fn stopped_by(plan: LogicalPlan, interrupt: &Interrupt) -> Result<LogicalPlan> {
+    if !has_node(&plan, |node| matches!(node, LogicalPlan::Window(_)))? {
+        return Ok(plan);
+    }
+    let stopped = |expr: Expr| {
+        expr.transform_up(|mut expr| {
+            let Expr::WindowFunction(call) = &mut expr else {
+                return Ok(Transformed::no(expr));
+            };
+            let WindowFunctionDefinition::WindowUDF(function) = &call.fun else {
+                return Ok(Transformed::no(expr));
+            };
+            let Some(framed) = function.inner().downcast_ref::<Framed>() else {
+                return Ok(Transformed::no(expr));
+            };
+            call.fun = WindowFunctionDefinition::WindowUDF(Arc::new(WindowUDF::new_from_impl(
+                framed.stopped_by(interrupt),
+            )));
+            Ok(Transformed::yes(expr))
+        })
+    };
+    let plan = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Window(_) => node.map_expressions(stopped),
+        _ => Ok(Transformed::no(node)),
+    });
+    Ok(plan.data()?)
+}
+
+#[derive(Debug)]
 struct Framed {
     name: String,
     over: Over,
     frame: Frame,
     signature: Signature,
+    /// Of the execution; until there is one, nothing stops it.
+    interrupt: Interrupt,
+}
+
+impl PartialEq for Framed {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.over, self.frame) == (&other.name, &other.over, other.frame)
+    }
+}
+
+impl Eq for Framed {}
+
+impl Hash for Framed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, &self.over, self.frame).hash(state);
+    }
 }
 
 impl Framed {
+    fn stopped_by(&self, interrupt: &Interrupt) -> Framed {
+        Framed {
+            name: self.name.clone(),
+            over: self.over.clone(),
+            frame: self.frame,
+            signature: self.signature.clone(),
+            interrupt: interrupt.clone(),
+        }
+    }
+
     fn result(&self, fields: &[FieldRef]) -> DfResult<FieldRef> {
         match &self.over {
             Over::Aggregate(function, filtered) => {
@@ -117,6 +178,7 @@ impl WindowUDFImpl for Framed {
         Ok(Box::new(Evaluator {
             over: self.over.clone(),
             frame: self.frame,
+            interrupt: self.interrupt.clone(),
             edges: None,
             result: self.result(args.input_fields())?,
             fields: args.input_fields().to_vec(),
@@ -139,6 +201,7 @@ impl WindowUDFImpl for Framed {
 struct Evaluator {
     over: Over,
     frame: Frame,
+    interrupt: Interrupt,
     /// Made of the partition's rows by the first of them.
     edges: Option<Edges>,
     result: FieldRef,
@@ -305,6 +368,7 @@ fn update(
 
 impl PartitionEvaluator for Evaluator {
     fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> DfResult<ScalarValue> {
+        self.interrupt.check()?;
         // The keys of the window's order come after the arguments.
         let count = self.fields.len().min(values.len());
         let (args, order) = values.split_at(count);

@@ -259,6 +259,9 @@ fn time_outs(target: &Target) -> Result<(), Failed> {
         "SELECT count(DISTINCT md5(g::text)) FROM generate_series(1, 100000000) g",
         "SELECT md5(g::text) FROM generate_series(1, 100000000) g ORDER BY 1 LIMIT 1",
         "SELECT sum(length(translate(repeat('x', 10000), 'x', g::text))) FROM generate_series(1, 100000000) g",
+        // Frames that are aggregated anew for each row.
+        "SELECT count(DISTINCT s) FROM (SELECT sum(g::float8) OVER (ORDER BY g ROWS BETWEEN 300000 PRECEDING AND CURRENT ROW) s
+            FROM generate_series(1, 1000000) g) framed",
     ] {
         let mut client = target.connect()?;
         client.set_timeout(PATIENCE)?;
