@@ -419,8 +419,8 @@ fn apply_group(
     if let (Some(log), true) = (&mut writer.log, checkpoint) {
         log.turn();
     }
-    let changed = accepted.iter().flat_map(|(item, _)| item.batch.tables());
-    inner.modified.record(sequence, changed);
+    let batches = accepted.iter().map(|(item, _)| &item.batch);
+    inner.modified.record(sequence, batches);
     let reader = writer.database.begin_read()?;
     Ok(Some(Arc::new(Snapshot::new(
         sequence,

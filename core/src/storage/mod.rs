@@ -12,6 +12,7 @@ mod commit;
 #[cfg(any(test, feature = "fault"))]
 pub mod fault;
 mod filter;
+mod followed;
 mod format;
 mod gate;
 mod log;

@@ -1,10 +1,11 @@
 //! Which commit changed which table last. In memory: it starts anew whenever a database is opened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use parking_lot::RwLock;
 
-use super::TableId;
+use super::followed::Followed;
+use super::{TableId, WriteBatch};
 
 /// Above this many tables the map is emptied, and every table counts as changed just then.
 const MAX_TRACKED_TABLES: usize = 65_536;
@@ -18,6 +19,7 @@ struct State {
     /// What holds for a table that is not in the map.
     floor: u64,
     tables: HashMap<TableId, u64>,
+    followed: Followed,
 }
 
 impl Modified {
@@ -26,20 +28,41 @@ impl Modified {
             state: RwLock::new(State {
                 floor,
                 tables: HashMap::new(),
+                followed: Followed::default(),
             }),
         }
     }
 
-    /// Notes that commit `sequence` changed `tables`. Must happen before that commit becomes visible.
-    pub fn record(&self, sequence: u64, tables: impl Iterator<Item = TableId>) {
+    /// Notes what commits change of which `sequence` is the last. Must happen before they become visible,
+    /// which is together.
+    pub fn record<'a>(&self, sequence: u64, batches: impl Iterator<Item = &'a WriteBatch>) {
         let mut state = self.state.write();
-        for table in tables {
-            if state.tables.len() >= MAX_TRACKED_TABLES && !state.tables.contains_key(&table) {
-                state.tables.clear();
-                state.floor = sequence;
+        for batch in batches {
+            for table in batch.tables() {
+                state.record(sequence, table);
             }
-            state.tables.insert(table, sequence);
+            for (table, writes) in &batch.writes {
+                state.followed.note(sequence, *table, writes);
+            }
+            for table in &batch.drop {
+                state.followed.forget(*table);
+            }
         }
+    }
+
+    /// See [`super::Snapshot::changed_since`].
+    pub fn changed(&self, table: TableId, since: u64, until: u64) -> Option<BTreeSet<Vec<u8>>> {
+        self.state.read().followed.changed(table, since, until)
+    }
+
+    /// See [`super::Snapshot::follow`].
+    pub fn follow(&self, table: TableId) {
+        if self.state.read().followed.has(table) {
+            return;
+        }
+        let mut state = self.state.write();
+        let last = state.last(table);
+        state.followed.follow(table, last);
     }
 
     /// The last change of `table` as a snapshot of commit `sequence` sees it.
@@ -47,13 +70,21 @@ impl Modified {
     /// A table that changed after the snapshot counts as changed right at the snapshot. So two
     /// snapshots get the same answer only if no change lies between them.
     pub fn last(&self, table: TableId, sequence: u64) -> u64 {
-        let state = self.state.read();
-        state
-            .tables
-            .get(&table)
-            .copied()
-            .unwrap_or(state.floor)
-            .min(sequence)
+        self.state.read().last(table).min(sequence)
+    }
+}
+
+impl State {
+    fn record(&mut self, sequence: u64, table: TableId) {
+        if self.tables.len() >= MAX_TRACKED_TABLES && !self.tables.contains_key(&table) {
+            self.tables.clear();
+            self.floor = sequence;
+        }
+        self.tables.insert(table, sequence);
+    }
+
+    fn last(&self, table: TableId) -> u64 {
+        self.tables.get(&table).copied().unwrap_or(self.floor)
     }
 }
 
@@ -61,11 +92,18 @@ impl Modified {
 mod tests {
     use super::*;
 
+    fn batch(tables: impl IntoIterator<Item = TableId>) -> WriteBatch {
+        WriteBatch {
+            create: tables.into_iter().collect(),
+            ..WriteBatch::default()
+        }
+    }
+
     #[test]
     fn equal_answers_mean_equal_rows() {
         let modified = Modified::new(1);
         assert_eq!(modified.last(7, 1), 1);
-        modified.record(3, [7].into_iter());
+        modified.record(3, [batch([7])].iter());
         assert_eq!(modified.last(7, 2), 2);
         assert_eq!(modified.last(7, 3), 3);
         assert_eq!(modified.last(7, 5), 3);
@@ -75,8 +113,8 @@ mod tests {
     #[test]
     fn a_full_map_forgets_conservatively() {
         let modified = Modified::new(1);
-        modified.record(2, 0..MAX_TRACKED_TABLES as u64);
-        modified.record(3, [u64::MAX].into_iter());
+        modified.record(2, [batch(0..MAX_TRACKED_TABLES as u64)].iter());
+        modified.record(3, [batch([u64::MAX])].iter());
         assert_eq!(modified.last(0, 9), 3);
         assert_eq!(modified.last(u64::MAX, 9), 3);
     }

@@ -1,6 +1,6 @@
 //! One consistent state of everything.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -61,6 +61,22 @@ impl Snapshot {
             return self.catalog_modified;
         }
         self.modified.last(table, self.sequence)
+    }
+
+    /// Has the keys remembered that commits write to `table` from now on, for
+    /// [`Snapshot::changed_since`].
+    pub fn follow(&self, table: TableId) {
+        self.modified.follow(table);
+    }
+
+    /// The keys of `table` whose rows may be others than in a snapshot for which
+    /// [`Snapshot::last_modified`] was `version`; `None` when that is not known, or when that snapshot is
+    /// the newer one.
+    pub fn changed_since(&self, table: TableId, version: u64) -> Option<BTreeSet<Vec<u8>>> {
+        if version > self.sequence {
+            return None;
+        }
+        self.modified.changed(table, version, self.sequence)
     }
 
     /// Where the rows of every table are.

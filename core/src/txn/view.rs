@@ -231,6 +231,21 @@ impl View {
         })
     }
 
+    /// The entry of one key if it is not sealed. Reading it is not remembered: see [`View::remember`].
+    pub fn unsealed(&self, table: TableId, key: &[u8]) -> Result<Option<Entry>> {
+        if let Some(own) = self.tables.get(&table) {
+            if own.dropped {
+                return Ok(None);
+            }
+            let rows = own.rows.read();
+            if let Some(row) = rows.map.get(key).and_then(|row| row.seen_by(self.stamp)) {
+                return Ok(row.clone().map(|row| Entry(EntryBytes::Row(row))));
+            }
+        }
+        let found = self.snapshot.unsealed(table, key)?;
+        Ok(found.map(|value| Entry(EntryBytes::Stored(value))))
+    }
+
     /// The most entries of a table that are not sealed; none means that there are none.
     pub fn unsealed_at_most(&self, table: TableId) -> Result<u64> {
         let own = match self.tables.get(&table) {
@@ -239,6 +254,11 @@ impl View {
             None => 0,
         };
         Ok(self.snapshot.unsealed_len(table)?.saturating_add(own))
+    }
+
+    /// Whether the transaction has dropped a table.
+    pub fn has_dropped(&self, table: TableId) -> bool {
+        self.tables.get(&table).is_some_and(|own| own.dropped)
     }
 
     /// Whether the transaction has written to a table.

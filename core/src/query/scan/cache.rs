@@ -1,36 +1,29 @@
-//! Decoded columns, kept between queries: a table that did not change is read as columns.
+//! Decoded columns of unsealed rows, kept between queries ([`Kept`]), within a limit.
 //!
-//! A column is the pieces that one full scan of one key range of a table decoded it into. The view's
-//! version of the table is part of its name, so a changed table finds nothing here; and so is the
-//! generation, for a seal moves rows away without changing them.
+//! The rows of a table are kept by key range, as of the newest version that somebody asked for. Older
+//! views find nothing here; newer ones bring up to date what they find. The generation is part of
+//! the name, for a seal moves rows away without changing them.
 
 use std::collections::HashMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
 use parking_lot::Mutex;
 
+use super::kept::Kept;
+use super::ranges::KeyRange;
+use crate::error::Result;
 use crate::storage::{Generation, TableId};
-use crate::types::PgType;
 
-/// Which column, of which rows.
+/// Tables whose cuts are remembered.
+const MAX_CUTS: usize = 1024;
+
+/// Which rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ColumnKey {
+pub(super) struct Name {
     pub table: TableId,
-    pub version: u64,
-    /// Of the rows that are not sealed. Only those are kept here.
     pub generation: Generation,
-    /// The range of row keys, as encoded bounds.
-    pub range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-    /// Position in the table.
-    pub column: usize,
-    /// A column may get another type without its rows being written.
-    pub ty: PgType,
+    pub range: KeyRange,
 }
-
-/// One column's batches.
-pub(super) type Pieces = Arc<Vec<ArrayRef>>;
 
 /// A bounded cache that forgets what was not used for longest.
 #[derive(Debug)]
@@ -41,16 +34,26 @@ pub(in crate::query) struct ColumnCache {
 
 #[derive(Debug, Default)]
 struct Inner {
-    columns: HashMap<ColumnKey, Slot>,
+    kept: HashMap<Name, Slot>,
+    cuts: HashMap<TableId, Cuts>,
     bytes: usize,
     clock: u64,
 }
 
 #[derive(Debug)]
 struct Slot {
-    pieces: Pieces,
+    kept: Arc<Kept>,
     bytes: usize,
     used: u64,
+}
+
+/// How the rows of a large table are cut into ranges.
+#[derive(Clone, Debug)]
+struct Cuts {
+    generation: Generation,
+    ranges: Vec<KeyRange>,
+    /// Of how many rows they were made.
+    rows: u64,
 }
 
 impl ColumnCache {
@@ -70,43 +73,34 @@ impl ColumnCache {
         self.inner.lock().bytes
     }
 
-    pub(super) fn get(&self, key: &ColumnKey) -> Option<Pieces> {
+    pub(super) fn get(&self, name: &Name) -> Option<Arc<Kept>> {
         let mut inner = self.inner.lock();
         inner.clock += 1;
         let now = inner.clock;
-        let slot = inner.columns.get_mut(key)?;
+        let slot = inner.kept.get_mut(name)?;
         slot.used = now;
-        Some(slot.pieces.clone())
+        Some(slot.kept.clone())
     }
 
-    pub(super) fn put(&self, key: ColumnKey, pieces: Vec<ArrayRef>) {
-        let bytes: usize = pieces
-            .iter()
-            .map(|piece| piece.get_array_memory_size())
-            .sum();
+    /// Keeps rows, unless newer ones are kept.
+    pub(super) fn put(&self, name: Name, kept: Arc<Kept>) {
+        let bytes = kept.bytes();
+        let mut inner = self.inner.lock();
+        let known = inner.kept.get(&name);
+        if known.is_some_and(|slot| slot.kept.version > kept.version) {
+            return;
+        }
+        inner.remove(&name);
         if bytes > self.limit {
             return;
         }
-        let mut inner = self.inner.lock();
-        // Older versions of the table are never asked for again, or only by old snapshots.
-        let stale: Vec<ColumnKey> = inner
-            .columns
-            .keys()
-            .filter(|known| {
-                let age = (known.version, known.generation);
-                known.table == key.table && age < (key.version, key.generation)
-            })
-            .cloned()
-            .collect();
-        for old in stale {
-            inner.remove(&old);
-        }
+        inner.remove_others(name.table, |other| other.generation >= name.generation);
         while inner.bytes + bytes > self.limit {
             let oldest = inner
-                .columns
+                .kept
                 .iter()
                 .min_by_key(|(_, slot)| slot.used)
-                .map(|(key, _)| key.clone());
+                .map(|(name, _)| name.clone());
             match oldest {
                 Some(oldest) => inner.remove(&oldest),
                 None => return,
@@ -114,23 +108,60 @@ impl ColumnCache {
         }
         inner.clock += 1;
         let used = inner.clock;
-        inner.remove(&key);
         inner.bytes += bytes;
-        inner.columns.insert(
-            key,
-            Slot {
-                pieces: Arc::new(pieces),
-                bytes,
-                used,
-            },
-        );
+        inner.kept.insert(name, Slot { kept, bytes, used });
+    }
+
+    /// Ranges into which a table of so many rows is cut: the same ones for as long as they are about
+    /// right, so that what is kept of them is found again.
+    pub(super) fn cuts(
+        &self,
+        (table, generation): (TableId, Generation),
+        rows: u64,
+        count: usize,
+        make: impl FnOnce() -> Result<Vec<KeyRange>>,
+    ) -> Result<Vec<KeyRange>> {
+        if let Some(known) = self.inner.lock().cuts.get(&table)
+            && known.generation == generation
+            && known.ranges.len() == count
+            && known.rows.saturating_mul(2) >= rows
+        {
+            return Ok(known.ranges.clone());
+        }
+        let ranges = make()?;
+        if ranges.len() == count && self.limit > 0 {
+            let mut inner = self.inner.lock();
+            inner.remove_others(table, |other| ranges.contains(&other.range));
+            let cuts = Cuts {
+                generation,
+                ranges: ranges.clone(),
+                rows,
+            };
+            if inner.cuts.len() >= MAX_CUTS {
+                inner.cuts.clear();
+            }
+            inner.cuts.insert(table, cuts);
+        }
+        Ok(ranges)
     }
 }
 
 impl Inner {
-    fn remove(&mut self, key: &ColumnKey) {
-        if let Some(slot) = self.columns.remove(key) {
+    fn remove(&mut self, name: &Name) {
+        if let Some(slot) = self.kept.remove(name) {
             self.bytes -= slot.bytes;
+        }
+    }
+
+    /// Forgets of a table what is not to stay.
+    fn remove_others(&mut self, table: TableId, stays: impl Fn(&Name) -> bool) {
+        let names = self.kept.keys();
+        let gone: Vec<Name> = names
+            .filter(|name| name.table == table && !stays(name))
+            .cloned()
+            .collect();
+        for name in gone {
+            self.remove(&name);
         }
     }
 }

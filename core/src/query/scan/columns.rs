@@ -157,7 +157,7 @@ impl ColumnRun {
                 &self.reading,
                 range.clone(),
                 &self.counters,
-            ))),
+            )?)),
             Work::UnsealedRanges(ranges) => Some(Current::Rows(RowBatches::unsealed_ranges(
                 &self.reading,
                 ranges.clone(),

@@ -8,7 +8,7 @@
 //! | `order` | in which order rows come |
 //! | `walk` | row by row: keys, key ranges, indexes |
 //! | `rows` | stored rows to Arrow batches |
-//! | `cache` | decoded columns of unsealed rows, kept between queries |
+//! | `keep`, `kept`, `cache` | unsealed rows as columns, kept from one query to the next |
 //! | `sealed` | sealed rows: which pieces are read, and by whom |
 //! | `columns` | the columns of a row group as batches |
 //! | `filter` | rows that match |
@@ -21,6 +21,8 @@ mod cache;
 mod columns;
 mod describe;
 mod filter;
+mod keep;
+mod kept;
 mod metrics;
 mod order;
 mod plan;

@@ -118,7 +118,7 @@ impl ScanPlan {
             (Access::Full, None, Precision::Exact(rows))
                 if parallelism > 1 && rows as u64 >= MIN_PARTITION_ROWS =>
             {
-                split(&source.table, &reading.read, parallelism)?
+                cut(&reading, parallelism)?
             }
             _ => vec![EVERYTHING],
         };
@@ -230,13 +230,25 @@ fn columns(
         0 => Vec::new(),
         _ if !full => vec![Work::UnsealedRanges(ranges.clone())],
         rows if rows < MIN_PARTITION_ROWS => vec![Work::Unsealed(EVERYTHING)],
-        _ => split(table, &reading.read, parallelism)?
+        _ => cut(reading, parallelism)?
             .into_iter()
             .map(Work::Unsealed)
             .collect(),
     };
     let scan = SealedScan::new(&parts, ranges, unsealed, parallelism)?;
     Ok(Some(Arc::new(scan)))
+}
+
+/// Ranges of unsealed rows, those in which they are kept if they are.
+fn cut(reading: &Reading, count: usize) -> Result<Vec<KeyRange>> {
+    let (view, table) = (&reading.read.view, &reading.table);
+    let make = || split(table, &reading.read, count);
+    let Some(cache) = &reading.cache else {
+        return make();
+    };
+    let generation = view.snapshot().tiers().generation(table.storage);
+    let rows = view.unsealed_at_most(table.storage)?;
+    cache.cuts((table.storage, generation), rows, count, make)
 }
 
 fn properties(
@@ -361,7 +373,7 @@ impl ExecutionPlan for ScanPlan {
                     .unwrap_or(EVERYTHING),
                 self.limit,
                 &counters,
-            )),
+            )?),
         };
         let batches = std::iter::from_fn(move || {
             let timer = metrics.elapsed_compute().timer();

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
 use super::super::bind::ZONE;
 use crate::catalog::Table;
 use crate::error::Result;
 use crate::segment::PIECE_ROWS;
-use crate::types::columns::ColumnBuilder;
+use crate::types::columns::{self, ColumnBuilder};
 use crate::types::row::RowRef;
 use crate::types::text::{self, TextStyle};
 use crate::types::{Datum, PgType};
@@ -111,10 +111,23 @@ impl Builders<'_> {
         Ok(())
     }
 
+    pub fn columns(&mut self) -> impl Iterator<Item = ArrayRef> {
+        self.columns.iter_mut().map(ColumnBuilder::finish)
+    }
+
     pub fn finish(mut self) -> Result<RecordBatch> {
-        let columns = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let columns = self.columns().collect();
         self.layout.batch(columns, self.rows)
     }
+}
+
+/// The values of a column in an array of their own, as another type has them.
+pub(super) fn as_type(array: &dyn Array, from: PgType, to: PgType) -> Result<ArrayRef> {
+    let mut builder = ColumnBuilder::new(to, ZONE, array.len());
+    for row in 0..array.len() {
+        builder.append(&columns::get(array, row, from)?)?;
+    }
+    Ok(builder.finish())
 }
 
 /// Shared handle, for streams that outlive their plan.

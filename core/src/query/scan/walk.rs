@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 
-use super::cache::{ColumnCache, ColumnKey, Pieces};
+use super::cache::ColumnCache;
+use super::keep::{Fill, Keeper, KeptBatches};
 use super::metrics::Counters;
 use super::ranges::{Access, KeyRange, as_slices};
 use super::rows::{BATCH_ROWS, Builders, SharedLayout};
@@ -86,72 +87,28 @@ impl Walk {
     }
 }
 
-/// How a full scan uses the cache.
-struct CacheUse {
-    cache: Arc<ColumnCache>,
-    keys: Vec<ColumnKey>,
-}
-
-impl CacheUse {
-    fn of(reading: &Reading, range: &KeyRange) -> Option<CacheUse> {
-        let cache = reading.cache.as_ref().filter(|cache| cache.limit() > 0)?;
-        let columns: Option<Vec<usize>> = reading.positions.iter().copied().collect();
-        let columns = columns.filter(|columns| !columns.is_empty())?;
-        let table = reading.table.storage;
-        let version = reading.read.view.version(table)?;
-        let generation = reading.read.view.snapshot().tiers().generation(table);
-        let keys = columns.into_iter().map(|column| {
-            Some(ColumnKey {
-                table,
-                version,
-                generation,
-                range: range.clone(),
-                column,
-                ty: reading.table.columns.get(column)?.ty,
-            })
-        });
-        Some(CacheUse {
-            cache: cache.clone(),
-            keys: keys.collect::<Option<_>>()?,
-        })
-    }
-
-    fn all(&self) -> Option<Vec<Pieces>> {
-        let pieces: Option<Vec<Pieces>> = self.keys.iter().map(|key| self.cache.get(key)).collect();
-        let pieces = pieces?;
-        let length = pieces.first()?.len();
-        pieces
-            .iter()
-            .all(|column| column.len() == length)
-            .then_some(pieces)
-    }
-}
-
 /// Rows of a table, row by row or as they were kept.
 pub(super) enum RowBatches {
-    Kept {
-        reading: Arc<Reading>,
-        pieces: Vec<Pieces>,
-        at: usize,
-    },
+    Kept(KeptBatches),
     Read(Box<Run>),
 }
 
 impl RowBatches {
     /// The rows of one key range that are not sealed. Kept for the next scan of the same.
-    pub fn unsealed(reading: &Arc<Reading>, range: KeyRange, counters: &Counters) -> RowBatches {
-        let caching = CacheUse::of(reading, &range);
-        if let Some(pieces) = caching.as_ref().and_then(CacheUse::all) {
-            return RowBatches::Kept {
-                reading: reading.clone(),
-                pieces,
-                at: 0,
-            };
+    pub fn unsealed(
+        reading: &Arc<Reading>,
+        range: KeyRange,
+        counters: &Counters,
+    ) -> Result<RowBatches> {
+        let keeper = Keeper::of(reading, &range);
+        if let Some(keeper) = &keeper
+            && let Some(batches) = keeper.find(reading)?
+        {
+            return Ok(RowBatches::Kept(batches));
         }
         let mut run = Run::new(reading, Walk::ranges(None, vec![range], true), counters);
-        let width = reading.positions.len();
-        run.fill = caching.map(|use_| (use_, vec![Vec::new(); width], 0));
-        RowBatches::Read(Box::new(run))
+        run.fill = keeper.and_then(Keeper::fill);
+        Ok(RowBatches::Read(Box::new(run)))
     }
 
     /// The rows of some key ranges that are not sealed.
@@ -171,7 +128,7 @@ impl RowBatches {
         range: KeyRange,
         limit: Option<usize>,
         counters: &Counters,
-    ) -> RowBatches {
+    ) -> Result<RowBatches> {
         let walk = match access {
             Access::Full => {
                 let storage = reading.table.storage;
@@ -192,29 +149,13 @@ impl RowBatches {
         };
         let mut run = Run::new(reading, walk, counters);
         run.left = limit.unwrap_or(usize::MAX);
-        RowBatches::Read(Box::new(run))
+        Ok(RowBatches::Read(Box::new(run)))
     }
 
     pub fn next(&mut self) -> Result<Option<RecordBatch>> {
         match self {
             RowBatches::Read(run) => run.batch(),
-            RowBatches::Kept {
-                reading,
-                pieces,
-                at,
-            } => {
-                reading.read.interrupt.check()?;
-                if pieces.first().is_none_or(|column| *at >= column.len()) {
-                    return Ok(None);
-                }
-                let columns: Vec<ArrayRef> = pieces
-                    .iter()
-                    .filter_map(|column| column.get(*at).cloned())
-                    .collect();
-                *at += 1;
-                let rows = columns.first().map_or(0, |column| column.len());
-                reading.layout.batch(columns, rows).map(Some)
-            }
+            RowBatches::Kept(kept) => kept.next(),
         }
     }
 }
@@ -224,7 +165,7 @@ pub(super) struct Run {
     reading: Arc<Reading>,
     walk: Walk,
     left: usize,
-    fill: Option<(CacheUse, Vec<Vec<ArrayRef>>, usize)>,
+    fill: Option<Fill>,
     counters: Counters,
 }
 
@@ -304,6 +245,9 @@ impl Run {
                             Some(entry) => {
                                 let (key, value) = entry?;
                                 builders.append(key.as_ref(), value.as_ref())?;
+                                if let Some(fill) = &mut self.fill {
+                                    fill.add_key(key.as_ref());
+                                }
                             }
                         }
                         continue;
@@ -326,35 +270,14 @@ impl Run {
         self.counters.lookups.add(lookups);
         self.counters.lookups_sealed.add(sealed);
         if builders.rows == 0 {
-            self.keep();
+            if let Some(fill) = self.fill.take() {
+                fill.finish();
+            }
             return Ok(None);
         }
         self.left -= builders.rows;
         let batch = builders.finish()?;
-        self.remember(&batch);
+        self.fill = self.fill.take().and_then(|fill| fill.with(&batch));
         Ok(Some(batch))
-    }
-
-    fn remember(&mut self, batch: &RecordBatch) {
-        let Some((use_, columns, bytes)) = &mut self.fill else {
-            return;
-        };
-        *bytes += batch.get_array_memory_size();
-        if *bytes > use_.cache.limit() {
-            self.fill = None;
-            return;
-        }
-        for (column, array) in columns.iter_mut().zip(batch.columns()) {
-            column.push(array.clone());
-        }
-    }
-
-    /// The scan came to its end: its columns are whole.
-    fn keep(&mut self) {
-        if let Some((use_, columns, _)) = self.fill.take() {
-            for (key, pieces) in use_.keys.into_iter().zip(columns) {
-                use_.cache.put(key, pieces);
-            }
-        }
     }
 }

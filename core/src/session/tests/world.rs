@@ -220,6 +220,11 @@ impl World {
         locks.iter().filter(|lock| !lock.granted).count()
     }
 
+    /// Bytes of the columns of unsealed rows that are kept.
+    pub fn kept_bytes(&self) -> usize {
+        self.database.engine.query.memory().1
+    }
+
     /// What `omendb check` says.
     pub fn check(&self) -> Vec<String> {
         self.now(self.database.check()).unwrap()

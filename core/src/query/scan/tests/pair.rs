@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::env::Committer;
 use crate::query::QueryOptions;
-use crate::segment;
+use crate::segment::{self, CacheOptions};
 pub use crate::session::tests::world::Row;
 use crate::session::tests::world::run;
 use crate::session::{ConnectOptions, Database, DatabaseOptions, Session};
@@ -27,10 +27,16 @@ pub struct Pair {
 impl Pair {
     /// Both tables with these columns, and no rows.
     pub fn new(columns: &str) -> Pair {
+        Pair::within(columns, CacheOptions::default().columns_bytes)
+    }
+
+    /// The same, where so many bytes of decoded columns of sealed rows stay in memory.
+    pub fn within(columns: &str, columns_bytes: u64) -> Pair {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let mut segments = segment::Options::default();
         segments.write.rows = 700;
         segments.write.group_rows = GROUP_ROWS;
+        segments.caches.columns_bytes = columns_bytes;
         let options = DatabaseOptions {
             storage: Options {
                 cache_bytes: 8 << 20,

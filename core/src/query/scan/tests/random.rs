@@ -193,7 +193,11 @@ impl Test {
 fn sealed_tables_answer_as_unsealed_ones() {
     seeds::run("SCAN", 2, |seed| {
         let mut test = Test {
-            pair: Pair::new(COLUMNS),
+            // Sometimes nearly everything is decoded anew, as far as it is wanted.
+            pair: match seed % 2 {
+                0 => Pair::within(COLUMNS, 30_000),
+                _ => Pair::new(COLUMNS),
+            },
             random: Random(seed),
             added: 0,
         };
