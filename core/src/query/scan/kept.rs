@@ -227,10 +227,13 @@ impl Kept {
             let within = next.map_or(rest.len(), |next| rest.partition_point(|key| *key < next));
             let (here, behind) = rest.split_at(within);
             rest = behind;
+            let piece = match columns.len() == piece.columns.len() {
+                true => piece.clone(),
+                false => Arc::new(piece.only(columns)),
+            };
             match here {
-                [] if columns.len() == piece.columns.len() => pieces.push(piece.clone()),
-                [] => pieces.push(Arc::new(piece.only(columns))),
-                here => merge.piece(&piece.only(columns), here, &mut pieces)?,
+                [] => pieces.push(piece),
+                here => merge.piece(&piece, here, &mut pieces)?,
             }
         }
         pieces.retain(|piece| piece.rows() > 0);
