@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::Array;
+use arrow::array::{Array, ArrayRef};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
@@ -38,8 +38,11 @@ impl Default for CacheOptions {
 
 /// A segment: its table and its number.
 pub(super) type Name = (u64, u64);
-/// A column of one row group: the segment, the group, the physical position.
-pub(super) type ColumnName = (Name, u32, u32);
+/// A column of one row group: the segment, the group, the physical position, and the piece of it, or
+/// [`WHOLE`].
+pub(super) type ColumnName = (Name, u32, u32, u32);
+/// All pieces of a column.
+pub(super) const WHOLE: u32 = u32::MAX;
 
 #[derive(Clone)]
 pub(super) struct Weight;
@@ -138,6 +141,15 @@ impl Caches {
             self.columns_read.fetch_add(1, Ordering::Relaxed);
             read()
         })
+    }
+
+    /// One piece of a column, if it is in memory.
+    pub(super) fn piece(&self, name: ColumnName) -> Option<ArrayRef> {
+        self.columns.get(&name)?.first().cloned()
+    }
+
+    pub(super) fn keep_piece(&self, name: ColumnName, piece: ArrayRef) {
+        self.columns.insert(name, Pieces::from([piece]));
     }
 
     /// Whether a column is in memory.

@@ -1,6 +1,7 @@
 //! Reads columns of the Parquet object, one row group at a time. Every piece is checked against the
 //! manifest's checksum before the decoder sees it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -9,11 +10,11 @@ use arrow::datatypes::DataType;
 use bytes::{Buf, Bytes};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::codec::checksum;
@@ -43,14 +44,18 @@ impl Footer {
     pub fn size(&self) -> u64 {
         self.metadata.metadata().memory_size() as u64
     }
+
+    pub fn metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
 }
 
 /// Says which object is damaged.
-fn damaged(path: &str, what: &str) -> Error {
+pub(super) fn damaged(path: &str, what: &str) -> Error {
     Error::corrupted(format!("object {path} is damaged: {what}"))
 }
 
-fn undecodable(path: &str, error: &dyn std::fmt::Display) -> Error {
+pub(super) fn undecodable(path: &str, error: &dyn std::fmt::Display) -> Error {
     damaged(path, &error.to_string())
 }
 
@@ -84,10 +89,10 @@ pub(super) fn footer(objects: &Objects, meta: &SegmentMeta) -> Result<Footer> {
 }
 
 /// One piece of a file, at its place.
-struct Window {
-    offset: u64,
-    bytes: Bytes,
-    file: u64,
+pub(super) struct Window {
+    pub offset: u64,
+    pub bytes: Bytes,
+    pub file: u64,
 }
 
 impl Length for Window {
@@ -146,7 +151,7 @@ pub(super) fn stored_column(
     wanted: Wanted,
 ) -> Result<ArrayRef> {
     let rows = meta.groups.get(group).map_or(0, |group| group.rows) as usize;
-    let pieces = stored_pieces(objects, meta, footer, group, wanted, rows)?;
+    let pieces = stored_pieces(objects, meta, footer, (group, wanted), rows, None)?;
     whole(&pieces)
 }
 
@@ -159,13 +164,14 @@ pub(super) fn whole(pieces: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(concat(&pieces)?)
 }
 
+/// All rows, or `some`, which are ascending and apart.
 fn stored_pieces(
     objects: &Objects,
     meta: &SegmentMeta,
     footer: &Footer,
-    group: usize,
-    wanted: Wanted,
+    (group, wanted): (usize, Wanted),
     piece_rows: usize,
+    some: Option<&[Range<usize>]>,
 ) -> Result<Vec<ArrayRef>> {
     let path = meta.parquet_path();
     let absent = || Error::internal(format!("no such column in row group {group} of {path}"));
@@ -193,9 +199,14 @@ fn stored_pieces(
         file: meta.parquet_bytes,
     };
     let fail = |error: &dyn std::fmt::Display| damaged(&path, &format!("{what}: {error}"));
-    let rows = found.rows as usize;
-    let builder =
+    let all = found.rows as usize;
+    let mut builder =
         ParquetRecordBatchReaderBuilder::new_with_metadata(window, footer.metadata.clone());
+    if let Some(some) = some {
+        let ranges = some.iter().cloned();
+        builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(ranges, all));
+    }
+    let rows = some.map_or(all, |some| some.iter().map(Range::len).sum());
     let mask = ProjectionMask::roots(builder.parquet_schema(), [leaf]);
     let batches = builder
         .with_row_groups(vec![group])
@@ -254,8 +265,37 @@ pub(super) fn column(
     position: usize,
     ty: PgType,
 ) -> Result<Pieces> {
-    let wanted = Wanted::Position(position);
-    let mut pieces = stored_pieces(objects, meta, footer, group, wanted, PIECE_ROWS)?;
+    let wanted = (group, Wanted::Position(position));
+    let pieces = stored_pieces(objects, meta, footer, wanted, PIECE_ROWS, None)?;
+    in_pieces(pieces, ty)?.collect()
+}
+
+/// As [`column`], only the pieces of some numbers, which are ascending.
+pub(super) fn some_pieces(
+    objects: &Objects,
+    meta: &SegmentMeta,
+    footer: &Footer,
+    group: usize,
+    position: usize,
+    ty: PgType,
+    numbers: &[usize],
+) -> Result<Vec<ArrayRef>> {
+    let wanted = (group, Wanted::Position(position));
+    let rows = meta.groups.get(group).map_or(0, |group| group.rows) as usize;
+    let range = |number: &usize| {
+        let start = rows.min(number.saturating_mul(PIECE_ROWS));
+        start..rows.min(start.saturating_add(PIECE_ROWS))
+    };
+    let ranges: Vec<Range<usize>> = numbers.iter().map(range).collect();
+    let pieces = stored_pieces(objects, meta, footer, wanted, PIECE_ROWS, Some(&ranges))?;
+    in_pieces(pieces, ty)?.collect()
+}
+
+/// What was read, in pieces of equal size, the last of them perhaps shorter.
+fn in_pieces(
+    mut pieces: Vec<ArrayRef>,
+    ty: PgType,
+) -> Result<impl Iterator<Item = Result<ArrayRef>>> {
     let full = |piece: &ArrayRef| piece.len() == PIECE_ROWS;
     if pieces.iter().rev().skip(1).any(|piece| !full(piece)) {
         let all = whole(&pieces)?;
@@ -264,7 +304,7 @@ pub(super) fn column(
             .map(|start| all.slice(start, PIECE_ROWS.min(all.len() - start)))
             .collect();
     }
-    pieces.into_iter().map(|piece| restore(piece, ty)).collect()
+    Ok(pieces.into_iter().map(move |piece| restore(piece, ty)))
 }
 
 /// A bloom filter.
@@ -277,7 +317,7 @@ pub(super) fn bloom(objects: &Objects, meta: &SegmentMeta, place: &Piece) -> Res
     Sbbf::from_bytes(&bytes).map_err(|error| undecodable(&path, &error))
 }
 
-/// Whether a row group can have a value, by the column's bloom filter. `true` where there is none.
+/// Whether a row group can have one of some values, by the column's bloom filter.
 ///
 /// # Errors
 /// As [`stored_column`].
@@ -285,16 +325,17 @@ pub(super) fn may_contain(
     objects: &Objects,
     meta: &SegmentMeta,
     place: &Piece,
-    value: &Datum<'_>,
+    values: &[Datum<'_>],
     ty: PgType,
 ) -> Result<bool> {
     let filter = bloom(objects, meta, place)?;
-    Ok(match (Kind::of(stored_type(ty)), value) {
+    let kind = Kind::of(stored_type(ty));
+    Ok(values.iter().any(|value| match (kind, value) {
         (Kind::Int4, Datum::Int4(value)) => filter.check(value),
         (Kind::Int8, Datum::Int8(value)) => filter.check(value),
         (Kind::Text, Datum::Text(value)) => filter.check(value.as_ref()),
         (Kind::Bytea, Datum::Bytea(value)) => filter.check(value.as_ref()),
         (Kind::Uuid, Datum::Uuid(value)) => filter.check(value.as_slice()),
         _ => true,
-    })
+    }))
 }

@@ -17,6 +17,7 @@ use parquet::file::metadata::{ParquetMetaData, SortingColumn};
 use parquet::file::properties::{BloomFilterPosition, EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::columns_read::PIECE_ROWS;
 use super::layout::{Layout, ZONE, key_column_name, narrow, schema, stored_datum, stored_type};
 use super::meta::{Group, GroupColumn, Piece};
 use super::stats::ColumnStats;
@@ -26,6 +27,8 @@ use crate::types::kinds::Kind;
 use crate::types::row::RowRef;
 use crate::types::{Datum, PgType, oid};
 
+/// Values that are encoded at once; pages end between them.
+const WRITE_ROWS: usize = 1024;
 /// Level of zstd for column pages.
 const LEVEL: i32 = 1;
 /// Values of a column that are looked at to choose how it is encoded.
@@ -290,6 +293,9 @@ fn properties(
         .set_compression(Compression::ZSTD(level))
         .set_created_by(concat!("OmenDB ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_statistics_enabled(EnabledStatistics::Page)
+        // A page is a piece of a scan.
+        .set_data_page_row_count_limit(PIECE_ROWS)
+        .set_write_batch_size(PIECE_ROWS.min(WRITE_ROWS))
         .set_bloom_filter_position(BloomFilterPosition::End)
         .set_max_row_group_row_count(None)
         .set_sorting_columns((!sorting.is_empty()).then_some(sorting));

@@ -8,7 +8,7 @@
 //! | [`meta`], [`stats`] | what the manifest keeps of a segment |
 //! | `side`, `block`, `keys`, `key_page` | the sidecar: its head, its blocks of rows, its key column |
 //! | `transpose`, `planes` | rows as columns and values as byte planes, which compress better |
-//! | `side_read`, `columns_read` | reading the sidecar, reading Parquet columns |
+//! | `side_read`, `columns_read`, `page_index` | reading the sidecar, Parquet columns, and what is known of parts of them |
 //! | [`table`], [`deletes`], `merged` | the segments of a table as one, without what is gone from them |
 //! | `segments`, `manifest`, `garbage` | the tier of a database: what there is, and what may be deleted |
 //! | [`load`] | rows of a transaction that never were unsealed |
@@ -38,6 +38,7 @@ mod manifest;
 mod merged;
 pub mod meta;
 pub mod objects;
+mod page_index;
 mod planes;
 mod rebuild;
 mod residents;
@@ -69,6 +70,7 @@ pub use layout::{Layout, LayoutColumn};
 pub use load::Load;
 pub use meta::{Group, GroupColumn, SegmentMeta, object_owner};
 pub use objects::Objects;
+pub use page_index::PieceStats;
 pub use seal::{Moved, Shape, Source};
 pub use segment::Segment;
 pub use segments::{Options, Segments};

@@ -1,5 +1,5 @@
-//! What one segment has in memory: its table of contents, its keys, its footer, and by number the blocks
-//! of rows and pages of keys that were read.
+//! What one segment has in memory: its table of contents, its keys, its footer and page index, and by
+//! number the blocks of rows and pages of keys that were read.
 
 use std::hint::black_box;
 use std::ops::Deref;
@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::block;
 use super::columns_read::Footer;
 use super::keys::Keys;
+use super::page_index::PageIndex;
 use super::side::Head;
 use crate::storage::{Block, Charged, Clock, Keeper, SealedRow, Slot};
 
@@ -295,6 +296,8 @@ pub(super) struct Residents {
     pub side: Resident<Side>,
     pub keys: Resident<Keys>,
     pub footer: Resident<Footer>,
+    /// None where there is none that can be checked.
+    pub page_index: Resident<Option<PageIndex>>,
     /// Held while one of them is read: by one caller, while others wait.
     reading: Mutex<()>,
 }
@@ -309,6 +312,7 @@ impl Residents {
     pub fn clear(&self) {
         self.clear_side();
         self.footer.slot.clear();
+        self.page_index.slot.clear();
     }
 
     /// One of them, which is read if it is not there, and kept if it can be.
@@ -341,13 +345,15 @@ impl Residents {
 pub(super) const SIDE: u32 = 0;
 pub(super) const KEYS: u32 = 1;
 pub(super) const FOOTER: u32 = 2;
+pub(super) const PAGE_INDEX: u32 = 3;
 
 impl Keeper for Residents {
     fn retire(&self, slot: u32) -> bool {
         match slot {
             SIDE => self.side.retire(),
             KEYS => self.keys.retire(),
-            _ => self.footer.retire(),
+            FOOTER => self.footer.retire(),
+            _ => self.page_index.retire(),
         }
     }
 }

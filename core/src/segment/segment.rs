@@ -16,11 +16,12 @@ use arrow::array::ArrayRef;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::cache::Caches;
+use super::cache::{Caches, WHOLE};
 use super::columns_read::{self, Pieces};
 use super::entries::Entries;
 use super::meta::{Group, SegmentMeta};
 use super::objects::Objects;
+use super::page_index::{PageIndex, PieceStats};
 use super::residents::{Residents, TOGETHER};
 use super::side::PAGE_KEYS;
 use super::side_read::KeySource;
@@ -280,7 +281,7 @@ impl Segment {
         if column.dropped {
             return Ok(None);
         }
-        let name = (inner.name(), group as u32, position as u32);
+        let name = (inner.name(), group as u32, position as u32, WHOLE);
         let read = || {
             let footer = inner.footer()?;
             let (objects, meta) = (&inner.objects, &inner.meta);
@@ -289,18 +290,81 @@ impl Segment {
         inner.caches.column_or(name, read).map(Some)
     }
 
-    /// Whether a column of a row group is decoded and in memory.
-    pub fn has_column(&self, group: usize, position: usize) -> bool {
-        let name = (self.inner.name(), group as u32, position as u32);
-        self.inner.caches.has_column(name)
-    }
-
-    /// Whether a row group can have a value in a column, by its bloom filter. `true` where there is
-    /// none.
+    /// Some pieces of a column, of ascending numbers: those of [`Segment::pieces`], without decoding the
+    /// others.
     ///
     /// # Errors
     /// As [`Segment::column`].
-    pub fn may_contain(&self, group: usize, position: usize, value: &Datum<'_>) -> Result<bool> {
+    pub fn some_pieces(
+        &self,
+        group: usize,
+        position: usize,
+        numbers: &[usize],
+    ) -> Result<Option<Vec<ArrayRef>>> {
+        let inner = &self.inner;
+        let column = inner.meta.layout.columns.get(position);
+        let Some(column) = column.filter(|column| !column.dropped) else {
+            return Ok(None);
+        };
+        if self.has_column(group, position)
+            && let Some(pieces) = self.pieces(group, position)?
+        {
+            let some = numbers.iter().map(|number| pieces.get(*number).cloned());
+            return Ok(some.collect());
+        }
+        let name = |number: usize| {
+            let (group, position) = (group as u32, position as u32);
+            (inner.name(), group, position, number as u32)
+        };
+        let known = numbers
+            .iter()
+            .map(|number| inner.caches.piece(name(*number)));
+        let mut known: Vec<Option<ArrayRef>> = known.collect();
+        let places = known.iter().zip(numbers);
+        let missing: Vec<usize> = places
+            .filter(|(known, _)| known.is_none())
+            .map(|(_, number)| *number)
+            .collect();
+        if !missing.is_empty() {
+            let footer = inner.footer()?;
+            let (objects, meta) = (&inner.objects, &inner.meta);
+            let read = columns_read::some_pieces(
+                objects, meta, &footer, group, position, column.ty, &missing,
+            )?;
+            let places = known.iter_mut().filter(|known| known.is_none());
+            for ((place, number), piece) in places.zip(missing).zip(read) {
+                inner.caches.keep_piece(name(number), piece.clone());
+                *place = Some(piece);
+            }
+        }
+        Ok(known.into_iter().collect())
+    }
+
+    /// What is known of each piece of a column of a row group before it is decoded; `None` for nothing.
+    ///
+    /// # Errors
+    /// XX001 naming the Parquet object when it is damaged, 58030 when it cannot be read.
+    pub fn piece_stats(&self, group: usize, position: usize) -> Result<Option<Vec<PieceStats>>> {
+        let index = self.inner.page_index()?;
+        let index: &Option<PageIndex> = &index;
+        match index {
+            Some(index) => index.pieces(self.meta(), group, position),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a column of a row group is decoded and in memory.
+    pub fn has_column(&self, group: usize, position: usize) -> bool {
+        let name = (self.inner.name(), group as u32, position as u32, WHOLE);
+        self.inner.caches.has_column(name)
+    }
+
+    /// Whether a row group can have one of some values in a column, by its bloom filter. `true` where
+    /// there is none.
+    ///
+    /// # Errors
+    /// As [`Segment::column`].
+    pub fn may_contain(&self, group: usize, position: usize, values: &[Datum<'_>]) -> Result<bool> {
         let meta = self.meta();
         let found = meta
             .groups
@@ -311,7 +375,7 @@ impl Segment {
             .and_then(|column| column.bloom);
         match (bloom, meta.layout.columns.get(position)) {
             (Some(bloom), Some(column)) => {
-                columns_read::may_contain(&self.inner.objects, meta, &bloom, value, column.ty)
+                columns_read::may_contain(&self.inner.objects, meta, &bloom, values, column.ty)
             }
             _ => Ok(true),
         }

@@ -14,7 +14,8 @@ use super::codec::checksum;
 use super::columns_read::{self, Footer};
 use super::key_page::Unpacked;
 use super::keys::{KeyColumnBytes, KeyRun, Keys, Shape};
-use super::residents::{FOOTER, KEYS, Piece, SIDE, Side};
+use super::page_index::PageIndex;
+use super::residents::{FOOTER, KEYS, PAGE_INDEX, Piece, SIDE, Side};
 use super::segment::Inner;
 use super::side::{FIXED_HEAD, Head, PAGE_KEYS};
 use crate::error::{Error, Result, SqlState};
@@ -104,6 +105,18 @@ impl Inner {
         };
         let keys = &self.caches.keys;
         self.residents.get_or(keys, |all| &all.footer, FOOTER, read)
+    }
+
+    pub fn page_index(&self) -> Result<Arc<Charged<Option<PageIndex>>>> {
+        // First: whoever reads one resident may not ask for another.
+        let footer = self.footer()?;
+        let read = || {
+            let index = PageIndex::read(&self.objects, &self.meta, &footer)?;
+            Ok((index.as_ref().map_or(0, PageIndex::size), index))
+        };
+        let keys = &self.caches.keys;
+        self.residents
+            .get_or(keys, |all| &all.page_index, PAGE_INDEX, read)
     }
 
     /// All keys, if they are in memory or worth reading for `probes` more look-ups.

@@ -4,23 +4,24 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BinaryViewArray, BinaryViewBuilder, BooleanBufferBuilder, RecordBatch,
-};
+use arrow::array::{Array, ArrayRef, BinaryViewBuilder, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 
 use super::super::bind::ZONE;
-use super::filter::{RowFilter, count};
+use super::filter::{RowFilter, Rows, count};
 use super::metrics::Counters;
 use super::prune::{Pruner, Pruning};
-use super::rows::{BATCH_ROWS, Source};
+use super::rows::{BATCH_ROWS, Source, as_type};
 use super::sealed::{Morsel, SealedScan, Takes, Work};
 use super::walk::{Reading, RowBatches};
 use crate::error::{Error, Result};
 use crate::segment::{Part, Pieces};
 use crate::types::columns::{self, ColumnBuilder};
 use crate::types::{Datum, PgType};
+
+/// With at most one in so many pieces of a row group to read, the others are not decoded.
+const FEW_PIECES: usize = 2;
 
 /// One partition of a scan.
 pub(super) struct ColumnRun {
@@ -117,29 +118,31 @@ impl ColumnRun {
                 self.output.schema.clone(),
             )?),
         };
-        let (batch, live, selected) = match current {
+        match current {
             Current::Columns(group) => {
-                let Some(Slice { first, batch, live }) = group.next(&self.reading)? else {
+                let Some((mut slice, live)) = group.next() else {
                     return Ok(false);
                 };
-                let known = count(live.as_ref(), batch.num_rows());
-                let selected = filter.select(&batch, live)?;
-                let batch = group.with_keys(batch, first, selected.as_ref())?;
-                (batch, known, selected)
+                let known = count(live.as_ref(), slice.count());
+                let selected = filter.select(&mut slice, live)?;
+                let kept = count(selected.as_ref(), slice.count());
+                self.counters.pieces.add(1);
+                self.counters.removed.add(known.saturating_sub(kept));
+                filter.push(&mut slice, selected)?;
             }
             Current::Rows(rows) => {
-                let Some(batch) = rows.next()? else {
+                let Some(mut batch) = rows.next()? else {
                     return Ok(false);
                 };
                 self.counters.unsealed.add(batch.num_rows());
-                let selected = filter.select(&batch, None)?;
-                let rows = batch.num_rows();
-                (batch, rows, selected)
+                let selected = filter.select(&mut batch, None)?;
+                let kept = count(selected.as_ref(), batch.num_rows());
+                self.counters
+                    .removed
+                    .add(batch.num_rows().saturating_sub(kept));
+                filter.push(&mut batch, selected)?;
             }
-        };
-        let kept = count(selected.as_ref(), batch.num_rows());
-        self.counters.removed.add(live.saturating_sub(kept));
-        filter.push(batch, selected)?;
+        }
         Ok(true)
     }
 
@@ -164,9 +167,16 @@ impl ColumnRun {
                 &self.counters,
             ))),
             Work::Sealed(morsel) if pruner.keeps(at) => {
-                self.counters.read.add(1);
-                self.scan.note_read(morsel);
-                GroupBatches::open(&self.reading, &self.scan, morsel)?.map(Current::Columns)
+                let pieces = pruner.pieces(morsel);
+                let opened = GroupBatches::open(&self.reading, &self.scan, morsel, pieces)?;
+                if let Some(group) = &opened {
+                    self.counters.read.add(1);
+                    self.counters.pieces_pruned.add(group.pruned);
+                    self.scan.note_read(morsel);
+                } else {
+                    self.counters.pruned.add(1);
+                }
+                opened.map(Current::Columns)
             }
             Work::Sealed(_) => {
                 self.counters.pruned.add(1);
@@ -178,17 +188,23 @@ impl ColumnRun {
 }
 
 /// A column of a row group.
-enum Piece {
-    Column(Pieces),
+enum Column {
+    /// Nobody has asked for it.
+    Unread,
+    Pieces(Pieces),
+    /// Only the wanted pieces.
+    Some(Pieces),
     /// The same value in all rows, of which one batch is enough.
     Constant(ArrayRef),
-    Key,
 }
 
 /// Rows of one row group, batch by batch.
 struct GroupBatches {
+    reading: Arc<Reading>,
     part: Part,
-    columns: Vec<Piece>,
+    /// Number of the row group.
+    group: usize,
+    columns: Vec<Column>,
     /// Number of the row group's first row.
     group_start: u32,
     /// Number of the first of the rows that are read.
@@ -197,45 +213,69 @@ struct GroupBatches {
     live: Option<BooleanBuffer>,
     /// What has not been read yet.
     rest: Range<u32>,
+    /// The pieces that may have a row that matches, ascending; `None` for all.
+    wanted: Option<Vec<usize>>,
+    /// Pieces that are left out.
+    pruned: usize,
+    /// Whether so few are wanted that the others are not decoded.
+    few: bool,
 }
 
 impl GroupBatches {
-    /// `None` when all rows are gone.
-    fn open(reading: &Reading, scan: &SealedScan, morsel: &Morsel) -> Result<Option<GroupBatches>> {
-        let part = scan.part(morsel)?;
+    /// `None` when no row can match, or all rows are gone. `kept` says which pieces may have one that
+    /// does; without it all of them may.
+    fn open(
+        reading: &Arc<Reading>,
+        scan: &SealedScan,
+        morsel: &Morsel,
+        kept: Option<Vec<bool>>,
+    ) -> Result<Option<GroupBatches>> {
+        let group_start = scan.group(morsel)?.first_row;
+        let within = |row: u32| row.saturating_sub(group_start) as usize;
+        let pieces =
+            within(morsel.rows.start) / BATCH_ROWS..within(morsel.rows.end).div_ceil(BATCH_ROWS);
+        let all = pieces.len();
+        let wanted = kept.as_ref().map(|kept| {
+            let wanted = pieces.filter(|piece| kept.get(*piece).copied().unwrap_or(true));
+            wanted.collect::<Vec<usize>>()
+        });
+        let left = wanted.as_ref().map_or(all, Vec::len);
+        if left == 0 {
+            return Ok(None);
+        }
         let live = live(reading, scan, morsel)?;
         if live.as_ref().is_some_and(|live| live.count_set_bits() == 0) {
             return Ok(None);
         }
-        let group_start = scan.group(morsel)?.first_row;
-        let mut pieces = Vec::with_capacity(reading.positions.len());
-        for source in reading.layout.sources() {
-            pieces.push(match source {
-                Source::Key => Piece::Key,
-                Source::Stored(at, ty, missing) => match part.segment.pieces(morsel.group, *at)? {
-                    Some(column) => Piece::Column(of_type(column, part, *at, *ty)?),
-                    None => Piece::Constant(constant(missing, *ty)?),
-                },
-            });
-        }
+        let sources = reading.layout.sources();
         Ok(Some(GroupBatches {
-            part: part.clone(),
-            columns: pieces,
+            reading: reading.clone(),
+            part: scan.part(morsel)?.clone(),
+            group: morsel.group,
+            columns: sources.iter().map(|_| Column::Unread).collect(),
             group_start,
             start: morsel.rows.start,
             live,
             rest: morsel.rows.clone(),
+            wanted,
+            pruned: all - left,
+            few: kept.is_some_and(|kept| left <= kept.len() / FEW_PIECES),
         }))
     }
 
-    /// The next rows, those that are gone among them; keys are left empty.
-    fn next(&mut self, reading: &Reading) -> Result<Option<Slice>> {
+    /// The next rows, those that are gone among them, and which count; `None` when all do.
+    fn next(&mut self) -> Option<(Slice<'_>, Option<BooleanBuffer>)> {
         while !self.rest.is_empty() {
             let first = self.rest.start;
             // No further than the piece of the columns: a batch is one piece, not two joined.
-            let within = first.saturating_sub(self.group_start) as usize % BATCH_ROWS;
-            let length = self.rest.len().min(BATCH_ROWS.saturating_sub(within));
+            let place = first.saturating_sub(self.group_start) as usize;
+            let (number, offset) = (place / BATCH_ROWS, place % BATCH_ROWS);
+            let length = self.rest.len().min(BATCH_ROWS.saturating_sub(offset));
             self.rest.start = first.saturating_add(length as u32);
+            let wanted = self.wanted.as_ref();
+            if wanted.is_some_and(|wanted| wanted.binary_search(&number).is_err()) {
+                continue;
+            }
             let live = self.live.as_ref().map(|live| {
                 let offset = first.saturating_sub(self.start) as usize;
                 live.slice(offset, length)
@@ -244,73 +284,99 @@ impl GroupBatches {
             if alive == 0 {
                 continue;
             }
-            let offset = first.saturating_sub(self.group_start) as usize;
-            let (number, offset) = (offset / BATCH_ROWS, offset % BATCH_ROWS);
-            let columns = self.columns.iter().map(|piece| match piece {
-                Piece::Column(column) => match column.get(number) {
-                    Some(whole) if (offset, length) == (0, whole.len()) => Ok(whole.clone()),
-                    Some(whole) if offset.saturating_add(length) <= whole.len() => {
-                        Ok(whole.slice(offset, length))
-                    }
-                    _ => Err(Error::corrupted(
-                        "a row group with fewer rows than announced",
-                    )),
-                },
-                Piece::Constant(column) => Ok(column.slice(0, length)),
-                Piece::Key => Ok(no_keys(length)),
-            });
-            return Ok(Some(Slice {
+            let slice = Slice {
+                group: self,
                 first,
-                batch: reading
-                    .layout
-                    .batch(columns.collect::<Result<_>>()?, length)?,
-                live: live.filter(|_| alive < length),
-            }));
+                number,
+                offset,
+                length,
+            };
+            return Some((slice, live.filter(|_| alive < length)));
         }
-        Ok(None)
+        None
     }
 
-    /// The batch with the keys of the selected rows, where keys are asked for.
-    fn with_keys(
-        &self,
-        slice: RecordBatch,
-        first: u32,
-        selected: Option<&BooleanBuffer>,
-    ) -> Result<RecordBatch> {
-        if !self.columns.iter().any(|piece| matches!(piece, Piece::Key)) {
-            return Ok(slice);
+    fn read(&self, at: usize, ty: PgType, missing: &Datum<'static>) -> Result<Column> {
+        let segment = &self.part.segment;
+        if let (Some(wanted), true) = (&self.wanted, self.few)
+            && let Some(some) = segment.some_pieces(self.group, at, wanted)?
+        {
+            return Ok(Column::Some(of_type(some.into(), &self.part, at, ty)?));
         }
-        let mut keys = BinaryViewBuilder::with_capacity(slice.num_rows());
-        for (at, row) in (first..).take(slice.num_rows()).enumerate() {
-            match selected.is_none_or(|selected| selected.value(at)) {
-                true => keys.append_value(self.part.segment.key(row)?),
-                false => keys.append_value(b""),
-            }
-        }
-        let keys: ArrayRef = Arc::new(keys.finish());
-        let columns = slice.columns().iter().zip(&self.columns);
-        let columns = columns.map(|(column, piece)| match piece {
-            Piece::Key => keys.clone(),
-            Piece::Column(_) | Piece::Constant(_) => column.clone(),
-        });
-        Ok(RecordBatch::try_new(slice.schema(), columns.collect())?)
+        Ok(match segment.pieces(self.group, at)? {
+            Some(column) => Column::Pieces(of_type(column, &self.part, at, ty)?),
+            None => Column::Constant(constant(missing, ty)?),
+        })
     }
 }
 
-/// Rows of a row group.
-struct Slice {
+/// Rows of one piece of a row group.
+struct Slice<'a> {
+    group: &'a mut GroupBatches,
     /// Number of the first one in its segment.
     first: u32,
-    batch: RecordBatch,
-    /// Which of them count; `None` when all do.
-    live: Option<BooleanBuffer>,
+    /// Number of the piece, and place of the first row in it.
+    number: usize,
+    offset: usize,
+    length: usize,
 }
 
-/// As many empty keys.
-fn no_keys(rows: usize) -> ArrayRef {
-    Arc::new(BinaryViewArray::from_iter_values(std::iter::repeat_n(
-        b"", rows,
-    )))
+impl Rows for Slice<'_> {
+    fn count(&self) -> usize {
+        self.length
+    }
+
+    fn column(&mut self, at: usize, selected: Option<&BooleanBuffer>) -> Result<ArrayRef> {
+        let group = &mut *self.group;
+        let absent = || Error::internal("a column that a scan does not read");
+        let reading = group.reading.clone();
+        let (position, ty, missing) = match reading.layout.sources().get(at).ok_or_else(absent)? {
+            Source::Key => return keys(&group.part, self.first, self.length, selected),
+            Source::Stored(position, ty, missing) => (*position, *ty, missing),
+        };
+        if matches!(group.columns.get(at), Some(Column::Unread)) {
+            let column = group.read(position, ty, missing)?;
+            if let Some(slot) = group.columns.get_mut(at) {
+                *slot = column;
+            }
+        }
+        let whole = match group.columns.get(at).ok_or_else(absent)? {
+            Column::Pieces(column) => column.get(self.number),
+            Column::Some(column) => {
+                let wanted = group.wanted.as_ref();
+                let place = wanted.and_then(|wanted| wanted.binary_search(&self.number).ok());
+                place.and_then(|place| column.get(place))
+            }
+            Column::Constant(column) => return Ok(column.slice(0, self.length)),
+            Column::Unread => return Err(absent()),
+        };
+        match whole {
+            Some(whole) if (self.offset, self.length) == (0, whole.len()) => Ok(whole.clone()),
+            Some(whole) if self.offset.saturating_add(self.length) <= whole.len() => {
+                Ok(whole.slice(self.offset, self.length))
+            }
+            _ => Err(Error::corrupted(
+                "a row group with fewer rows than announced",
+            )),
+        }
+    }
+}
+
+/// The keys of the selected ones of some rows; others come out empty.
+fn keys(
+    part: &Part,
+    first: u32,
+    length: usize,
+    selected: Option<&BooleanBuffer>,
+) -> Result<ArrayRef> {
+    let mut keys = BinaryViewBuilder::with_capacity(length);
+    for (at, row) in (first..).take(length).enumerate() {
+        match selected.is_none_or(|selected| selected.value(at)) {
+            true => keys.append_value(part.segment.key(row)?),
+            false => keys.append_value(b""),
+        }
+    }
+    Ok(Arc::new(keys.finish()))
 }
 
 /// Which rows count; `None` when all do.
@@ -353,14 +419,10 @@ fn of_type(column: Pieces, part: &Part, at: usize, ty: PgType) -> Result<Pieces>
         .get(at)
         .map(|column| column.ty)
         .ok_or_else(|| Error::internal("a column that no layout has"))?;
-    let pieces = column.iter().map(|piece| {
-        let mut builder = ColumnBuilder::new(ty, ZONE, piece.len());
-        for row in 0..piece.len() {
-            builder.append(&columns::get(piece.as_ref(), row, from)?)?;
-        }
-        Ok(builder.finish())
-    });
-    pieces.collect()
+    let pieces = column.iter();
+    pieces
+        .map(|piece| as_type(piece.as_ref(), from, ty))
+        .collect()
 }
 
 /// A batch of one value.

@@ -62,6 +62,11 @@ impl ScanPlan {
                     count(metrics::GROUPS_READ),
                     count(metrics::GROUPS_PRUNED)
                 ));
+                lines.push(format!(
+                    "Pages Read: {}  Pruned: {}",
+                    count(metrics::PIECES_READ),
+                    count(metrics::PIECES_PRUNED)
+                ));
                 lines.push(format!("Unsealed Rows: {}", count(metrics::UNSEALED)));
             }
             if !self.pruning.is_empty() {

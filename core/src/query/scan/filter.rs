@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions,
 };
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{BatchCoalescer, FilterBuilder};
@@ -25,15 +25,37 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_common::physical_expr::snapshot_generation;
 
 use super::rows::BATCH_ROWS;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What an expression costs that is asked only of the rows that are left: a comparison of numbers
 /// costs 1.
 const COSTLY: usize = 4;
 /// A dynamic filter is judged by so many rows.
 const TRIAL_ROWS: usize = 4 * BATCH_ROWS;
+/// A batch of more rows is passed on as it is.
+const LARGE: usize = BATCH_ROWS / 2;
 /// It is of use when at most so many of ten rows pass.
 const USEFUL_TENTHS: usize = 7;
+
+/// Rows whose columns are taken one by one, as they are needed: one that no condition reads may have to
+/// be decoded first, and is not as long as no row matches.
+pub(super) trait Rows {
+    fn count(&self) -> usize;
+
+    /// A column; its values count only where `selected`.
+    fn column(&mut self, at: usize, selected: Option<&BooleanBuffer>) -> Result<ArrayRef>;
+}
+
+impl Rows for RecordBatch {
+    fn count(&self) -> usize {
+        self.num_rows()
+    }
+
+    fn column(&mut self, at: usize, _selected: Option<&BooleanBuffer>) -> Result<ArrayRef> {
+        let column = self.columns().get(at).cloned();
+        column.ok_or_else(|| Error::internal("a condition on a column that is not there"))
+    }
+}
 
 /// Conditions at work in one partition.
 pub(super) struct RowFilter {
@@ -61,8 +83,8 @@ impl RowFilter {
             conditions.push(Condition::new(filter, schema, Some(Trial::default()))?);
         }
         // A batch that is large already is passed on as it is.
-        let gathered = BatchCoalescer::new(output, BATCH_ROWS)
-            .with_biggest_coalesce_batch_size(Some(BATCH_ROWS / 2));
+        let gathered =
+            BatchCoalescer::new(output, BATCH_ROWS).with_biggest_coalesce_batch_size(Some(LARGE));
         Ok(RowFilter {
             conditions,
             shown,
@@ -70,28 +92,37 @@ impl RowFilter {
         })
     }
 
-    /// Which rows of a batch count, of those in `live`; `None` when all do.
+    /// Which of some rows count, of those in `live`; `None` when all do.
     pub fn select(
         &mut self,
-        batch: &RecordBatch,
+        rows: &mut impl Rows,
         live: Option<BooleanBuffer>,
     ) -> Result<Option<BooleanBuffer>> {
         let mut selected = live;
         for condition in &mut self.conditions {
-            let left = count(selected.as_ref(), batch.num_rows());
+            let left = count(selected.as_ref(), rows.count());
             if left == 0 {
                 break;
             }
-            selected = condition.narrow(batch, selected, left)?;
+            selected = condition.narrow(rows, selected, left)?;
         }
         Ok(selected)
     }
 
-    /// Takes the selected rows of a batch.
-    pub fn push(&mut self, batch: RecordBatch, selected: Option<BooleanBuffer>) -> Result<()> {
+    /// Takes the selected ones of some rows.
+    pub fn push(&mut self, rows: &mut impl Rows, selected: Option<BooleanBuffer>) -> Result<()> {
+        let kept = count(selected.as_ref(), rows.count());
+        if kept == 0 {
+            return Ok(());
+        }
+        if kept > LARGE {
+            // Else few rows that were gathered would have all that follow copied behind them.
+            self.gathered.finish_buffered_batch()?;
+        }
+        let schema = self.gathered.schema();
         let batch = match &self.shown {
-            Some(shown) => only(&batch, shown, &self.gathered.schema())?,
-            None => batch,
+            Some(shown) => some(rows, shown.iter().copied(), &schema, selected.as_ref())?,
+            None => some(rows, 0..schema.fields().len(), &schema, selected.as_ref())?,
         };
         match selected {
             Some(selected) => {
@@ -168,7 +199,7 @@ impl Condition {
     /// Of the selected rows, of which there are `left`, those that match.
     fn narrow(
         &mut self,
-        batch: &RecordBatch,
+        rows: &mut impl Rows,
         selected: Option<BooleanBuffer>,
         left: usize,
     ) -> Result<Option<BooleanBuffer>> {
@@ -184,8 +215,9 @@ impl Condition {
                 return Ok(selected);
             }
         }
-        let rows = batch.num_rows();
-        let narrow = only(batch, &self.columns, &self.schema)?;
+        let columns = self.columns.iter().copied();
+        let narrow = some(rows, columns, &self.schema, selected.as_ref())?;
+        let rows = rows.count();
         let found = match &selected {
             Some(known) if left < rows && self.cost >= COSTLY => {
                 let known = BooleanArray::new(known.clone(), None);
@@ -213,14 +245,19 @@ impl Condition {
     }
 }
 
-/// Some columns of a batch, under their names in another schema.
-fn only(batch: &RecordBatch, columns: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
-    let all = batch.columns();
-    let columns = columns.iter().filter_map(|at| all.get(*at).cloned());
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+/// Some columns of rows, under their names in another schema.
+fn some(
+    rows: &mut impl Rows,
+    columns: impl Iterator<Item = usize>,
+    schema: &SchemaRef,
+    selected: Option<&BooleanBuffer>,
+) -> Result<RecordBatch> {
+    let columns = columns.map(|at| rows.column(at, selected));
+    let columns = columns.collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.count()));
     Ok(RecordBatch::try_new_with_options(
         schema.clone(),
-        columns.collect(),
+        columns,
         &options,
     )?)
 }
@@ -303,7 +340,7 @@ fn cost(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int32Array, StringViewArray};
+    use arrow::array::{Int32Array, StringViewArray};
     use datafusion::logical_expr::Operator;
     use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, binary, lit};
 
@@ -335,7 +372,7 @@ mod tests {
             Some(5),
         ]));
         let b: ArrayRef = Arc::new(Int32Array::from(vec![10, 20, 30, 40, 50]));
-        let batch = RecordBatch::try_from_iter([("a", a), ("b", b)]).unwrap();
+        let mut batch = RecordBatch::try_from_iter([("a", a), ("b", b)]).unwrap();
         let schema = batch.schema();
         let filters = vec![
             compare(&schema, "a", Operator::Gt, 1),
@@ -346,18 +383,70 @@ mod tests {
         let none = std::iter::empty();
         let mut filter = RowFilter::new(filters.into_iter(), none, &schema, shown, output).unwrap();
         let live = BooleanBuffer::from(vec![true, false, true, true, true]);
-        let selected = filter.select(&batch, Some(live)).unwrap();
-        filter.push(batch.clone(), selected).unwrap();
-        let selected = filter.select(&batch, None).unwrap();
-        filter.push(batch, selected).unwrap();
+        let selected = filter.select(&mut batch, Some(live)).unwrap();
+        filter.push(&mut batch.clone(), selected).unwrap();
+        let selected = filter.select(&mut batch, None).unwrap();
+        filter.push(&mut batch, selected).unwrap();
         assert_eq!(drain(&mut filter), [40, 20, 40]);
+    }
+
+    /// Notes which columns are taken.
+    struct Noted(RecordBatch, Vec<usize>);
+
+    impl Rows for Noted {
+        fn count(&self) -> usize {
+            self.0.num_rows()
+        }
+
+        fn column(&mut self, at: usize, selected: Option<&BooleanBuffer>) -> Result<ArrayRef> {
+            self.1.push(at);
+            Rows::column(&mut self.0, at, selected)
+        }
+    }
+
+    #[test]
+    fn what_no_row_needs_is_not_taken() {
+        let a: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        let b: ArrayRef = Arc::new(Int32Array::from(vec![10, 20]));
+        let batch = RecordBatch::try_from_iter([("a", a), ("b", b)]).unwrap();
+        let schema = batch.schema();
+        let output = Arc::new(schema.project(&[1]).unwrap());
+        for (least, taken) in [(2, vec![0]), (1, vec![0, 1])] {
+            let filters = [compare(&schema, "a", Operator::Gt, least)].into_iter();
+            let (none, shown) = (std::iter::empty(), Some(Arc::from([1])));
+            let mut filter = RowFilter::new(filters, none, &schema, shown, output.clone()).unwrap();
+            let mut rows = Noted(batch.clone(), Vec::new());
+            let selected = filter.select(&mut rows, None).unwrap();
+            filter.push(&mut rows, selected).unwrap();
+            assert_eq!(rows.1, taken);
+        }
+    }
+
+    #[test]
+    fn large_batches_are_not_copied_behind_small_ones() {
+        let batch = |rows: i32| {
+            let values: ArrayRef = Arc::new(Int32Array::from_iter_values(0..rows));
+            RecordBatch::try_from_iter([("a", values)]).unwrap()
+        };
+        let schema = batch(1).schema();
+        let none = std::iter::empty;
+        let mut filter = RowFilter::new(none(), none(), &schema, None, schema.clone()).unwrap();
+        filter.push(&mut batch(3), None).unwrap();
+        let mut large = batch(BATCH_ROWS as i32);
+        filter.push(&mut large, None).unwrap();
+        assert_eq!(filter.next().unwrap().num_rows(), 3);
+        let passed = filter.next().unwrap();
+        assert!(Arc::ptr_eq(
+            passed.column(0),
+            large.columns().first().unwrap()
+        ));
     }
 
     #[test]
     fn a_costly_condition_is_asked_of_what_is_left() {
         let t: ArrayRef = Arc::new(StringViewArray::from(vec!["x", "y", "x", "y"]));
         let a: ArrayRef = Arc::new(Int32Array::from(vec![0, 1, 2, 3]));
-        let batch = RecordBatch::try_from_iter([("t", t), ("a", a)]).unwrap();
+        let mut batch = RecordBatch::try_from_iter([("t", t), ("a", a)]).unwrap();
         let schema = batch.schema();
         let text = datafusion::physical_expr::expressions::col("t", &schema).unwrap();
         let value = lit(ScalarValue::Utf8View(Some("x".into())));
@@ -367,15 +456,15 @@ mod tests {
         let none = std::iter::empty();
         let mut filter =
             RowFilter::new(filters.into_iter(), none, &schema, None, schema.clone()).unwrap();
-        let selected = filter.select(&batch, None).unwrap();
-        filter.push(batch, selected).unwrap();
+        let selected = filter.select(&mut batch, None).unwrap();
+        filter.push(&mut batch, selected).unwrap();
         assert_eq!(drain(&mut filter), [2]);
     }
 
     #[test]
     fn a_dynamic_filter_that_drops_little_is_let_be_until_it_changes() {
         let values: ArrayRef = Arc::new(Int32Array::from_iter_values(0..BATCH_ROWS as i32));
-        let batch = RecordBatch::try_from_iter([("a", values)]).unwrap();
+        let mut batch = RecordBatch::try_from_iter([("a", values)]).unwrap();
         let schema = batch.schema();
         let column = datafusion::physical_expr::expressions::col("a", &schema).unwrap();
         let dynamic = Arc::new(DynamicFilterPhysicalExpr::new(vec![column], lit(true)));
@@ -383,19 +472,19 @@ mod tests {
         let none = std::iter::empty();
         let mut filter =
             RowFilter::new(none, filters.into_iter(), &schema, None, schema.clone()).unwrap();
-        assert_eq!(filter.select(&batch, None).unwrap(), None);
+        assert_eq!(filter.select(&mut batch, None).unwrap(), None);
         dynamic
             .update(compare(&schema, "a", Operator::GtEq, 10))
             .unwrap();
         for _ in 0..TRIAL_ROWS / BATCH_ROWS {
-            let selected = filter.select(&batch, None).unwrap();
+            let selected = filter.select(&mut batch, None).unwrap();
             assert_eq!(count(selected.as_ref(), BATCH_ROWS), BATCH_ROWS - 10);
         }
-        assert_eq!(filter.select(&batch, None).unwrap(), None);
+        assert_eq!(filter.select(&mut batch, None).unwrap(), None);
         dynamic
             .update(compare(&schema, "a", Operator::Lt, 5))
             .unwrap();
-        let selected = filter.select(&batch, None).unwrap();
+        let selected = filter.select(&mut batch, None).unwrap();
         assert_eq!(count(selected.as_ref(), BATCH_ROWS), 5);
     }
 }

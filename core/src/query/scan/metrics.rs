@@ -6,6 +6,10 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 pub(super) const GROUPS_READ: &str = "row_groups_read";
 /// Row groups that were not read, because no row of them could match.
 pub(super) const GROUPS_PRUNED: &str = "row_groups_pruned";
+/// Pieces of those row groups that were read: as many rows as a batch has.
+pub(super) const PIECES_READ: &str = "pieces_read";
+/// Pieces of them that were not, because no row of them could match.
+pub(super) const PIECES_PRUNED: &str = "pieces_pruned";
 /// Rows that were not sealed.
 pub(super) const UNSEALED: &str = "rows_unsealed";
 /// Rows that did not match.
@@ -20,6 +24,8 @@ pub(super) const LOOKUPS_SEALED: &str = "lookups_sealed";
 pub(super) struct Counters {
     pub read: Count,
     pub pruned: Count,
+    pub pieces: Count,
+    pub pieces_pruned: Count,
     pub unsealed: Count,
     pub removed: Count,
     pub lookups: Count,
@@ -36,6 +42,8 @@ impl Counters {
         Counters {
             read: count(GROUPS_READ),
             pruned: count(GROUPS_PRUNED),
+            pieces: count(PIECES_READ),
+            pieces_pruned: count(PIECES_PRUNED),
             unsealed: count(UNSEALED),
             removed: count(REMOVED),
             lookups: count(LOOKUPS),

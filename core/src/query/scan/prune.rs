@@ -1,10 +1,11 @@
-//! Which row groups a scan can leave out, because no row of them can match.
+//! Which row groups, and pieces of them, a scan can leave out, because no row of them can match.
 //!
 //! Filters come from the plan above the scan: conditions of the query, and dynamic ones, which joins
 //! and top-k sorts make tighter while they run. They are applied to the rows of what is read as well
 //! (`filter`), so where nothing is known a row group is read.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
@@ -12,6 +13,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::utils::{Guarantee, LiteralGuarantee};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, conjunction};
 use datafusion::physical_expr_common::physical_expr::{
     snapshot_generation, snapshot_physical_expr,
@@ -22,18 +24,29 @@ use datafusion::physical_optimizer::pruning::{
 
 use super::super::bind::ZONE;
 use super::filter::RowFilter;
+use super::rows::BATCH_ROWS;
 use super::sealed::{Morsel, SealedScan, Work};
 use super::walk::Reading;
 use crate::error::Result;
-use crate::types::columns;
+use crate::segment::PieceStats;
+use crate::types::{Datum, columns};
+
+/// Bloom filters are asked for so many values; most row groups have one of more.
+const MAX_ASKED: usize = 64;
 
 /// The filters of a scan.
 #[derive(Default)]
 pub(super) struct Pruning {
     filters: Vec<Arc<dyn PhysicalExpr>>,
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
-    /// What the filters that never change leave of the work.
-    kept: OnceLock<Arc<Vec<bool>>>,
+    /// What is known of the filters that never change.
+    known: OnceLock<Arc<Known>>,
+}
+
+struct Known {
+    predicate: Option<Arc<PruningPredicate>>,
+    /// For each piece of work, whether it may have a row that matches, by bounds.
+    kept: Vec<bool>,
 }
 
 fn is_dynamic(filter: &Arc<dyn PhysicalExpr>) -> bool {
@@ -60,7 +73,7 @@ impl Pruning {
         Pruning {
             filters: self.filters.clone(),
             dynamic: self.dynamic.clone(),
-            kept: OnceLock::new(),
+            known: OnceLock::new(),
         }
     }
 
@@ -97,42 +110,46 @@ impl Pruning {
     }
 
     /// For each piece of work, whether it may have a row that matches the filters that never change.
-    pub fn kept(&self, reading: &Reading, scan: &SealedScan) -> Arc<Vec<bool>> {
-        let kept = self.kept.get_or_init(|| {
+    pub fn kept(&self, reading: &Reading, scan: &SealedScan) -> Vec<bool> {
+        self.known(reading, scan).kept.clone()
+    }
+
+    fn known(&self, reading: &Reading, scan: &SealedScan) -> Arc<Known> {
+        let known = self.known.get_or_init(|| {
+            let predicate = predicate(reading, &self.filters);
             let mut kept = vec![true; scan.work.len()];
-            let Some(predicate) = predicate(reading, &self.filters) else {
-                return Arc::new(kept);
-            };
-            let (places, morsels): (Vec<usize>, Vec<&Morsel>) = scan
-                .work
-                .iter()
-                .enumerate()
-                .filter_map(|(at, work)| match work {
-                    Work::Sealed(morsel) => Some((at, morsel)),
-                    Work::Unsealed(_) | Work::UnsealedRanges(_) => None,
-                })
-                .unzip();
-            let groups = Groups {
-                reading,
-                scan,
-                morsels,
-            };
-            if let Ok(may_match) = predicate.prune(&groups) {
-                for (at, may_match) in places.into_iter().zip(may_match) {
-                    if let Some(kept) = kept.get_mut(at) {
-                        *kept = may_match;
+            if let Some(predicate) = &predicate {
+                let (places, morsels): (Vec<usize>, Vec<&Morsel>) = scan
+                    .work
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(at, work)| match work {
+                        Work::Sealed(morsel) => Some((at, morsel)),
+                        Work::Unsealed(_) | Work::UnsealedRanges(_) => None,
+                    })
+                    .unzip();
+                let groups = Groups {
+                    reading,
+                    scan,
+                    morsels,
+                };
+                if let Ok(may_match) = predicate.prune(&groups) {
+                    for (at, may_match) in places.into_iter().zip(may_match) {
+                        if let Some(kept) = kept.get_mut(at) {
+                            *kept = may_match;
+                        }
                     }
                 }
             }
-            Arc::new(kept)
+            Arc::new(Known { predicate, kept })
         });
-        kept.clone()
+        known.clone()
     }
 
     /// The filters at work in one partition.
     pub fn start(self: &Arc<Self>, reading: &Arc<Reading>, scan: &Arc<SealedScan>) -> Pruner {
         Pruner {
-            kept: self.kept(reading, scan),
+            known: self.known(reading, scan),
             reading: reading.clone(),
             scan: scan.clone(),
             pruning: self.clone(),
@@ -144,7 +161,7 @@ impl Pruning {
 
 /// Tells one partition what to leave out.
 pub(super) struct Pruner {
-    kept: Arc<Vec<bool>>,
+    known: Arc<Known>,
     reading: Arc<Reading>,
     scan: Arc<SealedScan>,
     pruning: Arc<Pruning>,
@@ -156,14 +173,70 @@ pub(super) struct Pruner {
 impl Pruner {
     /// Whether a piece of work may have a row that matches.
     pub fn keeps(&mut self, at: usize) -> bool {
-        if !self.kept.get(at).copied().unwrap_or(true) {
+        if !self.known.kept.get(at).copied().unwrap_or(true) {
             return false;
         }
-        let Some(Work::Sealed(morsel)) = self.scan.work.get(at) else {
+        let scan = self.scan.clone();
+        let Some(Work::Sealed(morsel)) = scan.work.get(at) else {
             return true;
         };
+        self.see_dynamic();
+        let (fixed, dynamic) = (&self.known.predicate, &self.predicate);
+        if let Some(predicate) = dynamic {
+            let groups = Groups {
+                reading: &self.reading,
+                scan: &scan,
+                morsels: vec![morsel],
+            };
+            let may_match = predicate.prune(&groups).unwrap_or_default();
+            if may_match.first() == Some(&false) {
+                return false;
+            }
+        }
+        let predicates = fixed.iter().chain(dynamic);
+        let mut conditions = predicates.flat_map(|predicate| predicate.literal_guarantees());
+        conditions.all(|condition| may_have(&self.reading, &scan, morsel, condition))
+    }
+
+    /// For each piece of a row group whether it may have a row that matches, as far as its pages tell.
+    /// `None` for all, also where all that is read is in memory: to look there is as fast.
+    pub fn pieces(&self, morsel: &Morsel) -> Option<Vec<bool>> {
+        if self.known.predicate.is_none() && self.predicate.is_none() {
+            return None;
+        }
+        let segment = &self.scan.part(morsel).ok()?.segment;
+        let group = self.scan.group(morsel).ok()?;
+        let unread = |position: &usize| {
+            group.stats(*position).is_some() && !segment.has_column(morsel.group, *position)
+        };
+        if !self.reading.positions.iter().flatten().any(unread) {
+            return None;
+        }
+        let rows = group.rows as usize;
+        let pieces = Pieces {
+            reading: &self.reading,
+            scan: &self.scan,
+            morsel,
+            rows,
+            known: RefCell::default(),
+        };
+        let mut kept: Option<Vec<bool>> = None;
+        for predicate in self.known.predicate.iter().chain(&self.predicate) {
+            let Ok(may_match) = predicate.prune(&pieces) else {
+                continue;
+            };
+            kept = Some(match kept {
+                None => may_match,
+                Some(known) => known.iter().zip(may_match).map(|(a, b)| *a && b).collect(),
+            });
+        }
+        kept.filter(|kept| kept.contains(&false))
+    }
+
+    /// Makes the predicate of the dynamic filters as they are now.
+    fn see_dynamic(&mut self) {
         if self.pruning.dynamic.is_empty() {
-            return true;
+            return;
         }
         let filters = self.pruning.dynamic.iter();
         let generation = filters.fold(0_u64, |sum, filter| {
@@ -173,19 +246,43 @@ impl Pruner {
             self.generation = Some(generation);
             self.predicate = predicate(&self.reading, &self.pruning.dynamic);
         }
-        let Some(predicate) = &self.predicate else {
-            return true;
-        };
-        let groups = Groups {
-            reading: &self.reading,
-            scan: &self.scan,
-            morsels: vec![morsel],
-        };
-        match predicate.prune(&groups) {
-            Ok(may_match) => may_match.first().copied().unwrap_or(true),
-            Err(_) => true,
-        }
     }
+}
+
+/// Whether a row group may have one of the values that a condition demands, by the column's bloom filter.
+/// Where the column is in memory, looking is as fast as asking.
+fn may_have(
+    reading: &Reading,
+    scan: &SealedScan,
+    morsel: &Morsel,
+    condition: &LiteralGuarantee,
+) -> bool {
+    let known = || {
+        if condition.guarantee != Guarantee::In || condition.literals.len() > MAX_ASKED {
+            return None;
+        }
+        let schema = &reading.layout.schema;
+        let at = schema.index_of(condition.column.name()).ok()?;
+        let position = (*reading.positions.get(at)?)?;
+        let ty = reading.table.columns.get(position)?.ty;
+        let segment = &scan.part(morsel).ok()?.segment;
+        let stored = segment.meta().layout.columns.get(position)?;
+        if stored.ty != ty || segment.has_column(morsel.group, position) {
+            return None;
+        }
+        let values = condition.literals.iter().map(|literal| {
+            let array = literal.to_array().ok()?;
+            let same = array.data_type() == schema.field(at).data_type();
+            same.then(|| {
+                columns::get(array.as_ref(), 0, ty)
+                    .map(Datum::into_owned)
+                    .ok()
+            })?
+        });
+        let values: Vec<Datum<'static>> = values.collect::<Option<_>>()?;
+        segment.may_contain(morsel.group, position, &values).ok()
+    };
+    known().unwrap_or(true)
 }
 
 /// All of the filters as one that can be asked about bounds; `None` when they say nothing of them.
@@ -273,14 +370,18 @@ impl Groups<'_> {
 
     fn bounds(&self, column: &Column, largest: bool) -> Option<ArrayRef> {
         let at = self.schema().index_of(column.name()).ok()?;
-        let none = ScalarValue::try_from(self.schema().field(at).data_type()).ok()?;
         let values = self.morsels.iter().map(|morsel| {
             let (min, max) = bounds(self.reading, self.scan, morsel, at).unwrap_or_default();
-            let bound = if largest { max } else { min };
-            bound.unwrap_or_else(|| none.clone())
+            if largest { max } else { min }
         });
-        ScalarValue::iter_to_array(values).ok()
+        array(values, self.schema().field(at).data_type())
     }
+}
+
+/// Values of a type; NULL where there is none.
+fn array(values: impl Iterator<Item = Option<ScalarValue>>, data: &DataType) -> Option<ArrayRef> {
+    let none = ScalarValue::try_from(data).ok()?;
+    ScalarValue::iter_to_array(values.map(|value| value.unwrap_or_else(|| none.clone()))).ok()
 }
 
 impl PruningStatistics for Groups<'_> {
@@ -312,6 +413,73 @@ impl PruningStatistics for Groups<'_> {
             Some(u64::from(group.rows))
         });
         Some(Arc::new(UInt64Array::from_iter(counts)))
+    }
+
+    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}
+
+/// What is known of the pieces of one row group.
+struct Pieces<'a> {
+    reading: &'a Reading,
+    scan: &'a SealedScan,
+    morsel: &'a Morsel,
+    /// Of the row group.
+    rows: usize,
+    /// By column of the scan.
+    known: RefCell<HashMap<usize, Option<Arc<[PieceStats]>>>>,
+}
+
+impl Pieces<'_> {
+    fn stats(&self, column: &Column) -> Option<(usize, Arc<[PieceStats]>)> {
+        let at = self.reading.layout.schema.index_of(column.name()).ok()?;
+        let mut known = self.known.borrow_mut();
+        let found = known.entry(at).or_insert_with(|| {
+            // Nothing is known of a column that has another type now.
+            bounds(self.reading, self.scan, self.morsel, at)?;
+            let position = (*self.reading.positions.get(at)?)?;
+            let segment = &self.scan.part(self.morsel).ok()?.segment;
+            let stats = segment.piece_stats(self.morsel.group, position).ok()??;
+            (stats.len() == self.num_containers()).then(|| stats.into())
+        });
+        Some((at, found.clone()?))
+    }
+
+    fn bounds(
+        &self,
+        column: &Column,
+        bound: fn(&PieceStats) -> &Option<ScalarValue>,
+    ) -> Option<ArrayRef> {
+        let (at, stats) = self.stats(column)?;
+        let data = self.reading.layout.schema.fields().get(at)?.data_type();
+        array(stats.iter().map(|stats| bound(stats).clone()), data)
+    }
+}
+
+impl PruningStatistics for Pieces<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |stats| &stats.min)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |stats| &stats.max)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.rows.div_ceil(BATCH_ROWS)
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let (_, stats) = self.stats(column)?;
+        let counts = stats.iter().map(|stats| stats.nulls);
+        Some(Arc::new(UInt64Array::from_iter(counts)))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        let starts = (0..self.rows).step_by(BATCH_ROWS);
+        let counts = starts.map(|start| BATCH_ROWS.min(self.rows - start) as u64);
+        Some(Arc::new(UInt64Array::from_iter_values(counts)))
     }
 
     fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {

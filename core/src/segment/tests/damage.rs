@@ -46,7 +46,7 @@ fn read_columns(table: &Table, segment: &Segment) -> Result<()> {
                 .expect("a column that is there");
             assert_eq!(&found, &table.column(group.range(), position));
             let value = crate::types::Datum::text("absent");
-            segment.may_contain(at, 1, &value)?;
+            segment.may_contain(at, 1, &[value])?;
         }
     }
     Ok(())

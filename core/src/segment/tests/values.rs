@@ -2,15 +2,16 @@
 
 use std::ops::Bound;
 
-use arrow::array::Array;
+use arrow::array::{Array, ArrayRef};
 use bytes::Bytes;
+use datafusion::scalar::ScalarValue;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::random::{self, Random, seeds};
 use super::{PLENTY, Table, caches, column, memory};
 use crate::env::Workers;
 use crate::error::SqlState;
-use crate::segment::{Layout, Segment, WriteOptions, Writer};
+use crate::segment::{Layout, PIECE_ROWS, Segment, WriteOptions, Writer};
 use crate::types::{Datum, Interval, Numeric, PgType, columns, oid, ops, row};
 
 /// Bounds hold for every value, and tell NULLs.
@@ -35,12 +36,63 @@ fn check_stats(table: &Table, segment: &Segment) {
                 if let Some(max) = &stats.max {
                     assert!(ops::compare(max, &value).is_ge(), "{max:?} {value:?}");
                 }
-                assert!(segment.may_contain(0, position, &value).is_ok());
+                assert!(segment.may_contain(0, position, &[value]).is_ok());
             }
+            check_pieces(segment, (at, position), column.ty, &array);
             let step = (array.len() / 5).max(1);
             for row in (0..array.len()).step_by(step) {
                 let value = columns::get(array.as_ref(), row, column.ty).unwrap();
-                assert!(segment.may_contain(at, position, &value).unwrap());
+                assert!(segment.may_contain(at, position, &[value]).unwrap());
+            }
+        }
+    }
+}
+
+/// Pieces read alone, and what is known of them.
+fn check_pieces(
+    segment: &Segment,
+    (group, position): (usize, usize),
+    ty: PgType,
+    array: &ArrayRef,
+) {
+    let count = array.len().div_ceil(PIECE_ROWS);
+    let numbers: Vec<usize> = (0..count).filter(|number| number % 3 != 1).collect();
+    segment.forget();
+    let some = segment.some_pieces(group, position, &numbers).unwrap();
+    let again = segment.some_pieces(group, position, &[numbers[0]]).unwrap();
+    let some = some.expect("a column that is there");
+    assert_eq!(&again.expect("a column that is there")[0], &some[0]);
+    for (number, piece) in numbers.iter().zip(&some) {
+        let start = number * PIECE_ROWS;
+        let length = PIECE_ROWS.min(array.len() - start);
+        assert_eq!(piece, &array.slice(start, length));
+    }
+    let Some(stats) = segment.piece_stats(group, position).unwrap() else {
+        return;
+    };
+    assert_eq!(stats.len(), count);
+    for (number, stats) in stats.iter().enumerate() {
+        let start = number * PIECE_ROWS;
+        let piece = array.slice(start, PIECE_ROWS.min(array.len() - start));
+        let nulls = stats.nulls.expect("pages are pieces");
+        assert_eq!(nulls as usize, piece.null_count(), "{ty:?}");
+        let bound = |bound: &Option<ScalarValue>| {
+            let array = bound.as_ref()?.to_array().unwrap();
+            Some(columns::get(array.as_ref(), 0, ty).unwrap().into_owned())
+        };
+        let (min, max) = (bound(&stats.min), bound(&stats.max));
+        let all_null = piece.null_count() == piece.len();
+        assert_eq!(min.is_none(), all_null, "{ty:?}");
+        for at in 0..piece.len() {
+            let value = columns::get(piece.as_ref(), at, ty).unwrap();
+            if value.is_null() {
+                continue;
+            }
+            if let Some(min) = &min {
+                assert!(ops::compare(min, &value).is_le(), "{min:?} {value:?}");
+            }
+            if let Some(max) = &max {
+                assert!(ops::compare(max, &value).is_ge(), "{max:?} {value:?}");
             }
         }
     }

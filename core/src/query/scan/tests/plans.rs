@@ -57,6 +57,83 @@ fn filters_leave_out_row_groups() {
     }
 }
 
+/// What a query reads when nothing is in memory: row groups, pieces of them, and pieces left out.
+fn read_cold(pair: &mut Pair, sql: &str) -> (usize, usize, usize) {
+    let plan = pair.plan(sql);
+    pair.both(sql);
+    (
+        number(&plan, "Row Groups Read: "),
+        number(&plan, "Pages Read: "),
+        pages_pruned(&plan),
+    )
+}
+
+fn pages_pruned(plan: &str) -> usize {
+    let line = plan.lines().find(|line| line.contains("Pages Read: "));
+    line.map_or(0, |line| number(line, "Pruned: "))
+}
+
+#[test]
+fn filters_leave_out_pages_that_are_not_in_memory() {
+    let mut pair = filled();
+    pair.both("UPDATE {t} SET f = f + 1 WHERE id IN (2100, 2101)");
+    for (filter, groups) in [
+        ("a = 301", 1),
+        ("t = 'text 000333'", 1),
+        ("n BETWEEN 3.10 AND 3.12", 1),
+        ("a < 3", 1),
+        ("a IN (3, 301) AND t LIKE 'text%'", 2),
+    ] {
+        let sql = format!("SELECT id, t, f FROM {{t}} WHERE {filter}");
+        let (read, pages, pruned) = read_cold(&mut pair, &sql);
+        assert!(
+            read <= groups && pages <= groups,
+            "{filter}: {read}, {pages}"
+        );
+        assert!(pruned >= read, "{filter}: {pruned}");
+    }
+    // All of it is wanted, and then in memory.
+    let all = "SELECT id, t, f, a, n FROM {t} WHERE a >= 0";
+    assert_eq!(read_cold(&mut pair, all).2, 0);
+    let sql = "SELECT id, t, f FROM {t} WHERE a = 301";
+    assert_eq!(read_cold(&mut pair, sql).2, 0);
+}
+
+#[test]
+fn joins_leave_out_pages_that_are_not_in_memory() {
+    let mut pair = filled();
+    let sql = "SELECT {t}.t FROM {t} JOIN (VALUES (30), (31)) AS few (a) ON {t}.a = few.a";
+    let (_, _, pruned) = read_cold(&mut pair, sql);
+    assert!(pruned > 0);
+}
+
+#[test]
+fn bloom_filters_leave_out_row_groups_that_are_not_in_memory() {
+    let mut pair = Pair::new("id int PRIMARY KEY, h text, u uuid, b bigint, v varchar(40)");
+    pair.both(
+        "INSERT INTO {t} SELECT i, md5(i::text), md5('u' || i)::uuid, i * 7919 % 1000003, md5('v' || i)
+         FROM generate_series(1, 5000) i",
+    );
+    pair.seal();
+    for filter in [
+        "h = md5('17')",
+        "h IN (md5('17'), md5('18'), 'nothing')",
+        "u = md5('u1700')::uuid",
+        "b = 17 * 7919",
+        "v = md5('v99') AND id > 0",
+    ] {
+        let sql = format!("SELECT id FROM {{t}} WHERE {filter}");
+        let (read, ..) = read_cold(&mut pair, &sql);
+        assert!(read <= 6, "{filter}: {read}");
+    }
+    let join =
+        "SELECT id FROM {t} JOIN (VALUES (md5('31')), (md5('4031'))) AS few (h) ON {t}.h = few.h";
+    let (read, ..) = read_cold(&mut pair, join);
+    assert!(read <= 8, "{read}");
+    pair.both("UPDATE {t} SET h = 'new' WHERE id = 17");
+    pair.both("SELECT id FROM {t} WHERE h IN (md5('17'), 'new')");
+}
+
 #[test]
 fn joins_and_top_k_leave_out_row_groups() {
     let mut pair = filled();
