@@ -198,8 +198,12 @@ fn zero(bound: ScalarValue, negative: bool) -> ScalarValue {
 /// What the pages that some rows lie in tell of them.
 fn of_pages<'p>(rows: Range<usize>, pages: impl Iterator<Item = &'p Page>) -> PieceStats {
     let (mut min, mut max) = (Some(None), Some(None));
-    let (mut all_null, mut none_null) = (true, true);
+    let (mut all_null, mut none_null, mut counted) = (true, true, Some(0));
     for page in pages {
+        let within = rows.start <= page.rows.start && page.rows.end <= rows.end;
+        counted = counted
+            .zip(page.nulls.filter(|_| within))
+            .map(|(sum, nulls)| sum + nulls);
         let null = page.nulls == Some(page.rows.len() as u64);
         all_null &= null;
         none_null &= page.nulls == Some(0);
@@ -215,7 +219,7 @@ fn of_pages<'p>(rows: Range<usize>, pages: impl Iterator<Item = &'p Page>) -> Pi
         nulls: match (all_null, none_null) {
             (true, _) => Some(rows.len() as u64),
             (_, true) => Some(0),
-            _ => None,
+            _ => counted,
         },
     }
 }

@@ -153,7 +153,7 @@ fn joins_and_top_k_leave_out_row_groups() {
 fn rows_that_match_nothing_above_are_left_out_by_the_scan() {
     let mut pair = filled();
     for (sql, removed) in [
-        ("SELECT id FROM {t} WHERE a = 300", 100),
+        ("SELECT id FROM {t} WHERE a = 300", 50),
         ("SELECT t FROM {t} WHERE a % 7 = 3 AND n > 10", 2000),
         (
             "SELECT {t}.t FROM {t} JOIN (VALUES (30), (700)) AS few (a) ON {t}.a = few.a",
