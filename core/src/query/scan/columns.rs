@@ -20,7 +20,7 @@ use crate::segment::{Part, Pieces};
 use crate::types::columns::{self, ColumnBuilder};
 use crate::types::{Datum, PgType};
 
-/// With at most one in so many pieces of a row group to read, the others are not decoded.
+/// With at most one in so many pieces to read, the others are not decoded.
 const FEW_PIECES: usize = 2;
 
 /// One partition of a scan.
@@ -235,7 +235,7 @@ impl GroupBatches {
         let pieces =
             within(morsel.rows.start) / BATCH_ROWS..within(morsel.rows.end).div_ceil(BATCH_ROWS);
         let all = pieces.len();
-        let wanted = kept.as_ref().map(|kept| {
+        let wanted = kept.map(|kept| {
             let wanted = pieces.filter(|piece| kept.get(*piece).copied().unwrap_or(true));
             wanted.collect::<Vec<usize>>()
         });
@@ -259,7 +259,7 @@ impl GroupBatches {
             rest: morsel.rows.clone(),
             wanted,
             pruned: all - left,
-            few: kept.is_some_and(|kept| left <= kept.len() / FEW_PIECES),
+            few: left <= all / FEW_PIECES,
         }))
     }
 
