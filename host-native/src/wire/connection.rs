@@ -18,6 +18,7 @@ use omendb_core::session::{Ahead, Format, SqlSession, Step, TransactionStatus};
 use omendb_core::txn::Interrupt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
+use tokio::task::consume_budget;
 
 use super::backend;
 use super::control::{self, Control};
@@ -252,6 +253,8 @@ where
             if self.wire.wants_flush(false) {
                 self.wire.flush().await?;
             }
+            // However much a client sends at once, after some messages others on this thread are served.
+            consume_budget().await;
         }
     }
 

@@ -124,7 +124,12 @@ pub struct Client {
 impl Client {
     /// Connects without saying anything.
     pub fn open(server: &TestServer, peer: Peer) -> Client {
-        let (stream, theirs) = tokio::io::duplex(PIPE);
+        Client::open_wide(server, peer, PIPE)
+    }
+
+    /// Connects by a stream that holds so many bytes.
+    pub fn open_wide(server: &TestServer, peer: Peer, pipe: usize) -> Client {
+        let (stream, theirs) = tokio::io::duplex(pipe);
         let server = server.clone();
         let task = tokio::spawn(async move { server.serve(theirs, peer).await });
         Client { stream, task }

@@ -3,8 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt;
+use tokio::task::unconstrained;
+
 use super::client::*;
 use super::mock::{BLOCK, MockBackend};
+use crate::wire::Peer;
 
 async fn start() -> (MockBackend, Client) {
     let backend = MockBackend::default();
@@ -295,4 +299,27 @@ async fn copy_out() {
         sync(),
     ];
     assert_eq!(client.tags(&batch.concat()).await, "12HdcCZ");
+}
+
+#[tokio::test]
+async fn who_sends_much_at_once_lets_others_in() {
+    const BATCHES: usize = 5000;
+    let backend = MockBackend::default();
+    let server = server(&backend, 10);
+    let mut many = Client::open_wide(&server, Peer::Trusted, 1 << 20);
+    assert_eq!(many.tags(&startup(V3, "tester")).await, "RSKZ");
+    let mut one = Client::connect(&server).await;
+    assert_eq!(many.tags(&[parse("", ""), sync()].concat()).await, "1Z");
+
+    let batch = [bind("", "", &[]), execute("", 0), sync()].concat();
+    many.send(&batch.repeat(BATCHES)).await;
+    assert_eq!(one.tags(&query("")).await, "IZ");
+    let mut answers = 0;
+    while let Some(answer) = unconstrained(many.next()).now_or_never() {
+        answers += usize::from(answer.is_some_and(|answer| answer.tag == b'Z'));
+    }
+    assert!(answers < BATCHES / 2, "{answers} were answered before");
+    for _ in answers..BATCHES {
+        many.until_ready().await;
+    }
 }
