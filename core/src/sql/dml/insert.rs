@@ -196,13 +196,16 @@ impl Insert {
         Ok(state.returned.finish(tag))
     }
 
-    /// Whether there may be many rows, of which nothing needs to be known one by one.
-    fn is_bulk(&self) -> bool {
-        let many = match &self.source {
+    pub(super) fn has_many_rows(&self) -> bool {
+        match &self.source {
             Source::Values { rows, .. } => rows.len() >= MANY_ROWS,
             Source::Query { .. } => true,
-        };
-        many && self.conflict.is_none() && self.returning.is_none()
+        }
+    }
+
+    /// Whether there may be many rows, of which nothing needs to be known one by one.
+    fn is_bulk(&self) -> bool {
+        self.has_many_rows() && self.conflict.is_none() && self.returning.is_none()
     }
 
     async fn write_all(&self, context: &mut Context<'_>, state: &mut State<'_>) -> Result<()> {

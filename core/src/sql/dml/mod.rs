@@ -89,13 +89,14 @@ impl Prepared {
         }
     }
 
-    /// Whether it is done in moments: it is compiled, and writes no rows of other tables.
+    /// Whether it is done in moments: it is compiled, and writes few rows, and none of other tables.
     pub fn is_brief(&self) -> bool {
         self.is_compiled()
             && match &self.kind {
                 Kind::Update(update) => !update.may_cascade(),
                 Kind::Delete(delete) => delete.target.referencing.is_empty(),
-                Kind::Select(_) | Kind::Insert(_) | Kind::LockRows(_) | Kind::With(_) => true,
+                Kind::Insert(insert) => !insert.has_many_rows(),
+                Kind::Select(_) | Kind::LockRows(_) | Kind::With(_) => true,
             }
     }
 
