@@ -4,7 +4,7 @@ mod workers;
 
 use std::sync::Arc;
 
-pub use workers::{Threads, Workers};
+pub use workers::{Threads, Turn, Workers};
 
 use futures::future::BoxFuture;
 

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lanes;
 use crate::serve;
+use crate::turns::Turns;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use omendb_core::env::{Clock, Committer, Entropy, Env, LateSync, Threads, Workers};
+use omendb_core::env::{Clock, Committer, Entropy, Env, LateSync, Threads, Turn, Workers};
 use omendb_core::session::Database;
 use parking_lot::{Condvar, Mutex};
 use tokio_rustls::rustls::crypto::{SecureRandom, ring};
@@ -105,7 +106,10 @@ const QUERY_THREADS_PER_CORE: usize = 2;
 
 /// The runtime that plans and runs queries. It is not the one that connections wait in, so that they
 /// can be stopped while a query gives way to nobody.
-pub struct Queries(Option<tokio::runtime::Runtime>);
+pub struct Queries {
+    runtime: Option<tokio::runtime::Runtime>,
+    turns: Arc<Turns>,
+}
 
 impl Queries {
     /// # Errors
@@ -117,12 +121,18 @@ impl Queries {
             .thread_stack_size(serve::THREAD_STACK)
             .enable_all()
             .build()?;
-        Ok(Queries(Some(runtime)))
+        Ok(Queries {
+            runtime: Some(runtime),
+            turns: Arc::new(Turns::new(cores)),
+        })
     }
 
     pub fn threads(&self) -> Workers {
-        match &self.0 {
-            Some(runtime) => Workers::Threads(Arc::new(RuntimeThreads(runtime.handle().clone()))),
+        match &self.runtime {
+            Some(runtime) => Workers::Threads(Arc::new(QueryThreads {
+                runtime: runtime.handle().clone(),
+                turns: self.turns.clone(),
+            })),
             None => Workers::Inline,
         }
     }
@@ -131,23 +141,30 @@ impl Queries {
 impl Drop for Queries {
     fn drop(&mut self) {
         // A query that does not end does not keep the process from ending.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
 /// A runtime's threads: its pool for what may not give way, its workers for the rest.
-struct RuntimeThreads(tokio::runtime::Handle);
+struct QueryThreads {
+    runtime: tokio::runtime::Handle,
+    turns: Arc<Turns>,
+}
 
-impl Threads for RuntimeThreads {
+impl Threads for QueryThreads {
     fn run(&self, work: BoxFuture<'static, ()>) {
-        let runtime = self.0.clone();
-        drop(self.0.spawn_blocking(move || runtime.block_on(work)));
+        let runtime = self.runtime.clone();
+        drop(self.runtime.spawn_blocking(move || runtime.block_on(work)));
     }
 
     fn spawn(&self, work: BoxFuture<'static, ()>) {
-        drop(self.0.spawn(work));
+        drop(self.runtime.spawn(work));
+    }
+
+    fn turn(&self) -> BoxFuture<'static, Turn> {
+        self.turns.next().boxed()
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`tend`] | the thread that seals rows |
 //! | [`env`] | clock, randomness, the commit thread |
 //! | [`config`] | settings: defaults < file < environment < flags |
+//! | [`turns`] | whose turn it is to run a query |
 //! | [`database`] | a database in a directory, opened with all of these |
 //! | [`wire`] | the PostgreSQL protocol over any byte stream |
 //! | [`tls`] | encryption |
@@ -29,6 +30,7 @@ pub mod serve;
 pub mod storage;
 pub mod tend;
 pub mod tls;
+pub mod turns;
 pub mod wire;
 
 #[cfg(test)]

@@ -16,6 +16,37 @@ use crate::error::{Error, Result};
 /// Items of a stream that are made ahead of whoever takes them.
 const AHEAD: usize = 1;
 
+/// Leave to run a query, until it ends or is dropped. Clones are the same turn.
+#[derive(Clone, Default)]
+pub struct Turn(Arc<Mutex<Option<Box<dyn Send>>>>);
+
+impl Turn {
+    /// A turn during which `leave` is kept.
+    pub fn new(leave: impl Send + 'static) -> Turn {
+        Turn(Arc::new(Mutex::new(Some(Box::new(leave)))))
+    }
+
+    /// Lets others run: the query waits for something, or is done. Ends a turn only once.
+    pub fn end(&self) {
+        let leave = self.0.lock().take();
+        drop(leave);
+    }
+
+    /// Ends the turn when `over` resolves, if it lasts so long.
+    pub fn end_after<F>(&self, over: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let turn = Arc::downgrade(&self.0);
+        async move {
+            over.await;
+            if let Some(turn) = turn.upgrade() {
+                Turn(turn).end();
+            }
+        }
+    }
+}
+
 /// Threads of a host besides those that call the engine.
 pub trait Threads: Send + Sync + 'static {
     /// Runs work that may go on for long without waiting for anything.
@@ -23,6 +54,12 @@ pub trait Threads: Send + Sync + 'static {
 
     /// Runs work that gives way often; it may start more of its kind.
     fn spawn(&self, work: BoxFuture<'static, ()>);
+
+    /// Waits until one more query may run. What a query waits for may need another one's turn, so no turn
+    /// may last for ever.
+    fn turn(&self) -> BoxFuture<'static, Turn> {
+        Box::pin(std::future::ready(Turn::default()))
+    }
 }
 
 /// What runs queries: planning and running one takes milliseconds at least, sometimes without
@@ -85,16 +122,26 @@ impl Workers {
         }
     }
 
-    /// Lets the workers make a stream's items. It begins when it is first polled.
+    /// Waits until one more query may run.
+    pub async fn turn(&self) -> Turn {
+        match self {
+            Workers::Inline => Turn::default(),
+            Workers::Threads(threads) => threads.turn().await,
+        }
+    }
+
+    /// Lets the workers make a stream's items. It begins when it is first polled. The turn ends with the
+    /// stream, or when items have to wait for whoever takes them.
     pub fn stream<T: Send + 'static>(
         &self,
         stream: BoxStream<'static, Result<T>>,
+        turn: Turn,
     ) -> BoxStream<'static, Result<T>> {
         match self {
             Workers::Inline => stream,
             Workers::Threads(threads) => Box::pin(Remote {
                 threads: threads.clone(),
-                state: State::Waits(stream),
+                state: State::Waits(stream, turn),
             }),
         }
     }
@@ -133,7 +180,7 @@ struct Remote<T> {
 }
 
 enum State<T> {
-    Waits(BoxStream<'static, Result<T>>),
+    Waits(BoxStream<'static, Result<T>>, Turn),
     Runs {
         /// The end is an item too: without it, the worker is lost, and so are items.
         items: mpsc::Receiver<Option<Result<T>>>,
@@ -146,11 +193,11 @@ impl<T: Send + 'static> Stream for Remote<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
-        if let State::Waits(_) = &self.state
-            && let State::Waits(stream) = std::mem::replace(&mut self.state, State::Ended)
+        if let State::Waits(..) = &self.state
+            && let State::Waits(stream, turn) = std::mem::replace(&mut self.state, State::Ended)
         {
             let (sender, items) = mpsc::channel(AHEAD);
-            let (work, stop) = abortable(forward(stream, sender));
+            let (work, stop) = abortable(forward(stream, sender, turn));
             self.threads.spawn(Box::pin(async {
                 let _ = work.await;
             }));
@@ -176,15 +223,23 @@ impl<T: Send + 'static> Stream for Remote<T> {
 async fn forward<T>(
     mut stream: BoxStream<'static, Result<T>>,
     mut items: mpsc::Sender<Option<Result<T>>>,
+    turn: Turn,
 ) {
     loop {
         let item = stream.next().await;
         let ended = item.is_none();
+        if ended {
+            turn.end();
+        }
+        let room = poll_fn(|cx| {
+            let room = items.poll_ready(cx);
+            if room.is_pending() {
+                turn.end();
+            }
+            room
+        });
         // Nobody may take items any more.
-        if poll_fn(|cx| items.poll_ready(cx)).await.is_err()
-            || items.start_send(item).is_err()
-            || ended
-        {
+        if room.await.is_err() || items.start_send(item).is_err() || ended {
             return;
         }
     }
@@ -265,7 +320,8 @@ mod tests {
     #[test]
     fn a_stream_arrives_whole_and_in_order() {
         let numbers = stream::iter((0..1000).map(Ok)).boxed();
-        let there: Vec<Result<i32>> = block_on(workers().stream(numbers).collect());
+        let there: Vec<Result<i32>> =
+            block_on(workers().stream(numbers, Turn::default()).collect());
         let there: Vec<i32> = there.into_iter().map(Result::unwrap).collect();
         assert_eq!(there, (0..1000).collect::<Vec<_>>());
     }
@@ -284,11 +340,50 @@ mod tests {
             assert!(n < 2, "on purpose");
             Ok(n)
         }));
-        let mut stream = workers.stream(broken.boxed());
+        let mut stream = workers.stream(broken.boxed(), Turn::default());
         assert_eq!(block_on(stream.next()).unwrap().unwrap(), 0);
         assert_eq!(block_on(stream.next()).unwrap().unwrap(), 1);
         assert!(block_on(stream.next()).unwrap().is_err());
         assert!(block_on(stream.next()).is_none());
+    }
+
+    /// A turn, and what is there as long as it lasts.
+    fn turn() -> (Turn, std::sync::Weak<()>) {
+        let leave = Arc::new(());
+        let lasts = Arc::downgrade(&leave);
+        (Turn::new(leave), lasts)
+    }
+
+    #[test]
+    fn a_turn_ends_with_the_stream_or_when_it_waits_for_its_reader() {
+        let ended = |lasts: std::sync::Weak<()>| {
+            while lasts.upgrade().is_some() {
+                std::thread::yield_now();
+            }
+        };
+        for items in [0, 1, 1000] {
+            let (kept, lasts) = turn();
+            let numbers = stream::iter((0..items).map(Ok)).boxed();
+            let mut numbers = workers().stream(numbers, kept.clone());
+            assert!(lasts.upgrade().is_some());
+            // Nobody takes the others.
+            let first = block_on(numbers.next());
+            assert_eq!(first.is_some(), items > 0);
+            ended(lasts);
+            drop(kept);
+        }
+    }
+
+    #[test]
+    fn a_turn_ends_when_it_is_over_or_dropped() {
+        let (kept, lasts) = turn();
+        block_on(kept.end_after(std::future::ready(())));
+        assert!(lasts.upgrade().is_none());
+        let (kept, lasts) = turn();
+        let later = kept.end_after(std::future::pending());
+        drop(kept);
+        assert!(lasts.upgrade().is_none());
+        drop(later);
     }
 
     #[test]
@@ -299,7 +394,7 @@ mod tests {
             let _held = &held;
             Ok(())
         });
-        let mut stream = workers().stream(endless.boxed());
+        let mut stream = workers().stream(endless.boxed(), Turn::default());
         assert!(block_on(stream.next()).unwrap().is_ok());
         drop(stream);
         while Arc::strong_count(&counted) > 1 {

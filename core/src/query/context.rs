@@ -12,6 +12,7 @@ use super::SessionInfo;
 use super::functions::ValueLimit;
 use super::scan::ColumnCache;
 use crate::catalog::Catalog;
+use crate::env::Turn;
 use crate::error::{Error, Result};
 use crate::txn::{Interrupt, View};
 
@@ -33,6 +34,8 @@ pub(super) struct ReadContext {
     pub view: View,
     pub interrupt: Interrupt,
     pub only: HashMap<String, Arc<Vec<Vec<u8>>>>,
+    /// Ends where the query waits for what others do.
+    pub turn: Turn,
 }
 
 impl fmt::Debug for RunContext {

@@ -43,7 +43,7 @@ use super::{
     SystemCatalog,
 };
 use crate::catalog::Catalog;
-use crate::env::Workers;
+use crate::env::{Turn, Workers};
 use crate::error::{Error, Result, SqlState};
 use crate::types::{Datum, PgType, columns};
 
@@ -186,8 +186,10 @@ impl QueryEngine {
     ) -> Result<BoxStream<'static, Result<Rows>>> {
         let (engine, plan) = (self.clone(), plan.clone());
         let interrupt = execution.interrupt.clone();
+        let turn = self.workers.turn().await;
+        let its_turn = turn.clone();
         let work = async move {
-            let (physical, state) = engine.physical(&plan, execution).await?;
+            let (physical, state) = engine.physical(&plan, execution, its_turn).await?;
             engine.stream(physical, &state)
         };
         let stream = self.workers.run(work).await?;
@@ -199,7 +201,7 @@ impl QueryEngine {
             }
         });
         let rows = rows.try_filter(|rows| futures::future::ready(!rows.is_empty()));
-        Ok(self.workers.stream(rows.boxed()))
+        Ok(self.workers.stream(rows.boxed(), turn))
     }
 
     pub(super) fn stream(
@@ -215,6 +217,7 @@ impl QueryEngine {
         &self,
         plan: &Plan,
         execution: Execution,
+        turn: Turn,
     ) -> Result<(Arc<dyn ExecutionPlan>, SessionState)> {
         let Execution {
             view,
@@ -227,6 +230,7 @@ impl QueryEngine {
             view,
             interrupt,
             only,
+            turn,
         });
         let state = self.state_for(&info, &plan.inner.catalog, Some(read.clone()));
         let mut logical = plan.inner.plan.clone();

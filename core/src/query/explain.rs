@@ -8,6 +8,7 @@ use futures::StreamExt;
 
 use super::scan::ScanPlan;
 use super::{Execution, Plan, QueryEngine};
+use crate::env::Turn;
 use crate::error::Result;
 
 impl QueryEngine {
@@ -20,8 +21,9 @@ impl QueryEngine {
         verbose: bool,
     ) -> Result<Vec<String>> {
         let (engine, plan) = (self.clone(), plan.clone());
+        let turn = self.workers.turn().await;
         let work = async move {
-            let explained = engine.explain_here(&plan, execution, analyze, verbose);
+            let explained = engine.explain_here(&plan, execution, turn, analyze, verbose);
             explained.await
         };
         self.workers.run(work).await
@@ -31,12 +33,13 @@ impl QueryEngine {
         &self,
         plan: &Plan,
         execution: Execution,
+        turn: Turn,
         analyze: bool,
         verbose: bool,
     ) -> Result<Vec<String>> {
         let info = execution.info.clone();
         let started = info.access.clock();
-        let (physical, state) = self.physical(plan, execution).await?;
+        let (physical, state) = self.physical(plan, execution, turn).await?;
         let planned = info.access.clock();
         let mut lines = Vec::new();
         if analyze {

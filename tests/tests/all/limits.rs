@@ -27,6 +27,7 @@ const TESTS: &[Test] = &[
     ("large_values", large_values),
     ("time_outs", time_outs),
     ("long_joins", long_joins),
+    ("waiting_queries", waiting_queries),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -304,6 +305,34 @@ fn long_joins(target: &Target) -> Result<(), Failed> {
                 took < Duration::from_secs(60),
                 format!("{sql} waited for {took:?}"),
             )?;
+        }
+        Ok(())
+    })
+}
+
+/// Queries that wait for what others hold do not keep those from the query that gives it back.
+fn waiting_queries(target: &Target) -> Result<(), Failed> {
+    const WAITING: usize = 24;
+    let mut holder = target.connect()?;
+    holder.set_timeout(PATIENCE)?;
+    holder.simple("SELECT pg_advisory_lock(1)")?;
+    std::thread::scope(|scope| {
+        let mut waiting = Vec::new();
+        for _ in 0..WAITING {
+            let mut client = target.connect()?;
+            client.set_timeout(PATIENCE)?;
+            let both = "SELECT pg_advisory_lock(1); SELECT pg_advisory_unlock(1)";
+            waiting.push(scope.spawn(move || client.simple(both).map(drop)));
+        }
+        let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        let start = Instant::now();
+        while holder.value(count)? != WAITING.to_string() {
+            ensure(start.elapsed() < PATIENCE, "not all queries wait")?;
+        }
+        let unlocked = holder.value("SELECT pg_advisory_unlock(1)")?;
+        ensure(unlocked == "t", "the lock was not held")?;
+        for one in waiting {
+            one.join().map_err(|_| "a client panicked")??;
         }
         Ok(())
     })

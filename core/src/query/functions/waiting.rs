@@ -86,6 +86,9 @@ impl AsyncScalarUDFImpl for RowFunction {
                 continue;
             }
             if let Some(wait) = self.wait {
+                if let Some(read) = &context.read {
+                    read.turn.end();
+                }
                 wait(context.info.clone(), values.clone()).await?;
             }
             results.push((self.run)(&call, &values)?);
