@@ -53,6 +53,9 @@ impl Followed {
         let Some(complete) = self.tables.get_mut(&table) else {
             return;
         };
+        if writes.is_empty() {
+            return;
+        }
         if writes.len() > MAX_KEYS_OF_COMMIT {
             *complete = sequence;
             return;

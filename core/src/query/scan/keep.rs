@@ -13,6 +13,7 @@ use super::ranges::{KeyRange, as_slices};
 use super::rows::Layout;
 use super::walk::Reading;
 use crate::error::{Error, Result};
+use crate::storage::CATALOG_TABLE;
 
 /// How the scan of a key range uses what is kept.
 pub(super) struct Keeper {
@@ -31,7 +32,8 @@ impl Keeper {
         let cache = reading.cache.as_ref().filter(|cache| cache.limit() > 0)?;
         let (view, table) = (&reading.read.view, reading.table.storage);
         view.remember(table, Bound::Unbounded, Bound::Unbounded);
-        if view.has_dropped(table) {
+        // A column of a table that nobody else sees so may have other values in rows from before it.
+        if view.has_dropped(table) || view.has_own(CATALOG_TABLE) {
             return None;
         }
         let columns = reading.positions.iter().map(|position| {
@@ -215,8 +217,9 @@ struct Missing {
     name: Name,
     columns: Vec<Column>,
     layout: Layout,
-    /// The pieces that have them.
-    pieces: Vec<Arc<Piece>>,
+    /// The pieces that have them; `None` once they are too large to be kept.
+    pieces: Option<Vec<Arc<Piece>>>,
+    bytes: usize,
 }
 
 impl KeptBatches {
@@ -252,7 +255,8 @@ impl Missing {
             name: keeper.name.clone(),
             layout: Layout::new(&reading.table, &positions, Arc::new(Schema::empty()))?,
             columns,
-            pieces: Vec::new(),
+            pieces: Some(Vec::new()),
+            bytes: 0,
         })
     }
 
@@ -271,14 +275,22 @@ impl Missing {
             return Err(Error::internal("kept rows are not those of the table"));
         }
         let piece = Arc::new(piece.with(rows.columns().collect()));
-        self.pieces.push(piece.clone());
+        self.bytes = self.bytes.saturating_add(piece.bytes());
+        match &mut self.pieces {
+            Some(pieces) if self.bytes <= self.cache.limit() => pieces.push(piece.clone()),
+            // Too much to be kept.
+            pieces => *pieces = None,
+        }
         Ok(piece)
     }
 
     fn finish(self, kept: &Kept) {
+        let Some(pieces) = self.pieces else {
+            return;
+        };
         let mut columns = kept.columns();
         columns.extend(&self.columns);
-        let kept = Kept::new(kept.version, &columns, self.pieces);
+        let kept = Kept::new(kept.version, &columns, pieces);
         self.cache.put(self.name, Arc::new(kept));
     }
 }

@@ -22,7 +22,10 @@ use crate::error::{Error, Result};
 use crate::types::{PgType, columns};
 
 /// What changes is cut into pieces of so many rows, so that the next change copies no more than that.
-const PIECE_ROWS: usize = if cfg!(test) { 16 } else { 2048 };
+const CUT_ROWS: usize = if cfg!(test) { 16 } else { 2048 };
+/// What kept rows cost besides their pieces, and a piece besides its columns.
+const ENTRY_BYTES: usize = 256;
+const PIECE_BYTES: usize = 128;
 /// Each merge leaves a buffer of the new values behind; after so many of them they become one.
 const MAX_MERGES: u32 = if cfg!(test) { 4 } else { 64 };
 /// A column that nobody asked for while there were so many changes is not kept.
@@ -114,7 +117,7 @@ impl Piece {
         low
     }
 
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let arrays = std::iter::once(&self.keys).chain(&self.columns);
         arrays.map(|array| array.get_array_memory_size()).sum()
     }
@@ -160,7 +163,8 @@ impl Kept {
     }
 
     pub fn bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.bytes()).sum()
+        let pieces = self.pieces.iter().map(|piece| PIECE_BYTES + piece.bytes());
+        ENTRY_BYTES + pieces.sum::<usize>()
     }
 
     pub fn columns(&self) -> Vec<Column> {
@@ -203,7 +207,7 @@ impl Kept {
         read: ReadRow<'_, R>,
     ) -> Result<Option<Kept>> {
         let rows = self.rows();
-        if keys.len() > PIECE_ROWS && keys.len() > rows / CHANGED_SHARE {
+        if keys.len() > CUT_ROWS && keys.len() > rows / CHANGED_SHARE {
             return Ok(None);
         }
         let known: Vec<&Known> = columns
@@ -248,7 +252,7 @@ impl Kept {
                 .collect(),
             pieces,
         };
-        let room = kept.pieces.len().saturating_mul(PIECE_ROWS);
+        let room = kept.pieces.len().saturating_mul(CUT_ROWS);
         let shrunk = kept.pieces.len() > SHRUNK_SHARE && kept.rows() < room / SHRUNK_SHARE;
         Ok((!shrunk).then_some(kept))
     }
@@ -315,7 +319,7 @@ impl<'a, R: AsRef<[u8]>> Merge<'a, R> {
         let mut new: Vec<ArrayRef> = vec![Arc::new(row_keys.finish())];
         new.extend(rows.columns());
         let total: usize = runs.iter().map(|(_, rows)| rows.len()).sum();
-        let parts = total.div_ceil(PIECE_ROWS).max(1);
+        let parts = total.div_ceil(CUT_ROWS).max(1);
         let merges = piece.merges.saturating_add(1);
         let compact = merges >= MAX_MERGES;
         for part in 0..parts {

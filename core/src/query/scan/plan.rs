@@ -375,10 +375,15 @@ impl ExecutionPlan for ScanPlan {
                 &counters,
             )?),
         };
+        let mut failed = false;
         let batches = std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
             let timer = metrics.elapsed_compute().timer();
             let batch = batches.next().map_err(DataFusionError::from).transpose();
             drop(timer);
+            failed = matches!(batch, Some(Err(_)));
             if let Some(Ok(batch)) = &batch {
                 metrics.record_output(batch.num_rows());
             }
