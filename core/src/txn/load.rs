@@ -16,7 +16,7 @@ use super::write_set::ROW_BYTES;
 use super::{Isolation, RowMode, Wait};
 use crate::error::{Error, Result, SqlState};
 use crate::segment::Shape;
-use crate::storage::TableId;
+use crate::storage::{CATALOG_TABLE, TableId};
 
 /// Bytes of new rows and index entries, with what they take besides, after which they move on, however few
 /// they are.
@@ -177,11 +177,15 @@ impl Transaction {
             .as_ref()
             .ok_or_else(|| Error::internal("a load without a sealed tier"))?;
         if loading.loads.is_empty() {
+            // What is committed is merged in the shape that is committed.
+            let shapes_are_own = self.writes.touches(CATALOG_TABLE);
             for (table, shape) in &loading.tables {
-                let (making, raised) = (segments.make_way(*table, shape), self.interrupt.raised());
-                match select(pin!(making), pin!(raised)).await {
-                    Either::Left((made, _)) => made?,
-                    Either::Right((error, _)) => return Err(error),
+                if !shapes_are_own {
+                    let making = segments.make_way(*table, shape);
+                    match select(pin!(making), pin!(self.interrupt.raised())).await {
+                        Either::Left((made, _)) => made?,
+                        Either::Right((error, _)) => return Err(error),
+                    }
                 }
                 let load = segments.load(*table, shape.clone());
                 let known = shared.loads.announce(load, self.manager.next_id());
@@ -206,6 +210,7 @@ impl Transaction {
         self.loading = Some(loading);
         failed?;
         self.locks.release_passing();
+        self.give_back();
         Ok(())
     }
 

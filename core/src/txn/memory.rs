@@ -88,12 +88,15 @@ impl Reservation {
             self.bytes = most;
             return Ok(());
         }
-        for wanted in [most, least] {
+        let mut wanted = most;
+        // With little more than is needed now, everything would be counted again at once.
+        while least == 0 || wanted.saturating_sub(least) >= FREE / 2 {
             let more = wanted.saturating_sub(self.bytes);
             if self.memory.take(more) {
                 self.bytes = self.bytes.max(wanted);
                 return Ok(());
             }
+            wanted = least.midpoint(wanted);
         }
         Err(self.exhausted(bytes))
     }

@@ -139,7 +139,10 @@ impl Transaction {
     /// does not pin freed pages. Optional.
     pub fn end_statement(&mut self) {
         self.held = None;
-        self.found = 0;
+        let found = std::mem::take(&mut self.found);
+        if found > self.writes.bytes() {
+            self.give_back();
+        }
         if self.options.isolation == Isolation::ReadCommitted {
             self.snapshot = None;
         }
@@ -325,6 +328,14 @@ impl Transaction {
         self.memory.resize(bytes)
     }
 
+    /// Gives back what is reserved and not needed any more.
+    pub(super) fn give_back(&mut self) {
+        self.writes.count();
+        let bytes = self.writes.bytes().saturating_add(self.found);
+        // Less is always granted.
+        let _ = self.memory.resize(bytes.saturating_add(self.locks.bytes()));
+    }
+
     /// Locks a row and says whether it changed since the statement's snapshot.
     ///
     /// # Errors
@@ -449,11 +460,16 @@ impl Transaction {
             debug_assert!(false, "the savepoint was released");
             return;
         };
+        let undone = self.writes.undo_len().saturating_sub(mark.writes);
         self.loading = None;
         self.locks.release_passing();
         self.writes.undo_to(mark.writes);
         self.locks.release_since(mark.locks);
         self.savepoints.truncate(savepoint.0 + 1);
+        // Counting takes as long as there are rows.
+        if undone > self.writes.len() / 4 {
+            self.give_back();
+        }
     }
 
     /// The transaction failed and can only be rolled back: to its newest savepoint, or as a whole.

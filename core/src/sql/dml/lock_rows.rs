@@ -135,6 +135,8 @@ impl LockRows {
                 }
                 left = left.map(|left| left.saturating_sub(1));
                 values.truncate(self.columns.len());
+                let bytes = size_of_val(&values) + Datum::weight_of(&values);
+                context.txn.keep(bytes)?;
                 out.push(values);
             }
         }
