@@ -15,7 +15,7 @@ use super::format::{self, LogState, Table};
 use super::gate::Gate;
 use super::log::{Checkpoint, Identity, Log};
 use super::{Tiers, log_record};
-use crate::env::Env;
+use crate::env::{Entropy, Env};
 use crate::error::{Error, Result, SqlState};
 
 /// Where redb's magic number stands.
@@ -132,7 +132,7 @@ pub(super) fn open_log(
         }
     };
     let checkpoint = Checkpoint {
-        life: last.life + 1,
+        life: next_life(last.life, &*env.entropy),
         bytes: Log::make_room(&*backend)?,
         ..last
     };
@@ -143,6 +143,13 @@ pub(super) fn open_log(
     format::set_log_state(&writer, &state)?;
     writer.commit()?;
     Ok(Some(Log::start(backend, checkpoint, gate.clone())?))
+}
+
+/// Names a life so that nobody can foretell it: bytes that a user stores pass for a record of none.
+fn next_life(last: u64, entropy: &dyn Entropy) -> u64 {
+    let mut step = [0; 8];
+    entropy.fill(&mut step);
+    last.wrapping_add(u64::from_le_bytes(step) | 1)
 }
 
 fn no_log() -> Error {
