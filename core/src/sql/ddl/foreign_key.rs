@@ -259,7 +259,11 @@ pub(super) async fn lock_partners(context: &mut Context<'_>, table: &Table) -> R
         .collect::<BTreeSet<_>>()
     {
         let mode = RelationMode::ShareRowExclusive;
-        context.lock_by_oid(oid, mode).await?;
+        match context.lock_by_oid(oid, mode).await {
+            // Dropped meanwhile, and the foreign key with it.
+            Err(error) if error.state() == SqlState::UNDEFINED_TABLE => {}
+            locked => drop(locked?),
+        }
     }
     Ok(())
 }
