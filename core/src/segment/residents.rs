@@ -161,7 +161,7 @@ impl Side {
     /// Begins to fetch what has to be read of a row and its neighbours, without waiting for it.
     #[inline]
     pub fn fetch(&self, row: u32) -> Option<Near> {
-        let near = self.near(row)?;
+        let near = self.near(self.block_of(row))?;
         self.touch(&near, row);
         Some(near)
     }
@@ -169,12 +169,11 @@ impl Side {
     /// [`Side::fetch`] for up to [`TOGETHER`] rows. What is needed first of all of them is fetched first.
     #[inline]
     pub fn fetch_all(&self, rows: &[u32]) -> [Option<Near>; TOGETHER] {
-        let lengths = rows
-            .iter()
-            .map(|row| self.blocks.length(self.block_of(*row)));
+        let blocks: [Option<usize>; TOGETHER] =
+            std::array::from_fn(|at| rows.get(at).map(|row| self.block_of(*row)));
+        let lengths = blocks.iter().flatten().map(|at| self.blocks.length(*at));
         black_box(lengths.sum::<usize>());
-        let near: [Option<Near>; TOGETHER] =
-            std::array::from_fn(|at| rows.get(at).and_then(|row| self.near(*row)));
+        let near = blocks.map(|at| self.near(at?));
         for (row, near) in rows.iter().zip(near.iter().flatten()) {
             self.touch(near, *row);
         }
@@ -182,8 +181,7 @@ impl Side {
     }
 
     #[inline]
-    fn near(&self, row: u32) -> Option<Near> {
-        let at = self.block_of(row);
+    fn near(&self, at: usize) -> Option<Near> {
         let block = self.blocks.look(at)?;
         Some(Near { at, block })
     }

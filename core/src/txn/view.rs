@@ -84,6 +84,12 @@ impl View {
         self.reads.as_deref().filter(|_| table != CATALOG_TABLE)
     }
 
+    /// What the transaction itself has written under a key, as this view sees it.
+    fn own_row(&self, own: &TableState, key: &[u8]) -> Option<Row> {
+        let rows = own.rows.read();
+        rows.map.get(key)?.seen_by(self.stamp).cloned()
+    }
+
     /// The row of one key.
     pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Entry>> {
         if let Some(reads) = self.remembered(table) {
@@ -93,11 +99,9 @@ impl View {
             if own.dropped {
                 return Ok(None);
             }
-            let rows = own.rows.read();
-            if let Some(row) = rows.map.get(key).and_then(|row| row.seen_by(self.stamp)) {
-                return Ok(row.clone().map(|row| Entry(EntryBytes::Row(row))));
+            if let Some(row) = self.own_row(own, key) {
+                return Ok(row.map(|row| Entry(EntryBytes::Row(row))));
             }
-            drop(rows);
             if let Some(loaded) = &own.loaded
                 && let Some(row) = loaded.get(key)?
             {
@@ -237,9 +241,8 @@ impl View {
             if own.dropped {
                 return Ok(None);
             }
-            let rows = own.rows.read();
-            if let Some(row) = rows.map.get(key).and_then(|row| row.seen_by(self.stamp)) {
-                return Ok(row.clone().map(|row| Entry(EntryBytes::Row(row))));
+            if let Some(row) = self.own_row(own, key) {
+                return Ok(row.map(|row| Entry(EntryBytes::Row(row))));
             }
         }
         let found = self.snapshot.unsealed(table, key)?;
