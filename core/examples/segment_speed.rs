@@ -14,7 +14,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::memory::InMemory;
 use omendb_core::Result;
-use omendb_core::env::Clock;
+use omendb_core::env::{Clock, Workers};
 use omendb_core::segment::{
     CacheOptions, Caches, Layout, LayoutColumn, Objects, PIECE_ROWS, Segment, WriteOptions, Writer,
 };
@@ -231,7 +231,7 @@ fn measure(table: &Table, count: u64, clock: &Arc<dyn Clock>) -> Result<()> {
     for (key, row) in &rows {
         writer.push(key, row)?;
     }
-    let Some(meta) = writer.finish()? else {
+    let Some(meta) = writer.finish(&Workers::Inline)? else {
         return Ok(());
     };
     report("write", rows.len(), start.elapsed());
