@@ -1,11 +1,13 @@
 //! Statements that write many new rows: what a transaction does to keep few of them in memory.
 //!
-//! New rows go to the write set like all others. When there are many, they move on into segments
+//! New rows whose keys ascend are only lined up, as no view shows them before their statement ends; those
+//! between them go to the write set like all others. When there are many, they move on into segments
 //! ([`Load`]), which commit with the transaction; and the locks of their values are given back, because
-//! others find the values in the load.
+//! others find the values in the load. When there are few, they go to the write set in the end.
 
 use std::pin::pin;
 
+use bytes::Bytes;
 use futures::future::{Either, select, try_join_all};
 
 use super::loads::Announced;
@@ -30,16 +32,65 @@ pub(super) struct Loading {
     /// Tells its rows from others in the write set.
     number: u64,
     /// The table, and its indexes.
-    tables: Vec<(TableId, Shape)>,
+    tables: Vec<Line>,
     /// What could be undone when it began.
     mark: usize,
     /// Rows of the first table since they moved on last; and bytes of everything.
     rows: usize,
     bytes: usize,
+    /// Bytes of what is lined up.
+    lined_up: usize,
     /// One for each table, once rows have moved on.
     loads: Vec<Announced>,
     /// Whether some rows are not new, and so stay: then the locks of all stay as well.
     some_stay: bool,
+}
+
+/// The new rows of one table, or the entries of one index.
+struct Line {
+    table: TableId,
+    shape: Shape,
+    /// Those in no view and not in the write set, in key order.
+    rows: Vec<(Vec<u8>, Bytes)>,
+}
+
+impl Line {
+    /// Takes a row if its key is above all others. Otherwise gives it back.
+    fn push(&mut self, key: Vec<u8>, row: Bytes) -> Result<(), (Vec<u8>, Bytes)> {
+        if self.rows.last().is_some_and(|(last, _)| *last >= key) {
+            return Err((key, row));
+        }
+        self.rows.push((key, row));
+        Ok(())
+    }
+
+    fn has_prefix(&self, prefix: &[u8]) -> bool {
+        // Keys mostly ascend.
+        if (self.rows.last()).is_none_or(|(last, _)| last.as_slice() < prefix) {
+            return false;
+        }
+        let at = self
+            .rows
+            .partition_point(|(key, _)| key.as_slice() < prefix);
+        let next = self.rows.get(at);
+        next.is_some_and(|(key, _)| key.starts_with(prefix))
+    }
+}
+
+impl Loading {
+    fn line(&mut self, table: TableId) -> Option<&mut Line> {
+        self.tables.iter_mut().find(|line| line.table == table)
+    }
+
+    /// Bytes of the rows that are lined up.
+    pub fn bytes(&self) -> usize {
+        self.lined_up
+    }
+
+    /// Whether there are rows that nothing else has.
+    pub fn has_rows(&self) -> bool {
+        self.tables.iter().any(|line| !line.rows.is_empty())
+    }
 }
 
 impl Transaction {
@@ -48,7 +99,13 @@ impl Transaction {
     /// on into segments.
     pub fn begin_load(&mut self, tables: Vec<(TableId, Shape)>) {
         self.give_up_load();
-        let others = tables.iter().map(|(table, _)| self.writes.len_of(*table));
+        let line = |(table, shape)| Line {
+            table,
+            shape,
+            rows: Vec::new(),
+        };
+        let tables: Vec<Line> = tables.into_iter().map(line).collect();
+        let others = tables.iter().map(|line| self.writes.len_of(line.table));
         if self.manager.shared.segments.is_none() || others.sum::<usize>() > MAX_OTHERS {
             return;
         }
@@ -58,6 +115,7 @@ impl Transaction {
             mark: self.writes.undo_len(),
             rows: 0,
             bytes: 0,
+            lined_up: 0,
             loads: Vec::new(),
             some_stay: false,
         });
@@ -78,32 +136,42 @@ impl Transaction {
     /// As [`Transaction::put`].
     pub fn put_new(&mut self, table: TableId, key: Vec<u8>, row: Vec<u8>) -> Result<()> {
         self.check_writable()?;
+        let (mut key, mut row) = (key, Bytes::from(row));
         let mut number = 0;
-        if let Some(loading) = &mut self.loading {
-            number = loading.number;
-            loading.bytes += ROW_BYTES + key.len() + row.len();
-            if loading
-                .tables
-                .first()
-                .is_some_and(|(first, _)| *first == table)
-            {
-                loading.rows += 1;
+        if self.shows_removed(table)? {
+            self.locks.keep_passing();
+            if let Some(loading) = &mut self.loading {
+                loading.some_stay = true;
             }
-        }
-        // An older snapshot may show a row that others have removed since.
-        if number != 0 && self.options.isolation != Isolation::ReadCommitted {
-            let newest = self.manager.store().snapshot()?;
-            let seen = self.statement_snapshot()?;
-            if newest.last_modified(table) > seen.sequence() {
-                number = 0;
-                self.locks.keep_passing();
-                if let Some(loading) = &mut self.loading {
-                    loading.some_stay = true;
+        } else if let Some(loading) = &mut self.loading {
+            number = loading.number;
+            let bytes = ROW_BYTES + key.len() + row.len();
+            loading.bytes += bytes;
+            loading.rows +=
+                usize::from(loading.tables.first().map(|line| line.table) == Some(table));
+            if let Some(line) = loading.line(table) {
+                match line.push(key, row) {
+                    Ok(()) => {
+                        loading.lined_up += bytes;
+                        return self.reserve();
+                    }
+                    Err(back) => (key, row) = back,
                 }
             }
         }
         self.writes.write_for(table, key, Some(row), number);
         self.reserve()
+    }
+
+    /// Whether the statement's snapshot may show rows that others have removed since: then those that are
+    /// new now are not new in every state.
+    fn shows_removed(&mut self, table: TableId) -> Result<bool> {
+        if self.loading.is_none() || self.options.isolation == Isolation::ReadCommitted {
+            return Ok(false);
+        }
+        let newest = self.manager.store().snapshot()?;
+        let seen = self.statement_snapshot()?;
+        Ok(newest.last_modified(table) > seen.sequence())
     }
 
     /// [`Transaction::lock_value`] for an update of a value that [`Transaction::put_new`] writes next.
@@ -135,12 +203,16 @@ impl Transaction {
         }
     }
 
-    /// Whether a key that starts with `prefix` has moved on in the running statement, and so is in no
-    /// view yet.
+    /// Whether a key that starts with `prefix` was lined up or has moved on in the running statement, and
+    /// so is in no view yet.
     ///
     /// # Errors
     /// 58030 when an object cannot be read.
     pub fn has_moved(&self, table: TableId, prefix: &[u8]) -> Result<bool> {
+        let mut lines = self.loading.iter().flat_map(|loading| &loading.tables);
+        if lines.any(|line| line.table == table && line.has_prefix(prefix)) {
+            return Ok(true);
+        }
         let loads = self.loading.iter().flat_map(|loading| &loading.loads);
         for known in loads.filter(|known| known.load.table() == table) {
             if known.load.has_prefix(prefix)? {
@@ -179,7 +251,7 @@ impl Transaction {
         if loading.loads.is_empty() {
             // What is committed is merged in the shape that is committed.
             let shapes_are_own = self.writes.touches(CATALOG_TABLE);
-            for (table, shape) in &loading.tables {
+            for Line { table, shape, .. } in &loading.tables {
                 if !shapes_are_own {
                     let making = segments.make_way(*table, shape);
                     match select(pin!(making), pin!(self.interrupt.raised())).await {
@@ -200,13 +272,23 @@ impl Transaction {
         let mut failed = Ok(());
         for known in &loading.loads {
             let table = known.load.table();
-            let rows = self.writes.take_for(table, loading.number, loading.mark);
+            let mut rows = self.writes.take_for(table, loading.number, loading.mark);
+            let line = loading.tables.iter_mut().find(|line| line.table == table);
+            let mut lined_up = line.map_or_else(Vec::new, |line| std::mem::take(&mut line.rows));
+            if rows.is_empty() {
+                rows = lined_up;
+            } else if !lined_up.is_empty() {
+                rows.append(&mut lined_up);
+                // Two runs: sorting merges them.
+                rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+            }
             if failed.is_ok() && !rows.is_empty() {
                 failed = known.load.push(rows, &go_on).await;
             }
         }
         loading.rows = 0;
         loading.bytes = 0;
+        loading.lined_up = 0;
         self.loading = Some(loading);
         failed?;
         self.locks.release_passing();
@@ -230,6 +312,12 @@ impl Transaction {
         let Some(loading) = self.loading.take() else {
             return Ok(());
         };
+        for line in loading.tables {
+            for (key, row) in line.rows {
+                self.writes
+                    .write_for(line.table, key, Some(row), loading.number);
+            }
+        }
         let finishing = loading.loads.iter().map(|known| known.load.finish());
         let finished = try_join_all(finishing).await?;
         for (known, parts) in loading.loads.into_iter().zip(finished) {

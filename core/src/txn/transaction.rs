@@ -316,7 +316,8 @@ impl Transaction {
 
     /// Reserves memory for what the transaction has.
     pub(super) fn reserve(&mut self) -> Result<()> {
-        let beside = self.found.saturating_add(self.locks.bytes());
+        let lined_up = self.loading.as_ref().map_or(0, Loading::bytes);
+        let beside = (self.found.saturating_add(lined_up)).saturating_add(self.locks.bytes());
         if self
             .memory
             .covers(self.writes.bytes().saturating_add(beside))
@@ -503,6 +504,9 @@ impl Transaction {
     /// # Errors
     /// 40001 when SERIALIZABLE validation fails; 58030 when storage failed.
     pub async fn commit(mut self) -> Result<()> {
+        if self.loading.as_ref().is_some_and(Loading::has_rows) {
+            return Err(Error::internal("a statement has not ended its load"));
+        }
         self.give_up_load();
         if self.writes.is_empty() {
             return Ok(());

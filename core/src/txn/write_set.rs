@@ -94,6 +94,8 @@ pub(super) struct WriteSet {
     keeps_undo: bool,
     /// Bytes that it takes at most: what was counted, and what was written since.
     bytes: usize,
+    /// Whether it may take less.
+    overcounted: bool,
 }
 
 impl WriteSet {
@@ -128,8 +130,11 @@ impl WriteSet {
         self.bytes
     }
 
-    /// Counts what it takes: it gets less without being noticed.
+    /// Counts what it takes, if that may have become less.
     pub fn count(&mut self) {
+        if !std::mem::take(&mut self.overcounted) {
+            return;
+        }
         let length = |row: &Row| row.as_ref().map_or(0, Bytes::len);
         let rows = self.tables.values().map(|state| {
             let rows = state.rows.read();
@@ -167,13 +172,12 @@ impl WriteSet {
     }
 
     pub fn write(&mut self, table: TableId, key: Vec<u8>, row: Option<Vec<u8>>) {
-        self.write_for(table, key, row, 0);
+        self.write_for(table, key, row.map(Bytes::from), 0);
     }
 
     /// Writes a row; if the transaction has not written its key yet, it is one of a load.
-    pub fn write_for(&mut self, table: TableId, key: Vec<u8>, row: Option<Vec<u8>>, load: u64) {
+    pub fn write_for(&mut self, table: TableId, key: Vec<u8>, row: Row, load: u64) {
         let stamp = self.stamp;
-        let row = row.map(Bytes::from);
         let known = self.tables.get(&table).map(|state| state.rows.clone());
         let rows = known.unwrap_or_else(|| self.state(table).rows.clone());
         // A view holds the tables; or, since a table was added or changed, only their rows, which
@@ -197,6 +201,7 @@ impl WriteSet {
                 let versions = occupied.into_mut();
                 let old = (versions.stamp, std::mem::replace(&mut versions.row, row));
                 versions.stamp = stamp;
+                self.overcounted = true;
                 if !views_alive {
                     versions.older.clear();
                 } else if old.0 < stamp {
@@ -255,6 +260,7 @@ impl WriteSet {
             }
         });
         self.state(table).rows = Arc::new(RwLock::new(left));
+        self.overcounted = true;
         self.count();
         taken
     }
@@ -316,11 +322,13 @@ impl WriteSet {
     /// No mark is needed any more.
     pub fn forget_marks(&mut self) {
         self.keeps_undo = false;
+        self.overcounted |= !self.undo.is_empty();
         self.undo = Vec::new();
     }
 
     /// Undoes everything since the mark.
     pub fn undo_to(&mut self, mark: usize) {
+        self.overcounted |= self.undo.len() > mark;
         while self.undo.len() > mark {
             match self.undo.pop() {
                 Some(Undo::Row(table, key, before)) => self.undo_row(table, key, before),

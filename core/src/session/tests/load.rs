@@ -15,6 +15,20 @@ fn world(columns: &str) -> (World, Client) {
     (world, client)
 }
 
+/// A database where rows of a statement move on once they are so many.
+fn loading(load_rows: usize) -> World {
+    World::new(|options| {
+        small(options);
+        options.write.rows = 1000;
+        options.load_rows = load_rows;
+    })
+}
+
+fn pair(row: &[Option<String>]) -> (i64, i64) {
+    let number = |at: usize| row[at].as_ref().unwrap().parse().unwrap();
+    (number(0), number(1))
+}
+
 fn storages(world: &World) -> Vec<TableId> {
     let snapshot = world.database.engine.segments.store().snapshot().unwrap();
     let mut storages: Vec<TableId> = snapshot.tiers().0.keys().copied().collect();
@@ -178,7 +192,15 @@ fn what_is_undone_leaves_nothing() {
 
 #[test]
 fn taken_values_are_noticed_wherever_they_lie() {
-    let (world, mut client) = world(COLUMNS);
+    // Rows move on at once, or some of them are lined up, or all.
+    for load_rows in [10, 1500, 10_000] {
+        taken_values_are_noticed(&loading(load_rows));
+    }
+}
+
+fn taken_values_are_noticed(world: &World) {
+    let mut client = world.client();
+    world.sql(&mut client, &format!("CREATE TABLE t ({COLUMNS})"));
     world.sql(&mut client, ROWS);
     world.sql(&mut client, "INSERT INTO t VALUES (1001, 'one', 0)");
     let mut refused = |sql: &str, detail: &str| {
@@ -221,8 +243,54 @@ fn taken_values_are_noticed_wherever_they_lie() {
         .copy(&mut client, "COPY t FROM STDIN", "77\tx\t0\n78\n")
         .unwrap_err();
     assert_eq!(error.fields().context.as_deref(), Some("COPY t, line 1"));
-    assert_eq!(count(&world, &mut client, "t"), 201);
-    sound(&world);
+    assert_eq!(count(world, &mut client, "t"), 201);
+    sound(world);
+}
+
+#[test]
+fn rows_in_line_and_rows_between_them_come_together() {
+    for load_rows in [1500, 10_000] {
+        let world = loading(load_rows);
+        let mut client = world.client();
+        world.sql(
+            &mut client,
+            "CREATE TABLE t (id int PRIMARY KEY, n int UNIQUE)",
+        );
+        // Each third row steps back, and the index's entries jump.
+        let lines: String = (0..6000)
+            .map(|i| {
+                format!(
+                    "{}\t{}\n",
+                    if i % 3 == 2 { i - 10_000 } else { i },
+                    i * 7 % 6007
+                )
+            })
+            .collect();
+        let copied = "id, n FROM t ORDER BY id";
+        for end in ["ROLLBACK", "COMMIT"] {
+            world.sql(&mut client, "BEGIN");
+            world
+                .copy(&mut client, "COPY t FROM STDIN", &lines)
+                .unwrap();
+            assert_eq!(count(&world, &mut client, "t WHERE id < 0"), 2000);
+            world.sql(&mut client, "SAVEPOINT s");
+            let again = world.copy(&mut client, "COPY t FROM STDIN", &lines);
+            assert_eq!(code(again), "23505");
+            world.sql(&mut client, "ROLLBACK TO s");
+            world.sql(&mut client, end);
+        }
+        let mut wanted: Vec<(i64, i64)> = (0..6000)
+            .map(|i| (if i % 3 == 2 { i - 10_000 } else { i }, i * 7 % 6007))
+            .collect();
+        wanted.sort_unstable();
+        let rows = world.sql(&mut client, &format!("SELECT {copied}"));
+        let found: Vec<(i64, i64)> = rows.iter().map(|row| pair(row)).collect();
+        assert_eq!(found, wanted);
+        assert_eq!(count(&world, &mut client, "t WHERE n = 7 * 5"), 1);
+        let few = tiers(&world).iter().all(|(unsealed, _)| *unsealed == 6000);
+        assert_eq!(few, load_rows > 6000);
+        sound(&world);
+    }
 }
 
 #[test]

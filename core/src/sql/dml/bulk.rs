@@ -127,13 +127,14 @@ impl Bulk {
         while locked < rows.len() {
             for (at, index) in target.unique() {
                 let storage = index.storage.unwrap_or(target.table.storage);
-                let value = |row: &NewRow| row.value(at, index).map(<[u8]>::to_vec);
-                let Some(value) = rows.get(locked).and_then(value) else {
+                let row = rows.get(locked);
+                let Some(value) = row.and_then(|row| row.value(at, index)) else {
                     continue;
                 };
-                if context.txn.try_lock_new_value(storage, &value).await? {
+                if context.txn.try_lock_new_value(storage, value).await? {
                     continue;
                 }
+                let value = value.to_vec();
                 // What comes before has its turn before anybody waits.
                 let rest = rows.split_off(locked);
                 self.check_and_put(context, std::mem::replace(&mut rows, rest))

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::lines::bad;
+use super::lines::{bad, split};
 use super::options::Options;
 use super::text::invalid_utf8;
 use crate::error::Result;
@@ -20,10 +20,7 @@ pub(super) fn fields<'a>(line: &'a str, options: &Options, out: &mut Vec<Field<'
         if bytes.contains(&b'\r') {
             return Err(bare_return());
         }
-        out.extend(
-            line.split(char::from(options.delimiter))
-                .map(|field| (field.into(), false)),
-        );
+        out.extend(split(line, options.delimiter).map(|field| (field.into(), false)));
         return Ok(());
     }
     let mut field = Vec::new();

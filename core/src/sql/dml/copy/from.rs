@@ -209,7 +209,7 @@ impl From {
             return Ok(());
         }
         let number = self.line;
-        if let Some(at) = line.iter().position(|byte| *byte == 0) {
+        if let Some(at) = memchr::memchr(0, line) {
             return Err(self.at_line(text::invalid_utf8(line, at), number, None));
         }
         let line = match std::str::from_utf8(line) {

@@ -3,6 +3,8 @@
 //! A record ends at a newline (`\n` or `\r\n`; the first record decides) that is not escaped (text)
 //! or quoted (CSV).
 
+use memchr::{memchr_iter, memchr2, memchr3};
+
 use super::options::{Format, Options};
 use crate::error::{Error, Result, SqlState};
 
@@ -57,7 +59,9 @@ impl Lines {
     /// 22P04 for newlines that are not those of the first record; 54000 for a record that never ends.
     pub(super) fn next(&mut self, input: &[u8], start: usize, last: bool) -> Result<Found> {
         let mut at = start.max(self.scanned);
-        while let Some(&byte) = input.get(at) {
+        loop {
+            at = at.saturating_add(self.plain(input.get(at..).unwrap_or_default()));
+            let Some(&byte) = input.get(at) else { break };
             if self.csv {
                 if self.quote != self.escape && self.in_quote && byte == self.escape {
                     self.escaped = !self.escaped;
@@ -98,6 +102,16 @@ impl Lines {
         Ok(Found::Incomplete)
     }
 
+    /// How many of the next bytes mean nothing to where records end.
+    fn plain(&self, next: &[u8]) -> usize {
+        let special = match (self.escaped, self.csv) {
+            (true, _) => Some(0),
+            (false, true) => memchr3(self.quote, self.escape, b'\n', next),
+            (false, false) => memchr2(b'\\', b'\n', next),
+        };
+        special.unwrap_or(next.len())
+    }
+
     fn reset(&mut self) {
         self.scanned = 0;
         self.in_quote = false;
@@ -136,6 +150,17 @@ impl Lines {
             .extend_from_slice(input.get(from..).unwrap_or(&[]));
         self.scanned = self.scanned.saturating_sub(from);
     }
+}
+
+/// The parts of a text between delimiters, which are ASCII.
+pub(super) fn split(text: &str, delimiter: u8) -> impl Iterator<Item = &str> {
+    let ends = memchr_iter(delimiter, text.as_bytes()).chain([text.len()]);
+    let mut start = 0;
+    ends.map(move |end| {
+        let part = text.get(start..end);
+        start = end.saturating_add(1);
+        part.unwrap_or_default()
+    })
 }
 
 /// 22P04.

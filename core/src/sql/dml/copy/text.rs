@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::lines::bad;
+use memchr::memchr2;
+
+use super::lines::{bad, split};
 use super::options::Options;
 use crate::error::{Error, Result, SqlState};
 
@@ -15,16 +17,14 @@ pub(super) fn fields<'a>(
     options: &Options,
     out: &mut Vec<Option<Cow<'a, str>>>,
 ) -> Result<()> {
-    let delimiter = char::from(options.delimiter);
-    if line.as_bytes().contains(&b'\r') && has_bare_return(line.as_bytes()) {
+    if memchr2(b'\\', b'\r', line.as_bytes()).is_none() {
+        let fields = split(line, options.delimiter);
+        out.extend(fields.map(|field| (field != options.null).then_some(Cow::Borrowed(field))));
+        return Ok(());
+    }
+    if has_bare_return(line.as_bytes()) {
         return Err(bad("literal carriage return found in data")
             .hint("Use \"\\r\" to represent carriage return."));
-    }
-    if !line.as_bytes().contains(&b'\\') {
-        for field in line.split(delimiter) {
-            out.push((field != options.null).then_some(Cow::Borrowed(field)));
-        }
-        return Ok(());
     }
     for field in split_escaped(line, options.delimiter) {
         out.push(match field == options.null {
