@@ -174,8 +174,11 @@ impl Side {
         let lengths = blocks.iter().flatten().map(|at| self.blocks.length(*at));
         black_box(lengths.sum::<usize>());
         let near = blocks.map(|at| self.near(at?));
-        for (row, near) in rows.iter().zip(near.iter().flatten()) {
-            self.touch(near, *row);
+        // A block that is not in memory leaves its row out, and no other.
+        for (row, near) in rows.iter().zip(&near) {
+            if let Some(near) = near {
+                self.touch(near, *row);
+            }
         }
         near
     }
