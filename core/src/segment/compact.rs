@@ -62,15 +62,25 @@ pub(super) fn next(mut extents: Vec<Extent<'_>>, effort: Effort) -> Option<Vec<u
     extents.sort_by(|a, b| a.first.cmp(b.first));
     let clusters = clusters(&extents);
     let runs = sorted_runs(&extents);
-    let chosen = too_deep(&extents)
+    let chosen = deepest(&extents)
         .or_else(|| overlapping(&extents, &clusters, &runs, effort))
         .or_else(|| neighbours(&extents, &clusters, &runs, effort))
         .or_else(|| {
             let stale = extents.iter().position(|extent| extent.is_stale(effort));
             stale.map(|at| vec![at])
         })?;
-    let segment = |at| extents.get(at).map(|extent: &Extent<'_>| extent.segment);
-    Some(chosen.into_iter().filter_map(segment).collect())
+    Some(segments(&extents, chosen))
+}
+
+/// Segments to be merged only because they have a key in common with too many others.
+pub(super) fn too_deep(mut extents: Vec<Extent<'_>>) -> Option<Vec<u64>> {
+    extents.sort_by(|a, b| a.first.cmp(b.first));
+    Some(segments(&extents, deepest(&extents)?))
+}
+
+fn segments(extents: &[Extent<'_>], chosen: Vec<usize>) -> Vec<u64> {
+    let chosen = chosen.into_iter().filter_map(|at| extents.get(at));
+    chosen.map(|extent| extent.segment).collect()
 }
 
 /// Runs of segments that do not overlap, by position and in key order. The largest segments are in the
@@ -103,7 +113,7 @@ pub(super) fn sorted_runs(extents: &[Extent<'_>]) -> Vec<Vec<usize>> {
 
 /// Some segments that have a key in common with each other and with too many others: the smallest of them.
 /// What they become covers what they did, so no other key gets into more segments.
-fn too_deep(extents: &[Extent<'_>]) -> Option<Vec<usize>> {
+fn deepest(extents: &[Extent<'_>]) -> Option<Vec<usize>> {
     let mut deepest: Vec<usize> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for (at, extent) in extents.iter().enumerate() {

@@ -3,7 +3,7 @@
 use super::compact::{self, Extent, MAX_DEPTH};
 use super::seal::{Moved, Shape, Source, parts_of};
 use super::segments::Segments;
-use super::table::SealedTable;
+use super::table::{Part, SealedTable};
 use crate::error::Result;
 use crate::storage::{Snapshot, TableId};
 
@@ -37,20 +37,11 @@ impl Segments {
         if unsealed >= least {
             moved = self.rewrite(table, shape.clone(), Source::Unsealed).await?;
         }
-        // Each merge does away with one segment at least; the bound is against writers who take rows
-        // out of segments as fast as those are written.
-        let most = parts_of(&*self.store().snapshot()?, table).len();
-        for _ in 0..most {
-            let chosen = self.to_merge(&*self.store().snapshot()?, table, effort);
-            let Some(chosen) = chosen else {
-                break;
-            };
-            let source = Source::Segments(chosen);
-            let merged = self.rewrite(table, shape.clone(), source).await?;
-            moved.rows += merged.rows;
-            moved.merged += merged.rows;
-            moved.segments += merged.segments;
-        }
+        let choose = |now: &Snapshot| self.to_merge(now, table, effort);
+        let merged = self.merge(table, &shape, choose).await?;
+        moved.rows += merged.rows;
+        moved.merged += merged.rows;
+        moved.segments += merged.segments;
         self.sweep().await?;
         Ok(moved)
     }
@@ -62,17 +53,48 @@ impl Segments {
             || self.to_merge(&snapshot, table, Effort::Due).is_some())
     }
 
-    /// Merges segments of `table` if a key lies in too many of them to add more ([`MAX_LOADED_DEPTH`]).
+    /// Merges segments of `table` if a key lies in too many of them to add more ([`MAX_LOADED_DEPTH`]), and
+    /// no more than that: a statement waits for it.
     ///
     /// # Errors
     /// As [`Segments::rewrite`].
     pub async fn make_way(&self, table: TableId, shape: &Shape) -> Result<()> {
-        let depth =
-            SealedTable::of(&*self.store().snapshot()?, table).map_or(0, SealedTable::depth);
-        if depth >= MAX_LOADED_DEPTH {
-            self.tend(table, shape.clone(), Effort::Due).await?;
+        let in_the_way = |now: &Snapshot| {
+            let sealed = SealedTable::of(now, table)?;
+            let too_deep = sealed.depth() >= MAX_LOADED_DEPTH;
+            too_deep
+                .then(|| compact::too_deep(sealed.parts().iter().map(Part::extent).collect()))?
+        };
+        if in_the_way(&*self.store().snapshot()?).is_some() {
+            let _turn = self.turn.lock().await;
+            // Chosen anew: who had the turn may have merged them.
+            self.merge(table, shape, in_the_way).await?;
         }
         Ok(())
+    }
+
+    /// Merges what is chosen until nothing is.
+    async fn merge(
+        &self,
+        table: TableId,
+        shape: &Shape,
+        choose: impl Fn(&Snapshot) -> Option<Vec<u64>>,
+    ) -> Result<Moved> {
+        let mut moved = Moved::default();
+        // Each merge does away with one segment at least; the bound is against writers who take rows
+        // out of segments as fast as those are written.
+        let most = parts_of(&*self.store().snapshot()?, table).len();
+        for _ in 0..most {
+            let chosen = choose(&*self.store().snapshot()?);
+            let Some(chosen) = chosen else {
+                break;
+            };
+            let source = Source::Segments(chosen);
+            let merged = self.rewrite(table, shape.clone(), source).await?;
+            moved.rows += merged.rows;
+            moved.segments += merged.segments;
+        }
+        Ok(moved)
     }
 
     fn to_merge(&self, snapshot: &Snapshot, table: TableId, effort: Effort) -> Option<Vec<u64>> {

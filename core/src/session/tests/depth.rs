@@ -2,7 +2,9 @@
 //!
 //! `OMENDB_TIER_SEEDS=n` runs n seeds instead of one, `OMENDB_TIER_SEED=s` begins at seed s.
 
-use super::world::{World, one, small};
+use std::collections::BTreeSet;
+
+use super::world::{Client, World, one, small};
 use crate::segment::tests::tiers::seeds;
 use crate::segment::{MAX_LOADED_DEPTH, SealedTable};
 use crate::storage::fault::Random;
@@ -54,5 +56,57 @@ fn loads_wait_for_merges_when_segments_pile_up() {
         assert_eq!(one(&world.sql(&mut client, &sql)), "1");
         assert_eq!(world.check(), Vec::<String>::new());
         eprintln!("seed {seed}: {deepest} segments at most");
+    });
+}
+
+#[test]
+fn a_load_merges_no_more_than_it_has_to() {
+    seeds(|seed, logged| {
+        let world = World::logged(small, logged);
+        let mut client = world.client();
+        world.sql(&mut client, "CREATE TABLE t (id bigint PRIMARY KEY)");
+        let mut random = Random(seed);
+        let mut load = |client: &mut Client, from: u64, to: u64| {
+            let mut lines = String::new();
+            for _ in 0..ROWS {
+                lines += &format!("{}\n", random.within(from..to));
+            }
+            world.copy(client, "COPY t FROM STDIN", &lines).unwrap();
+        };
+        // Neighbours, and unsealed rows, that whoever seals and merges would take on.
+        for at in 0..8 {
+            load(&mut client, (at << 40) + 1, (at + 1) << 40);
+        }
+        for id in 0..100 {
+            world.sql(&mut client, &format!("INSERT INTO t VALUES (-{id})"));
+        }
+        let state = |world: &World| {
+            let store = world.database.engine.segments.store();
+            let snapshot = store.snapshot().unwrap();
+            let (table, _) = snapshot.tiers().0.iter().next().unwrap();
+            let sealed = SealedTable::of(&snapshot, *table).unwrap();
+            let segments = sealed
+                .parts()
+                .iter()
+                .map(|part| part.segment.meta().segment);
+            let unsealed = snapshot.unsealed_len(*table).unwrap();
+            (segments.collect(), sealed.depth(), unsealed)
+        };
+        let (neighbours, _, unsealed): (BTreeSet<u64>, usize, u64) = state(&world);
+        let (mut deepest, mut merges) = (0, 0);
+        for _ in 0..2 * MAX_LOADED_DEPTH {
+            load(&mut client, 1 << 50, 1 << 60);
+            let (segments, depth, left) = state(&world);
+            if depth < deepest {
+                merges += 1;
+                assert!(deepest >= MAX_LOADED_DEPTH && depth >= MAX_LOADED_DEPTH / 2);
+                deepest = 0;
+            }
+            deepest = deepest.max(depth);
+            assert!(segments.is_superset(&neighbours));
+            assert_eq!(left, unsealed);
+        }
+        assert!(merges > 1, "{merges} merges");
+        assert_eq!(world.check(), Vec::<String>::new());
     });
 }
