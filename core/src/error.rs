@@ -2,6 +2,7 @@
 //! send, so that drivers and people can act on it.
 
 use std::fmt;
+use std::io;
 
 /// `Result` with the engine's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -230,6 +231,20 @@ impl Error {
         Error::new(SqlState::INTERNAL_ERROR, message)
     }
 
+    /// What the storage medium refuses (58030; 53100 where it is full).
+    pub fn io(what: impl fmt::Display, error: &io::Error) -> Self {
+        let full = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+        let message = format!("{what}: {error}");
+        match full {
+            true => Error::new(SqlState::DISK_FULL, message)
+                .hint("Free some space where the database is stored."),
+            false => Error::new(SqlState::IO_ERROR, message),
+        }
+    }
+
     /// Stored bytes that are not what was written (XX001).
     pub fn corrupted(message: impl Into<String>) -> Self {
         Error::new(SqlState::DATA_CORRUPTED, message)
@@ -277,6 +292,7 @@ macro_rules! from_redb {
             fn from(error: redb::$kind) -> Self {
                 let error: redb::Error = error.into();
                 let state = match &error {
+                    redb::Error::Io(error) => return Error::io("storage", error),
                     redb::Error::Corrupted(_) => SqlState::DATA_CORRUPTED,
                     redb::Error::DatabaseAlreadyOpen => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
                     _ => SqlState::IO_ERROR,

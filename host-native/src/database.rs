@@ -151,6 +151,11 @@ fn explain_io(directory: &Path, error: &std::io::Error) -> String {
         std::io::ErrorKind::PermissionDenied => {
             format!("no permission to use the data directory {shown}: {error}")
         }
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            format!(
+                "no space is left for the data directory {shown}: {error}\nFree some space there."
+            )
+        }
         _ => format!("cannot use the data directory {shown}: {error}"),
     }
 }

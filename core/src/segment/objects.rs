@@ -2,9 +2,12 @@
 //!
 //! Reads and writes block: a directory answers at once, memory as well. What the store says is
 //! sorted into two kinds of failure: an object that is missing or too short is damage (XX001), which
-//! a reader may know how to mend; everything else is a failure of the medium (58030).
+//! a reader may know how to mend; everything else is a failure of the medium (58030,
+//! or 53100 when it is full).
 
+use std::error::Error as _;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -135,8 +138,10 @@ fn short(path: &str) -> Error {
 }
 
 fn failed(what: &str, path: &str, error: &StoreError) -> Error {
-    Error::new(
-        SqlState::IO_ERROR,
-        format!("could not {what} object {path}: {error}"),
-    )
+    let what = format!("could not {what} object {path}");
+    let cause = error.source();
+    match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(cause) => Error::io(what, cause),
+        None => Error::new(SqlState::IO_ERROR, format!("{what}: {error}")),
+    }
 }

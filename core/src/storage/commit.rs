@@ -73,6 +73,11 @@ impl Writer {
     }
 
     /// A sync is done: has the log say so, unless the next record will.
+    ///
+    /// A mark that cannot be written loses nothing: what it tells of is durable and acknowledged. It poisons the
+    /// store all the same. The next record goes to the very place that the file has just refused, so it is
+    /// better refused before somebody waits for it; and while the mark is missing, damage to the last
+    /// records would pass for a crash.
     pub fn settled(&mut self, inner: &Inner) {
         self.syncing = false;
         if inner.poisoned().is_none()

@@ -99,6 +99,8 @@ pub enum Fault {
     Once(u64),
     /// This call and all later ones fail.
     From(u64),
+    /// There is no room for a file to become longer.
+    Full,
 }
 
 /// A disk; clones are one disk.
@@ -253,6 +255,14 @@ impl Backend {
 
     fn change(&self, act: Act) -> io::Result<()> {
         self.call(|state| {
+            let longer = |offset: u64, data: &[u8]| {
+                offset as usize + data.len() > state.files[self.file].len()
+            };
+            if let (Some(Fault::Full), Act::Write { offset, data }) = (state.fault, &act)
+                && longer(*offset, data)
+            {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             apply(&mut state.files[self.file], &act, |_| true);
             let held = self.file == ROWS && matches!(act, Act::Write { .. });
             if self.file == ROWS && !held {

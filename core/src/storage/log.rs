@@ -427,5 +427,5 @@ fn seal(record: &mut [u8], head: &Head) -> Result<()> {
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::new(SqlState::IO_ERROR, format!("the commit log: {error}"))
+    Error::io("the commit log", &error)
 }

@@ -163,5 +163,5 @@ fn no_log() -> Error {
 }
 
 fn io(error: std::io::Error) -> Error {
-    Error::new(SqlState::IO_ERROR, format!("storage: {error}"))
+    Error::io("storage", &error)
 }

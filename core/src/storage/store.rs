@@ -432,13 +432,17 @@ impl Inner {
         self.poison
             .get_or_init(|| {
                 tracing::error!(error = %cause, "storage failed; no more writes are taken");
+                let (state, first) = match cause.state() {
+                    SqlState::DISK_FULL => (SqlState::DISK_FULL, "Free some space where it is stored, and restart it"),
+                    _ => (SqlState::IO_ERROR, "Restart it"),
+                };
                 Error::new(
-                    SqlState::IO_ERROR,
+                    state,
                     format!("the database takes no more writes after a storage failure: {cause}"),
                 )
-                .hint(
-                    "Restart it: opening the database recovers every transaction that was acknowledged.",
-                )
+                .hint(format!(
+                    "{first}: opening the database recovers every transaction that was acknowledged."
+                ))
             })
             .clone()
     }

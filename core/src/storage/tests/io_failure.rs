@@ -1,7 +1,7 @@
 //! Every call to the backend fails: once, or from then on.
 
 use super::support::{Way, Workload, batch, commit};
-use crate::error::SqlState;
+use crate::error::{Error, SqlState};
 use crate::storage::fault::{Crashes, Disk, Fault, Image, Random, Survival};
 
 const TRANSACTIONS: usize = 12;
@@ -70,4 +70,45 @@ fn a_late_sync_that_fails_poisons_the_store() {
         assert_eq!(error.state(), SqlState::IO_ERROR);
         assert!(store.submit(row(b"3"), None).is_err());
     }
+}
+
+#[test]
+fn a_full_disk_says_so_and_loses_nothing() {
+    let disk = Disk::default();
+    let row = |at: u8| batch(&[(16384, &[at], Some(&[at; 1000]))]);
+    let says_so = |error: Error| {
+        assert_eq!(error.state(), SqlState::DISK_FULL, "{error}");
+        let hint = error.fields().hint.as_deref().unwrap_or_default();
+        assert!(hint.contains("Free some space"), "{hint}");
+    };
+    let mut acknowledged = 0;
+    let store = Way::Log.open(&disk).unwrap();
+    commit(&store, row(0)).unwrap();
+    disk.set_fault(Fault::Full);
+    let error = loop {
+        match commit(&store, row(acknowledged + 1)) {
+            Ok(()) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    says_so(error);
+    says_so(store.check_writable().unwrap_err());
+    drop(store);
+    for close in [false, true] {
+        disk.set_fault(Fault::None);
+        let store = Way::Log.open(&disk).unwrap();
+        for at in 0..=acknowledged {
+            let found = store.snapshot().unwrap().get(16384, &[at]).unwrap();
+            assert_eq!(found.unwrap().as_ref(), [at; 1000]);
+        }
+        match close {
+            true => store.close().unwrap(),
+            false => drop(store),
+        }
+    }
+    // There is no room for the log.
+    disk.set_fault(Fault::Full);
+    says_so(Way::Log.open(&disk).map(drop).unwrap_err());
+    disk.set_fault(Fault::None);
+    Way::Log.open(&disk).unwrap();
 }
