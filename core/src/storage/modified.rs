@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use parking_lot::RwLock;
 
-use super::followed::Followed;
+use super::followed::{Followed, Keys, keys};
 use super::{TableId, WriteBatch};
 
 /// Above this many tables the map is emptied, and every table counts as changed just then.
@@ -35,14 +35,25 @@ impl Modified {
 
     /// Notes what commits change of which `sequence` is the last. Must happen before they become visible,
     /// which is together.
-    pub fn record<'a>(&self, sequence: u64, batches: impl Iterator<Item = &'a WriteBatch>) {
+    pub fn record<'a>(&self, sequence: u64, batches: impl Iterator<Item = &'a WriteBatch> + Clone) {
+        let writes = batches.clone().flat_map(|batch| &batch.writes);
+        let followed: Vec<bool> = {
+            let state = self.state.read();
+            let tables = writes.clone().map(|(table, _)| table);
+            tables.map(|table| state.followed.has(*table)).collect()
+        };
+        // They may be many: nobody waits for the state while they are copied. A table that is followed
+        // meanwhile changes in an unknown way.
+        let known = writes.clone().zip(followed);
+        let keys = known.map(|((_, writes), followed)| followed.then(|| keys(writes))?);
+        let keys: Vec<Option<Keys>> = keys.collect();
         let mut state = self.state.write();
+        for ((table, _), keys) in writes.zip(keys) {
+            state.followed.note(sequence, *table, keys);
+        }
         for batch in batches {
             for table in batch.tables() {
                 state.record(sequence, table);
-            }
-            for (table, writes) in &batch.writes {
-                state.followed.note(sequence, *table, writes);
             }
             for table in &batch.drop {
                 state.followed.forget(*table);
@@ -52,7 +63,9 @@ impl Modified {
 
     /// See [`super::Snapshot::changed_since`].
     pub fn changed(&self, table: TableId, since: u64, until: u64) -> Option<BTreeSet<Vec<u8>>> {
-        self.state.read().followed.changed(table, since, until)
+        let commits = self.state.read().followed.changed(table, since, until)?;
+        let keys = commits.iter().flat_map(|keys| keys.iter());
+        Some(keys.cloned().collect())
     }
 
     /// See [`super::Snapshot::follow`].
@@ -90,6 +103,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn batch(tables: impl IntoIterator<Item = TableId>) -> WriteBatch {
@@ -117,5 +132,20 @@ mod tests {
         modified.record(3, [batch([u64::MAX])].iter());
         assert_eq!(modified.last(0, 9), 3);
         assert_eq!(modified.last(u64::MAX, 9), 3);
+    }
+
+    #[test]
+    fn keys_of_followed_tables_are_known() {
+        let modified = Modified::new(1);
+        let write = |table: TableId, key: u8| WriteBatch {
+            writes: [(table, Arc::new([(vec![key], None)].into()))].into(),
+            ..WriteBatch::default()
+        };
+        modified.record(2, [write(7, 1)].iter());
+        modified.follow(7);
+        modified.record(3, [write(8, 2), write(7, 3), write(7, 4)].iter());
+        let changed = |table, since| modified.changed(table, since, 3);
+        assert_eq!(changed(7, 2), Some([vec![3], vec![4]].into()));
+        assert_eq!((changed(7, 1), changed(8, 2)), (None, None));
     }
 }
