@@ -18,6 +18,8 @@ use crate::storage::{Snapshot, Store, TableId, TableWrites, WriteBatch};
 /// Keys that the log remembers. When there are more, the oldest commits are forgotten, and
 /// transactions whose snapshot is older than those can no longer be validated.
 const MAX_KEYS: usize = 1_000_000;
+/// Bytes of what it remembers, likewise: it shares rows with their keys.
+const MAX_BYTES: usize = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 /// Commits that the log remembers, likewise.
 const MAX_COMMITS: usize = 65_536;
 /// A table of which one commit changed more keys than this counts as changed as a whole.
@@ -34,6 +36,7 @@ struct Log {
     /// In order of their sequence numbers.
     commits: VecDeque<Commit>,
     keys: usize,
+    bytes: usize,
     /// Commits up to this one may be missing though someone needs them.
     forgotten: u64,
     /// Commits up to this one are visible.
@@ -45,6 +48,7 @@ struct Log {
 struct Commit {
     sequence: u64,
     keys: usize,
+    bytes: usize,
     tables: Vec<(TableId, Option<Arc<TableWrites>>)>,
 }
 
@@ -90,6 +94,8 @@ impl RecentCommits {
         tables: Vec<(TableId, Option<Arc<TableWrites>>)>,
         reads: Option<(&ReadSet, &Claim)>,
     ) -> Result<()> {
+        let bytes = tables.iter().filter_map(|(_, writes)| writes.as_deref());
+        let bytes = bytes.map(bytes_of).sum();
         let mut log = self.log.lock();
         if let Some((reads, claim)) = reads {
             log.validate(reads, claim.sequence)?;
@@ -99,9 +105,11 @@ impl RecentCommits {
             .map(|(_, writes)| writes.as_ref().map_or(1, |writes| writes.len()))
             .sum();
         log.keys += keys;
+        log.bytes += bytes;
         log.commits.push_back(Commit {
             sequence,
             keys,
+            bytes,
             tables,
         });
         log.bound();
@@ -141,7 +149,10 @@ impl Log {
 
     fn bound(&mut self) {
         // The newest stays: it is not visible yet, and the next batch may depend on it.
-        while self.commits.len() > 1 && (self.keys > MAX_KEYS || self.commits.len() > MAX_COMMITS) {
+        let full = |log: &Log| {
+            log.keys > MAX_KEYS || log.bytes > MAX_BYTES || log.commits.len() > MAX_COMMITS
+        };
+        while self.commits.len() > 1 && full(self) {
             if let Some(sequence) = self.pop() {
                 self.forgotten = sequence;
             }
@@ -160,8 +171,15 @@ impl Log {
     fn pop(&mut self) -> Option<u64> {
         let commit = self.commits.pop_front()?;
         self.keys -= commit.keys;
+        self.bytes -= commit.bytes;
         Some(commit.sequence)
     }
+}
+
+fn bytes_of(writes: &TableWrites) -> usize {
+    let rows = writes.iter();
+    rows.map(|(key, row)| key.len() + row.as_ref().map_or(0, Vec::len))
+        .sum()
 }
 
 /// What a batch changes, in the form that [`RecentCommits::admit`] takes.

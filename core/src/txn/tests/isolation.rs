@@ -234,6 +234,21 @@ fn many_reads_coarsen_to_the_whole_table() {
 }
 
 #[test]
+fn commits_that_take_too_much_memory_are_forgotten() {
+    // Less than what is remembered, and more.
+    for (rows, refused) in [(5, false), (12, true)] {
+        let manager = inline();
+        let mut one = begin(&manager, SER);
+        assert!(get(&mut one, T, b"k").is_none());
+        for number in 0..rows {
+            set(&manager, T + 1, &[number], Some(&[0; 100_000]));
+        }
+        one.put(T, b"k".to_vec(), b"1".to_vec()).unwrap();
+        assert_eq!(commit(one).is_err(), refused, "{rows} rows");
+    }
+}
+
+#[test]
 fn own_reads_and_writes_do_not_conflict() {
     let manager = inline();
     let mut one = begin(&manager, SER);
