@@ -36,8 +36,8 @@ impl OpenDatabase {
     /// A text for people: which directory, what is wrong, what to do.
     pub async fn open(config: &Config) -> std::result::Result<OpenDatabase, String> {
         let directory = &config.data_dir;
-        let backend =
-            FileBackend::open(directory).map_err(|error| explain_io(directory, &error))?;
+        let backend = FileBackend::open(directory, config.page_cache)
+            .map_err(|error| explain_io(directory, &error))?;
         let log = LogFile::open(directory).map_err(|error| explain_io(directory, &error))?;
         let options = DatabaseOptions {
             storage: storage::Options {

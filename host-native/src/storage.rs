@@ -22,7 +22,7 @@ use redb::StorageBackend;
 
 /// The database's file in a data directory.
 pub const DATABASE_FILE: &str = "omendb.redb";
-/// Bytes of unsynced writes in memory; beyond, they go to the file early (without a sync).
+/// The most bytes of unsynced writes in memory; beyond, they go to the file early (without a sync).
 const MAX_BUFFERED: usize = 64 << 20;
 /// The largest single write.
 const MAX_WRITE: usize = 1 << 20;
@@ -36,6 +36,7 @@ pub struct FileBackend {
 #[derive(Debug)]
 struct Shared {
     file: File,
+    max_buffered: usize,
     writes: RwLock<Writes>,
     /// Held by whoever hands writes to the file or syncs it. Says whether a sync was put off: then
     /// `leaving` waits for its second half.
@@ -56,11 +57,12 @@ struct Writes {
 }
 
 impl FileBackend {
-    /// Opens, or creates, the database file in `directory`, and locks it.
+    /// Opens, or creates, the database file in `directory`, and locks it. Writes that are not synced take up
+    /// to twice `memory` bytes, when they come faster than the disk takes them.
     ///
     /// # Errors
     /// `WouldBlock` when another process has it open.
-    pub fn open(directory: &Path) -> io::Result<FileBackend> {
+    pub fn open(directory: &Path, memory: usize) -> io::Result<FileBackend> {
         create_directory(directory)?;
         let file = open_file(directory, DATABASE_FILE)?;
         file.try_lock().map_err(|error| match error {
@@ -70,6 +72,7 @@ impl FileBackend {
         let len = file.metadata()?.len();
         let shared = Shared {
             file,
+            max_buffered: memory.min(MAX_BUFFERED),
             writes: RwLock::new(Writes {
                 len,
                 ..Writes::default()
@@ -227,7 +230,7 @@ impl StorageBackend for FileBackend {
                 .ok_or_else(|| Error::from(ErrorKind::InvalidInput))?;
             writes.len = writes.len.max(end);
             writes.pending.insert(offset, data);
-            writes.pending.bytes > MAX_BUFFERED
+            writes.pending.bytes > shared.max_buffered
         };
         if full {
             let mut put_off = shared.syncing.lock();
@@ -485,7 +488,7 @@ mod tests {
         #[test]
         fn behaves_like_a_vector(ops in prop::collection::vec(op(), 1..60)) {
             let dir = TestDir::new();
-            let mut backend = FileBackend::open(dir.path()).unwrap();
+            let mut backend = FileBackend::open(dir.path(), MAX_BUFFERED).unwrap();
             let mut model: Vec<u8> = Vec::new();
             for op in ops {
                 match op {
@@ -524,7 +527,7 @@ mod tests {
                     Op::Reopen => {
                         backend.close().unwrap();
                         drop(backend);
-                        backend = FileBackend::open(dir.path()).unwrap();
+                        backend = FileBackend::open(dir.path(), MAX_BUFFERED).unwrap();
                     }
                 }
                 prop_assert_eq!(backend.len().unwrap(), model.len() as u64);
@@ -535,17 +538,17 @@ mod tests {
     #[test]
     fn a_second_opening_is_refused() {
         let dir = TestDir::new();
-        let first = FileBackend::open(dir.path()).unwrap();
-        let error = FileBackend::open(dir.path()).unwrap_err();
+        let first = FileBackend::open(dir.path(), MAX_BUFFERED).unwrap();
+        let error = FileBackend::open(dir.path(), MAX_BUFFERED).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         drop(first);
-        FileBackend::open(dir.path()).unwrap();
+        FileBackend::open(dir.path(), MAX_BUFFERED).unwrap();
     }
 
     #[test]
     fn nothing_overtakes_a_late_sync() {
         let dir = TestDir::new();
-        let backend = FileBackend::open(dir.path()).unwrap();
+        let backend = FileBackend::open(dir.path(), MAX_BUFFERED).unwrap();
         let on_disk = || std::fs::read(dir.path().join(DATABASE_FILE)).unwrap();
         backend.write(0, b"one").unwrap();
         backend.late_sync().defer();
@@ -573,12 +576,12 @@ mod tests {
     #[test]
     fn a_full_buffer_goes_to_the_file_early() {
         let dir = TestDir::new();
-        let backend = FileBackend::open(dir.path()).unwrap();
+        let backend = FileBackend::open(dir.path(), 3 * MAX_WRITE).unwrap();
         let block = vec![7; MAX_WRITE];
-        for at in 0..=(MAX_BUFFERED / MAX_WRITE) {
+        for at in 0..20 {
             backend.write((at * MAX_WRITE) as u64, &block).unwrap();
+            assert!(backend.shared.writes.read().pending.bytes <= 3 * MAX_WRITE);
         }
-        assert!(backend.shared.writes.read().pending.bytes <= MAX_BUFFERED);
         let mut out = [0; 3];
         backend.read(12_345, &mut out).unwrap();
         assert_eq!(out, [7; 3]);

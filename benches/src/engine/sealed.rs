@@ -70,7 +70,7 @@ impl Engine {
             cache_bytes: cache / 4,
         };
         let segments = Segments::open(
-            FileBackend::open(directory)?,
+            FileBackend::open(directory, cache / 4)?,
             Some(Arc::new(LogFile::open(directory)?)),
             Arc::new(SyncedDirectory::open(&directory.join("segments"))?),
             &storage,
