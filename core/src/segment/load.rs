@@ -14,6 +14,8 @@
 
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -37,6 +39,8 @@ use crate::types::key::prefix_end;
 
 /// Runs of about the same size that are merged into one.
 const MAX_RUNS: usize = if cfg!(test) { 3 } else { 16 };
+/// What a row that waits to be written takes besides its key and its bytes.
+const ENTRY_BYTES: usize = 64;
 /// Rows of a merge between two looks at whether it has to stop.
 const STEP_ROWS: usize = 1024;
 
@@ -52,6 +56,8 @@ pub struct Load {
     open: Mutex<Open>,
     /// No key is above it.
     highest: Mutex<Vec<u8>>,
+    /// Bytes of memory that rows take which are in no segment yet.
+    held: AtomicUsize,
     /// The rows that are being written.
     running: futures::lock::Mutex<Option<BoxFuture<'static, Result<()>>>>,
 }
@@ -82,6 +88,7 @@ impl Segments {
             shape,
             open: Mutex::default(),
             highest: Mutex::default(),
+            held: AtomicUsize::new(0),
             running: futures::lock::Mutex::default(),
         }
     }
@@ -117,6 +124,11 @@ impl Load {
         self.table
     }
 
+    /// Bytes of memory that rows take which are in no segment yet, about.
+    pub fn memory(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
     /// Adds rows in key order. They are in it when this returns, but may still have to be written.
     /// `go_on` is asked now and then whether to stop.
     ///
@@ -139,6 +151,11 @@ impl Load {
             {
                 highest.clone_from(last);
             }
+            let queued = rows
+                .iter()
+                .map(|(key, row)| ENTRY_BYTES + key.len() + row.len());
+            let queued = queued.sum::<usize>();
+            self.held.fetch_add(queued, Relaxed);
             open.queued = rows;
         }
         let load = self.clone();
@@ -161,6 +178,7 @@ impl Load {
         for (key, row) in std::mem::take(&mut open.queued) {
             open.push(self, &key, &row)?;
         }
+        self.held.store(open.memory(), Relaxed);
         Ok(())
     }
 
@@ -189,6 +207,8 @@ impl Load {
                     _ => return Ok(()),
                 }
             };
+            // Many loads may have to: one after the other, which bounds the memory.
+            let _turn = self.segments.merging.lock().await;
             let mut runs = Vec::new();
             for run in &chosen {
                 let parts: Vec<Part> = run.segments.iter().cloned().map(Part::whole).collect();
@@ -257,42 +277,61 @@ impl Load {
         Ok(false)
     }
 
+    /// Ends the segment that is being written, and so gives back what it takes.
+    ///
+    /// # Errors
+    /// 58030 when an object cannot be written.
+    pub async fn end_segment(self: &Arc<Self>) -> Result<()> {
+        self.written().await?;
+        let load = self.clone();
+        let ending = async move {
+            load.open.lock().end_segment(&load)?;
+            load.held.store(0, Relaxed);
+            Ok(())
+        };
+        self.segments.env.workers.run(ending).await
+    }
+
     /// Ends it: all its rows.
     ///
     /// # Errors
     /// 58030 when an object cannot be written.
     pub async fn finish(self: &Arc<Self>) -> Result<Vec<Part>> {
-        self.written().await?;
-        let load = self.clone();
-        let finishing = async move {
-            let mut open = load.open.lock();
-            open.end_segment(&load)?;
-            let segments = open.runs.iter().flat_map(|run| &run.segments);
-            Ok(segments.cloned().map(Part::whole).collect())
-        };
-        self.segments.env.workers.run(finishing).await
+        self.end_segment().await?;
+        let open = self.open.lock();
+        let segments = open.runs.iter().flat_map(|run| &run.segments);
+        Ok(segments.cloned().map(Part::whole).collect())
     }
 }
 
 impl Open {
     fn push(&mut self, load: &Load, key: &[u8], row: &[u8]) -> Result<()> {
-        let writer = match &mut self.writer {
-            Some(writer) if writer.last_key() < key && !writer.is_full() => writer,
-            Some(writer) => {
-                let ascends = writer.last_key() < key;
-                self.end_segment(load)?;
-                if !ascends {
-                    self.runs.push(Run::default());
-                }
-                self.writer
-                    .insert(load.segments.writer(load.table, &load.shape)?)
-            }
-            none => {
-                self.runs.push(Run::default());
-                none.insert(load.segments.writer(load.table, &load.shape)?)
-            }
-        };
-        writer.push(key, row)
+        let ascends = self.last_key().is_some_and(|last| last < key);
+        if let Some(writer) = &mut self.writer
+            && ascends
+            && !writer.is_full()
+        {
+            return writer.push(key, row);
+        }
+        self.end_segment(load)?;
+        if !ascends {
+            self.runs.push(Run::default());
+        }
+        let writer = load.segments.writer(load.table, &load.shape)?;
+        self.writer.insert(writer).push(key, row)
+    }
+
+    /// The last key of the last run.
+    fn last_key(&self) -> Option<&[u8]> {
+        if let Some(writer) = &self.writer {
+            return Some(writer.last_key());
+        }
+        let last = self.runs.last()?.segments.last()?;
+        Some(&last.meta().last_key)
+    }
+
+    fn memory(&self) -> usize {
+        self.writer.as_ref().map_or(0, Writer::memory)
     }
 
     fn end_segment(&mut self, load: &Load) -> Result<()> {

@@ -53,6 +53,8 @@ pub struct Segments {
     pub(super) garbage: Arc<Garbage>,
     /// Held while rows are moved: one table at a time, which bounds the memory and the work.
     pub(super) turn: futures::lock::Mutex<()>,
+    /// Held while what a load has written is merged: one load at a time, likewise.
+    pub(super) merging: futures::lock::Mutex<()>,
     /// Segments with few rows that are full nevertheless, because of their bytes. The manifest does not
     /// say so: one that was written before the database was opened is found out when it is merged.
     heavy: Mutex<HashSet<u64>>,
@@ -111,6 +113,7 @@ impl Segments {
             load_rows: options.load_rows.max(1),
             garbage,
             turn: futures::lock::Mutex::default(),
+            merging: futures::lock::Mutex::default(),
             heavy: Mutex::default(),
             next_segment: AtomicU64::new(highest.saturating_add(1)),
             next_generation: AtomicU32::new(generation.unwrap_or(0).saturating_add(1)),

@@ -43,6 +43,22 @@ impl Default for WriteOptions {
     }
 }
 
+/// The part of some memory that may be bytes of rows of one segment, and of one row group.
+const SEGMENT_SHARE: u64 = 4;
+const GROUP_SHARE: usize = 16;
+
+impl WriteOptions {
+    /// Segments so small that one is written in a part of so much memory.
+    #[must_use]
+    pub fn within(self, memory: usize) -> WriteOptions {
+        WriteOptions {
+            bytes: self.bytes.min(memory as u64 / SEGMENT_SHARE),
+            group_bytes: self.group_bytes.min(memory / GROUP_SHARE),
+            ..self
+        }
+    }
+}
+
 /// Takes rows in key order.
 pub struct Writer {
     objects: Objects,
@@ -122,9 +138,9 @@ impl Writer {
         self.side.has_prefix(prefix)
     }
 
-    /// Bytes of memory, without the row group that is being collected.
+    /// Bytes of memory, about; while a row group ends, and the segment, some of it is there twice.
     pub fn memory(&self) -> usize {
-        self.side.size() + self.columns.size()
+        self.side.size() + self.columns.size() + self.group_bytes
     }
 
     /// Adds a row. Its key has to be above all before; it may have fewer columns than the layout. In a

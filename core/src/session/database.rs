@@ -34,7 +34,8 @@ pub struct DatabaseOptions {
     pub storage: Options,
     pub segments: segment::Options,
     pub query: QueryOptions,
-    /// Bytes that the changes of all transactions may take together until they are committed.
+    /// Bytes that the changes of all transactions may take together until they are committed, and the
+    /// segments that loads write. A segment has at most a quarter of it in rows.
     pub transaction_memory: usize,
     /// Name of the first role of a new database: a superuser without a password.
     pub owner: String,
@@ -60,9 +61,16 @@ impl Database {
         options: &DatabaseOptions,
         env: Env,
     ) -> Result<Database> {
-        let sealed = &options.segments;
-        let segments =
-            Segments::open(backend, log, objects, &options.storage, sealed, env.clone())?;
+        let mut sealed = options.segments.clone();
+        sealed.write = sealed.write.within(options.transaction_memory);
+        let segments = Segments::open(
+            backend,
+            log,
+            objects,
+            &options.storage,
+            &sealed,
+            env.clone(),
+        )?;
         let segments = Arc::new(segments);
         let store = segments.store().clone();
         let transactions =

@@ -44,6 +44,8 @@ pub(super) struct Loading {
     loads: Vec<Announced>,
     /// Whether some rows are not new, and so stay: then the locks of all stay as well.
     some_stay: bool,
+    /// Bytes of memory of the segments that were being written when rows moved on last.
+    held: usize,
 }
 
 /// The new rows of one table, or the entries of one index.
@@ -82,9 +84,9 @@ impl Loading {
         self.tables.iter_mut().find(|line| line.table == table)
     }
 
-    /// Bytes of the rows that are lined up.
+    /// Bytes of memory of the rows that are lined up, and of the segments.
     pub fn bytes(&self) -> usize {
-        self.lined_up
+        self.lined_up.saturating_add(self.held)
     }
 
     /// Whether there are rows that nothing else has.
@@ -118,13 +120,17 @@ impl Transaction {
             lined_up: 0,
             loads: Vec::new(),
             some_stay: false,
+            held: 0,
         });
     }
 
     /// Forgets a load whose statement failed.
     pub(super) fn give_up_load(&mut self) {
-        if self.loading.take().is_some() {
+        if let Some(loading) = self.loading.take() {
             self.locks.keep_passing();
+            if loading.bytes() > 0 {
+                self.give_back();
+            }
         }
     }
 
@@ -222,6 +228,11 @@ impl Transaction {
         Ok(false)
     }
 
+    /// Bytes that new rows may take before they should move on.
+    pub fn for_new_rows(&self) -> usize {
+        self.manager.shared.memory.for_loads()
+    }
+
     /// Lets new rows move on if there are many.
     ///
     /// # Errors
@@ -232,7 +243,7 @@ impl Transaction {
         };
         let segments = self.manager.shared.segments.as_ref();
         let most = segments.map_or(usize::MAX, |segments| segments.load_rows());
-        let most_bytes = MAX_BYTES.min(self.manager.shared.memory.for_loads());
+        let most_bytes = MAX_BYTES.min(self.for_new_rows());
         if loading.rows < most && loading.bytes < most_bytes {
             return Ok(());
         }
@@ -283,7 +294,12 @@ impl Transaction {
                 rows.sort_by(|(one, _), (other, _)| one.cmp(other));
             }
             if failed.is_ok() && !rows.is_empty() {
-                failed = known.load.push(rows, &go_on).await;
+                // It may wait for other loads.
+                let pushing = pin!(known.load.push(rows, &go_on));
+                failed = match select(pushing, pin!(self.interrupt.raised())).await {
+                    Either::Left((pushed, _)) => pushed,
+                    Either::Right((error, _)) => Err(error),
+                };
             }
         }
         loading.rows = 0;
@@ -292,7 +308,30 @@ impl Transaction {
         self.loading = Some(loading);
         failed?;
         self.locks.release_passing();
-        self.give_back();
+        self.reserve_segments().await
+    }
+
+    /// Reserves memory for the segments that are being written; ends those that take too much of what is left.
+    ///
+    /// # Errors
+    /// 53200 when there is none for what remains; 58030 when an object cannot be written.
+    async fn reserve_segments(&mut self) -> Result<()> {
+        for most in [self.manager.shared.memory.for_segment(), 0] {
+            let Some(loading) = &mut self.loading else {
+                return Ok(());
+            };
+            loading.held = 0;
+            for known in &loading.loads {
+                if known.load.memory() > most {
+                    known.load.end_segment().await?;
+                }
+                loading.held += known.load.memory();
+            }
+            let reserved = self.recount();
+            if reserved.is_ok() || most == 0 {
+                return reserved;
+            }
+        }
         Ok(())
     }
 
@@ -325,6 +364,9 @@ impl Transaction {
                 self.writes.add_loaded(known.load.table(), &parts);
             }
             self.loads.push(known);
+        }
+        if loading.held > 0 {
+            self.give_back();
         }
         Ok(())
     }

@@ -57,6 +57,15 @@ impl Loads {
         announced
     }
 
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.all
+            .lock()
+            .iter()
+            .map(|known| known.load.memory())
+            .sum()
+    }
+
     /// The names of the loads of a table that have a key which starts with `prefix`, but for own ones. To
     /// be asked by who has locked the value: a load that gets it later has to wait.
     ///

@@ -1,5 +1,5 @@
-//! How much memory the changes of transactions may take: their write sets and locks, and the rows that a
-//! statement has found and not yet changed.
+//! How much memory the changes of transactions may take: their write sets and locks, the rows that a
+//! statement has found and not yet changed, and the segments that loads write.
 //!
 //! A transaction is counted from below, in steps: it says how much it may have by now at most, which costs
 //! nothing, and only when that is more than it has reserved is everything counted, and more reserved.
@@ -12,8 +12,11 @@ use crate::error::{Error, Result, SqlState};
 /// What each transaction may have without asking: most never need more.
 const FREE: usize = 64 << 10;
 
-/// Of all that transactions may have, the part that new rows take before they move on.
+/// Of what is free of it, the part that new rows of a statement take before they move on, and the part that
+/// the segment takes which they move on to, before it ends. So many loads at once take less each, and
+/// leave some. Where nothing is free, both are what fits into [`FREE`].
 const LOAD_SHARE: usize = 8;
+const SEGMENT_SHARE: usize = 2;
 
 /// What all transactions may have together.
 pub(super) struct Memory {
@@ -38,9 +41,18 @@ impl Memory {
         self.reserved.fetch_update(set, fetch, more).is_ok()
     }
 
+    fn free(&self) -> usize {
+        self.limit.saturating_sub(self.reserved())
+    }
+
     /// Bytes that new rows of one statement may take before they move on into segments.
     pub fn for_loads(&self) -> usize {
-        self.limit / LOAD_SHARE
+        (self.free() / LOAD_SHARE).max(FREE / 2)
+    }
+
+    /// Bytes that a segment may take before it ends.
+    pub fn for_segment(&self) -> usize {
+        (self.free() / SEGMENT_SHARE).max(FREE / 2)
     }
 
     /// Bytes that are reserved now.

@@ -316,25 +316,34 @@ impl Transaction {
 
     /// Reserves memory for what the transaction has.
     pub(super) fn reserve(&mut self) -> Result<()> {
-        let lined_up = self.loading.as_ref().map_or(0, Loading::bytes);
-        let beside = (self.found.saturating_add(lined_up)).saturating_add(self.locks.bytes());
-        if self
-            .memory
-            .covers(self.writes.bytes().saturating_add(beside))
-        {
-            return Ok(());
+        match self.memory.covers(self.bytes()) {
+            true => Ok(()),
+            false => self.recount(),
         }
-        self.writes.count();
-        let bytes = self.writes.bytes().saturating_add(beside);
-        self.memory.resize(bytes)
     }
 
     /// Gives back what is reserved and not needed any more.
     pub(super) fn give_back(&mut self) {
-        self.writes.count();
-        let bytes = self.writes.bytes().saturating_add(self.found);
         // Less is always granted.
-        let _ = self.memory.resize(bytes.saturating_add(self.locks.bytes()));
+        let _ = self.recount();
+    }
+
+    /// Counts what the transaction has, and reserves as much.
+    ///
+    /// # Errors
+    /// 53200 when there is not so much.
+    pub(super) fn recount(&mut self) -> Result<()> {
+        self.writes.count();
+        let bytes = self.bytes();
+        self.memory.resize(bytes)
+    }
+
+    /// Bytes of memory, at most.
+    fn bytes(&self) -> usize {
+        let loading = self.loading.as_ref().map_or(0, Loading::bytes);
+        let beside = self.found.saturating_add(self.locks.bytes());
+        let bytes = self.writes.bytes().saturating_add(beside);
+        bytes.saturating_add(loading)
     }
 
     /// Locks a row and says whether it changed since the statement's snapshot.
@@ -462,13 +471,16 @@ impl Transaction {
             return;
         };
         let undone = self.writes.undo_len().saturating_sub(mark.writes);
-        self.loading = None;
+        let held = self
+            .loading
+            .take()
+            .is_some_and(|loading| loading.bytes() > 0);
         self.locks.release_passing();
         self.writes.undo_to(mark.writes);
         self.locks.release_since(mark.locks);
         self.savepoints.truncate(savepoint.0 + 1);
         // Counting takes as long as there are rows.
-        if undone > self.writes.len() / 4 {
+        if held || undone > self.writes.len() / 4 {
             self.give_back();
         }
     }

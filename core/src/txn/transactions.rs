@@ -121,6 +121,12 @@ impl Transactions {
         self.shared.memory.reserved()
     }
 
+    /// Bytes that the segments take which loads are writing.
+    #[cfg(test)]
+    pub fn loading(&self) -> usize {
+        self.shared.loads.memory()
+    }
+
     pub(super) fn reservation(&self) -> Reservation {
         Reservation::new(self.shared.memory.clone())
     }

@@ -1,6 +1,8 @@
 //! Transactions that change more than fits into their memory, and those that only seem to.
 
 use super::world::{Client, World, one, small};
+use crate::session::{SqlSession, Step};
+use crate::storage::fault::Random;
 
 const ROWS: usize = 12_000;
 /// Less than half of what it takes to change all rows.
@@ -142,5 +144,55 @@ fn new_rows_move_on_before_they_fill_it() {
     assert_eq!(one(&count), "40000");
     world.sql(&mut client, "ALTER TABLE u ALTER COLUMN n TYPE bigint");
     assert_eq!(reserved(&world), 0);
+    assert_eq!(world.check(), Vec::<String>::new());
+}
+
+#[test]
+fn many_loads_at_once_share_what_there_is() {
+    const LOADS: usize = 16;
+    /// What each transaction has without asking.
+    const FREE: usize = 64 << 10;
+    let (world, mut client) = world();
+    world.sql(
+        &mut client,
+        "CREATE TABLE u (id int PRIMARY KEY, n int, v text)",
+    );
+    let mut clients: Vec<Client> = (0..LOADS).map(|_| world.client()).collect();
+    for Client(session) in &mut clients {
+        world.now(session.simple("COPY u FROM STDIN")).unwrap();
+        while !matches!(
+            world.now(session.next_simple()).unwrap(),
+            Some(Step::CopyIn(_))
+        ) {}
+    }
+    let mut random = Random(1);
+    let (mut rows, mut most) = (0, 0);
+    for _ in 0..30 {
+        for (at, Client(session)) in clients.iter_mut().enumerate() {
+            let mut lines = String::new();
+            for _ in 0..10 {
+                // It does not compress to less than half.
+                let text = (0..200).map(|_| format!("{:016x}", random.number()));
+                let id = at * 1_000_000 + rows;
+                lines += &format!("{id}\t0\t{}\n", text.collect::<String>());
+                rows += 1;
+            }
+            world.now(session.copy_data(lines.as_bytes())).unwrap();
+            most = most.max(world.database.engine.transactions.loading());
+            assert!(reserved(&world) <= MEMORY);
+        }
+    }
+    assert!(most > MEMORY / 2, "{most} bytes in segments");
+    assert!(most <= MEMORY + LOADS * FREE, "{most} bytes in segments");
+    for Client(session) in &mut clients {
+        world.now(session.copy_done()).unwrap();
+        while world.now(session.next_simple()).unwrap().is_some() {}
+    }
+    assert_eq!(reserved(&world), 0);
+    let count = world.sql(
+        &mut client,
+        "SELECT count(*) || ' ' || count(DISTINCT v) FROM u",
+    );
+    assert_eq!(one(&count), format!("{rows} {rows}"));
     assert_eq!(world.check(), Vec::<String>::new());
 }

@@ -62,9 +62,9 @@ pub(super) async fn create(
             context
                 .txn
                 .put_new(table.storage, keys::row_id_key(id)?, bytes)?;
+            context.txn.move_on().await?;
             count = count.saturating_add(1);
         }
-        context.txn.move_on().await?;
     }
     context.txn.end_load().await?;
     Ok(Outcome::Command(format!("SELECT {count}")))

@@ -164,8 +164,8 @@ pub(super) async fn rewrite(
             context
                 .txn
                 .put_new(storage, key, row::encode(&row, &types)?)?;
+            context.txn.move_on().await?;
         }
-        context.txn.move_on().await?;
     }
     context.txn.end_load().await?;
     if old.primary_key.is_empty() && new.primary_key.is_empty() {

@@ -161,8 +161,8 @@ pub(super) async fn build_index(
         for (row_key, row) in &rows {
             let entry = keys::index_key(index, table, row, row_key)?;
             context.txn.put_new(storage, entry, Vec::new())?;
+            context.txn.move_on().await?;
         }
-        context.txn.move_on().await?;
     }
     context.txn.end_load().await?;
     match index.unique {

@@ -108,7 +108,8 @@ impl Bulk {
         }
         self.bytes += row.bytes.len();
         self.rows.push(row);
-        if self.rows.len() >= MAX_ROWS || self.bytes >= MAX_BYTES {
+        let most_bytes = MAX_BYTES.min(context.txn.for_new_rows());
+        if self.rows.len() >= MAX_ROWS || self.bytes >= most_bytes {
             self.write(context).await?;
             changes.check_early(context).await?;
         }
