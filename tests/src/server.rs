@@ -115,6 +115,19 @@ impl Process {
         Some(kilobytes * 1024)
     }
 
+    /// The most bytes that were resident since it was asked last; `None` where the system does not say.
+    pub fn take_peak(&self) -> Option<u64> {
+        let peak = self.resident("VmHWM");
+        // Back to what is resident now; where that is not allowed, it is the most since the start.
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5");
+        peak
+    }
+
+    /// Where its data lie.
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// SIGKILL, as a power cut would stop the process; the data stay.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -141,6 +154,8 @@ impl Process {
                     .arg("--listen")
                     .arg(format!("127.0.0.1:{}", self.address.port))
                     .args(&self.flags)
+                    // Pages of 2 MB would count as resident as soon as a byte of them is used.
+                    .env("MIMALLOC_ALLOW_THP", "0")
                     .stdin(Stdio::null())
                     .stdout(log.try_clone()?)
                     .stderr(log)

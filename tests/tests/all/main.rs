@@ -9,6 +9,7 @@ mod driver;
 mod hostile;
 mod isolation;
 mod limits;
+mod memory;
 mod protocol;
 mod races;
 mod slt;
@@ -31,6 +32,7 @@ fn main() {
     trials.extend(protocol::trials());
     trials.extend(hostile::trials());
     trials.extend(limits::trials());
+    trials.extend(memory::trials());
     trials.extend(driver::trials());
     trials.extend(crash::trials());
     libtest_mimic::run(&arguments, trials).exit();
