@@ -1,19 +1,23 @@
 //! What segments keep in memory, each kind within a limit of its own: the key columns with their indexes,
-//! blocks of rows, decoded columns. All segments of a database share the limits.
+//! blocks of rows, decoded columns and their bloom filters. All segments of a database share the limits.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef};
+use parquet::bloom_filter::Sbbf;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::block::Decompressors;
 use super::columns_read::Pieces;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::Clock;
 
 /// What a column costs besides its bytes.
 const ENTRY_BYTES: u64 = 128;
+/// Bytes of a block of a bloom filter, as Parquet has them.
+const BLOOM_BLOCK_BYTES: usize = 32;
 
 /// Limits in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +26,7 @@ pub struct CacheOptions {
     pub keys_bytes: u64,
     /// Blocks of rows, uncompressed.
     pub blocks_bytes: u64,
-    /// Decoded columns.
+    /// Decoded columns, and their bloom filters.
     pub columns_bytes: u64,
 }
 
@@ -38,25 +42,42 @@ impl Default for CacheOptions {
 
 /// A segment: its table and its number.
 pub(super) type Name = (u64, u64);
-/// A column of one row group: the segment, the group, the physical position, and the piece of it, or
-/// [`WHOLE`].
-pub(super) type ColumnName = (Name, u32, u32, u32);
-/// All pieces of a column.
-pub(super) const WHOLE: u32 = u32::MAX;
+/// What is read of a column of one row group: the segment, the group, the physical position, and what.
+pub(super) type ColumnName = (Name, u32, u32, Read);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Read {
+    /// All pieces.
+    Whole,
+    Piece(u32),
+    Bloom,
+}
 
 #[derive(Clone)]
-pub(super) struct Weight;
+enum Entry {
+    /// All, or the one of [`Read::Piece`].
+    Pieces(Pieces),
+    Bloom(Arc<Sbbf>),
+}
 
-impl Weighter<ColumnName, Pieces> for Weight {
-    fn weight(&self, _: &ColumnName, column: &Pieces) -> u64 {
-        let pieces = column.iter();
-        let bytes: usize = pieces.map(|piece| piece.get_array_memory_size()).sum();
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<ColumnName, Entry> for Weight {
+    fn weight(&self, _: &ColumnName, entry: &Entry) -> u64 {
+        let bytes = match entry {
+            Entry::Pieces(pieces) => {
+                let pieces = pieces.iter();
+                pieces.map(|piece| piece.get_array_memory_size()).sum()
+            }
+            Entry::Bloom(filter) => filter.num_blocks() * BLOOM_BLOCK_BYTES,
+        };
         ENTRY_BYTES + bytes as u64
     }
 }
 
 type Columns =
-    Cache<ColumnName, Pieces, Weight, DefaultHashBuilder, DefaultLifecycle<ColumnName, Pieces>>;
+    Cache<ColumnName, Entry, Weight, DefaultHashBuilder, DefaultLifecycle<ColumnName, Entry>>;
 
 /// The caches.
 pub struct Caches {
@@ -132,24 +153,40 @@ impl Caches {
         &self.decompressors
     }
 
+    /// All pieces of a column.
     pub(super) fn column_or(
         &self,
         name: ColumnName,
         read: impl FnOnce() -> Result<Pieces>,
     ) -> Result<Pieces> {
-        self.columns.get_or_insert_with(&name, || {
+        let entry = self.columns.get_or_insert_with(&name, || {
             self.columns_read.fetch_add(1, Ordering::Relaxed);
-            read()
-        })
+            read().map(Entry::Pieces)
+        })?;
+        entry.pieces().ok_or_else(misnamed)
     }
 
     /// One piece of a column, if it is in memory.
     pub(super) fn piece(&self, name: ColumnName) -> Option<ArrayRef> {
-        self.columns.get(&name)?.first().cloned()
+        self.columns.get(&name)?.pieces()?.first().cloned()
     }
 
     pub(super) fn keep_piece(&self, name: ColumnName, piece: ArrayRef) {
-        self.columns.insert(name, Pieces::from([piece]));
+        let pieces = Entry::Pieces(Pieces::from([piece]));
+        self.columns.insert(name, pieces);
+    }
+
+    /// The bloom filter of a column.
+    pub(super) fn bloom_or(
+        &self,
+        name: ColumnName,
+        read: impl FnOnce() -> Result<Sbbf>,
+    ) -> Result<Arc<Sbbf>> {
+        let read = || read().map(|filter| Entry::Bloom(Arc::new(filter)));
+        match self.columns.get_or_insert_with(&name, read)? {
+            Entry::Bloom(filter) => Ok(filter),
+            Entry::Pieces(_) => Err(misnamed()),
+        }
     }
 
     /// Whether a column is in memory.
@@ -157,8 +194,21 @@ impl Caches {
         self.columns.contains_key(&name)
     }
 
-    /// Forgets the columns of a segment.
+    /// Forgets the columns of a segment, and their bloom filters.
     pub(super) fn forget_columns(&self, name: Name) {
         self.columns.retain(|(owner, ..), _| *owner != name);
     }
+}
+
+impl Entry {
+    fn pieces(&self) -> Option<Pieces> {
+        match self {
+            Entry::Pieces(pieces) => Some(pieces.clone()),
+            Entry::Bloom(_) => None,
+        }
+    }
+}
+
+fn misnamed() -> Error {
+    Error::internal("a column that is a bloom filter, or the other way round")
 }

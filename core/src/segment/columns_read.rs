@@ -317,25 +317,15 @@ pub(super) fn bloom(objects: &Objects, meta: &SegmentMeta, place: &Piece) -> Res
     Sbbf::from_bytes(&bytes).map_err(|error| undecodable(&path, &error))
 }
 
-/// Whether a row group can have one of some values, by the column's bloom filter.
-///
-/// # Errors
-/// As [`stored_column`].
-pub(super) fn may_contain(
-    objects: &Objects,
-    meta: &SegmentMeta,
-    place: &Piece,
-    values: &[Datum<'_>],
-    ty: PgType,
-) -> Result<bool> {
-    let filter = bloom(objects, meta, place)?;
+/// Whether a bloom filter of a column of type `ty` may have one of some values.
+pub(super) fn may_contain(filter: &Sbbf, values: &[Datum<'_>], ty: PgType) -> bool {
     let kind = Kind::of(stored_type(ty));
-    Ok(values.iter().any(|value| match (kind, value) {
+    values.iter().any(|value| match (kind, value) {
         (Kind::Int4, Datum::Int4(value)) => filter.check(value),
         (Kind::Int8, Datum::Int8(value)) => filter.check(value),
         (Kind::Text, Datum::Text(value)) => filter.check(value.as_ref()),
         (Kind::Bytea, Datum::Bytea(value)) => filter.check(value.as_ref()),
         (Kind::Uuid, Datum::Uuid(value)) => filter.check(value.as_slice()),
         _ => true,
-    }))
+    })
 }

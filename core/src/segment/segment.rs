@@ -16,7 +16,7 @@ use arrow::array::ArrayRef;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::cache::{Caches, WHOLE};
+use super::cache::{Caches, ColumnName, Read};
 use super::columns_read::{self, Pieces};
 use super::entries::Entries;
 use super::meta::{Group, SegmentMeta};
@@ -281,7 +281,7 @@ impl Segment {
         if column.dropped {
             return Ok(None);
         }
-        let name = (inner.name(), group as u32, position as u32, WHOLE);
+        let name = inner.column_name(group, position, Read::Whole);
         let read = || {
             let footer = inner.footer()?;
             let (objects, meta) = (&inner.objects, &inner.meta);
@@ -312,10 +312,7 @@ impl Segment {
             let some = numbers.iter().map(|number| pieces.get(*number).cloned());
             return Ok(some.collect());
         }
-        let name = |number: usize| {
-            let (group, position) = (group as u32, position as u32);
-            (inner.name(), group, position, number as u32)
-        };
+        let name = |number: usize| inner.column_name(group, position, Read::Piece(number as u32));
         let known = numbers
             .iter()
             .map(|number| inner.caches.piece(name(*number)));
@@ -355,7 +352,7 @@ impl Segment {
 
     /// Whether a column of a row group is decoded and in memory.
     pub fn has_column(&self, group: usize, position: usize) -> bool {
-        let name = (self.inner.name(), group as u32, position as u32, WHOLE);
+        let name = self.inner.column_name(group, position, Read::Whole);
         self.inner.caches.has_column(name)
     }
 
@@ -375,7 +372,10 @@ impl Segment {
             .and_then(|column| column.bloom);
         match (bloom, meta.layout.columns.get(position)) {
             (Some(bloom), Some(column)) => {
-                columns_read::may_contain(&self.inner.objects, meta, &bloom, values, column.ty)
+                let name = self.inner.column_name(group, position, Read::Bloom);
+                let read = || columns_read::bloom(&self.inner.objects, meta, &bloom);
+                let filter = self.inner.caches.bloom_or(name, read)?;
+                Ok(columns_read::may_contain(&filter, values, column.ty))
             }
             _ => Ok(true),
         }
@@ -396,5 +396,11 @@ impl Segment {
     pub fn forget(&self) {
         self.inner.residents.clear();
         self.inner.caches.forget_columns(self.inner.name());
+    }
+}
+
+impl Inner {
+    fn column_name(&self, group: usize, position: usize, read: Read) -> ColumnName {
+        (self.name(), group as u32, position as u32, read)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{PLENTY, Table, caches, memory};
 use crate::segment::Segment;
+use crate::types::Datum;
 
 /// An entry larger than its shard is not kept, so a limit is never passed.
 #[test]
@@ -13,6 +14,10 @@ fn limits_hold_and_everything_is_answered() {
         let segment = Segment::new(table.write(&objects), objects, caches.clone());
         table.check_rows(&segment);
         table.check_columns(&segment);
+        let wanted = [Datum::text("text of no row")];
+        let groups = 0..segment.groups().len();
+        let found = groups.filter(|group| segment.may_contain(*group, 1, &wanted).unwrap());
+        assert!(found.count() < 5);
         let stats = caches.stats();
         assert!(
             stats.keys_bytes <= bytes && stats.blocks_bytes <= bytes,
@@ -57,4 +62,38 @@ fn keys_are_read_whole_once_pages_have_cost_as_much() {
     // Its sidecar names the first: it is written anew.
     table.check_rows(&second);
     table.check_rows(&first);
+}
+
+#[test]
+fn bloom_filters_stay_in_memory() {
+    let table = Table::plain(3000);
+    for bytes in [0, PLENTY] {
+        let objects = memory();
+        let caches = caches(bytes);
+        let segment = Segment::new(table.write(&objects), objects, caches.clone());
+        let groups = 0..segment.groups().len();
+        let may_contain = |text: &str| {
+            let value = [Datum::text(text.to_owned())];
+            let answers = groups.clone().map(|at| segment.may_contain(at, 1, &value));
+            answers.collect::<Result<Vec<bool>, _>>()
+        };
+        let before = may_contain("text of no row").unwrap();
+        let mut filters = 0;
+        for group in segment.groups() {
+            let bloom = group.columns[1].as_ref().unwrap().bloom.unwrap();
+            filters += bloom.length;
+        }
+        let stats = caches.stats();
+        let (meta, store) = (segment.meta(), &segment.inner.objects);
+        store.delete(meta.table, meta.segment).unwrap();
+        let after = may_contain("text of no row");
+        match bytes {
+            0 => assert!(after.is_err() && stats.columns_bytes == 0),
+            _ => assert_eq!(after.unwrap(), before),
+        }
+        // What a filter has besides its bits is less than an entry.
+        assert!(bytes == 0 || stats.columns_bytes >= filters, "{stats:?}");
+        segment.forget();
+        assert_eq!(caches.stats().columns_bytes, 0);
+    }
 }
