@@ -106,7 +106,7 @@ pub struct Execution {
 pub struct QueryOptions {
     /// Bytes that running queries may use together (sorts, hash tables); 53200 beyond.
     pub memory_bytes: usize,
-    /// Bytes of decoded columns kept between queries.
+    /// Bytes of decoded columns kept between queries, and gathered to be kept.
     pub column_cache_bytes: usize,
     /// Partitions of a plan; 1 where there is one thread.
     pub parallelism: usize,

@@ -4,9 +4,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
-use arrow::datatypes::DataType;
 use bytes::{Buf, Bytes};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -22,6 +21,7 @@ use super::layout::{restore, stored_type};
 use super::meta::{Piece, SegmentMeta};
 use super::objects::Objects;
 use crate::error::{Error, Result};
+use crate::types::columns::compact;
 use crate::types::kinds::Kind;
 use crate::types::{Datum, PgType};
 
@@ -29,10 +29,6 @@ use crate::types::{Datum, PgType};
 pub const PIECE_ROWS: usize = if cfg!(test) { 64 } else { 8192 };
 /// Bytes of the footer's length and the magic number behind it.
 const TAIL: usize = 8;
-/// A column keeps the pages that its strings lie in, unless they are so many times what is used.
-const SLACK: usize = 2;
-/// Longer strings lie in pages, shorter ones in the view itself.
-const INLINE: u32 = 12;
 
 /// The parsed footer of a Parquet object.
 pub(super) struct Footer {
@@ -218,42 +214,13 @@ fn stored_pieces(
     for batch in batches {
         let batch = batch.map_err(|error| fail(&error))?;
         let array = batch.columns().first().cloned().ok_or_else(absent)?;
+        // Not the pages of short strings, which views hold themselves.
         parts.push(compact(array));
     }
     if parts.iter().map(|part| part.len()).sum::<usize>() != rows {
         return Err(fail(&"another number of rows"));
     }
     Ok(parts)
-}
-
-/// Lets go of pages that hardly any string lies in: those of short strings, which views hold.
-fn compact(array: ArrayRef) -> ArrayRef {
-    macro_rules! compact {
-        ($views:expr) => {{
-            let views = $views;
-            let held: usize = views
-                .data_buffers()
-                .iter()
-                .map(|buffer| buffer.capacity())
-                .sum();
-            let used: usize = views
-                .views()
-                .iter()
-                .map(|view| *view as u32)
-                .filter(|&length| length > INLINE)
-                .map(|length| length as usize)
-                .sum();
-            if held > used.saturating_mul(SLACK) {
-                return Arc::new(views.gc());
-            }
-        }};
-    }
-    match array.data_type() {
-        DataType::Utf8View => compact!(array.as_string_view()),
-        DataType::BinaryView => compact!(array.as_binary_view()),
-        _ => {}
-    }
-    array
 }
 
 /// As [`stored_column`], in the Arrow type of the column's type, and in pieces.

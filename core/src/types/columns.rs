@@ -16,6 +16,7 @@
 //! The exact type travels in the field's metadata under [`METADATA_KEY`].
 
 pub(super) mod build;
+mod compact;
 mod decimal;
 mod read;
 mod write;
@@ -30,6 +31,7 @@ use super::{Datum, PgType, names, oid};
 use crate::error::Result;
 
 pub use build::ColumnBuilder;
+pub use compact::{compact, own};
 pub use decimal::Decimal;
 pub use read::get;
 pub use write::{write_binary, write_text};

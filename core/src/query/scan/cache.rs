@@ -2,7 +2,8 @@
 //!
 //! The rows of a table are kept by key range, as of the newest version that somebody asked for. Older
 //! views find nothing here; newer ones bring up to date what they find. The generation is part of
-//! the name, for a seal moves rows away without changing them.
+//! the name, for a seal moves rows away without changing them. Rows that are still gathered count
+//! towards the limit as well ([`Claim`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,7 +37,10 @@ pub(in crate::query) struct ColumnCache {
 struct Inner {
     kept: HashMap<Name, Slot>,
     cuts: HashMap<TableId, Cuts>,
+    /// Of what is kept.
     bytes: usize,
+    /// Of what is gathered.
+    claimed: usize,
     clock: u64,
 }
 
@@ -68,9 +72,10 @@ impl ColumnCache {
         self.limit
     }
 
-    /// Bytes that it holds.
+    /// Bytes of what is kept and gathered.
     pub fn bytes(&self) -> usize {
-        self.inner.lock().bytes
+        let inner = self.inner.lock();
+        inner.bytes + inner.claimed
     }
 
     pub(super) fn get(&self, name: &Name) -> Option<Arc<Kept>> {
@@ -95,16 +100,8 @@ impl ColumnCache {
             return;
         }
         inner.remove_others(name.table, |other| other.generation >= name.generation);
-        while inner.bytes + bytes > self.limit {
-            let oldest = inner
-                .kept
-                .iter()
-                .min_by_key(|(_, slot)| slot.used)
-                .map(|(name, _)| name.clone());
-            match oldest {
-                Some(oldest) => inner.remove(&oldest),
-                None => return,
-            }
+        if !inner.make_room(bytes, self.limit) {
+            return;
         }
         inner.clock += 1;
         let used = inner.clock;
@@ -146,7 +143,68 @@ impl ColumnCache {
     }
 }
 
+/// Room for rows that a scan gathers. Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    cache: Arc<ColumnCache>,
+    bytes: usize,
+    rows: usize,
+}
+
+impl Claim {
+    pub fn new(cache: Arc<ColumnCache>) -> Claim {
+        Claim {
+            cache,
+            bytes: 0,
+            rows: 0,
+        }
+    }
+
+    /// Takes room for some more of `all` rows. What was not used for longest goes for them, unless all
+    /// of them would not have room either. Returns whether there is room.
+    pub fn grow(&mut self, bytes: usize, rows: usize, all: u64) -> bool {
+        let more = self.rows.saturating_add(rows);
+        let so_far = self.bytes.saturating_add(bytes) as u64;
+        let expected = so_far.saturating_mul(all) / (more as u64).max(1);
+        let limit = self.cache.limit;
+        let mut inner = self.cache.inner.lock();
+        let is_free = inner.used().saturating_add(bytes) <= limit;
+        if !is_free && (expected > limit as u64 || !inner.make_room(bytes, limit)) {
+            return false;
+        }
+        inner.claimed += bytes;
+        self.bytes += bytes;
+        self.rows = more;
+        true
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.cache.inner.lock().claimed -= self.bytes;
+    }
+}
+
 impl Inner {
+    fn used(&self) -> usize {
+        self.bytes.saturating_add(self.claimed)
+    }
+
+    /// Forgets what was not used for longest until there is room, or nothing if there will be none.
+    fn make_room(&mut self, bytes: usize, limit: usize) -> bool {
+        if self.claimed.saturating_add(bytes) > limit {
+            return false;
+        }
+        while self.used().saturating_add(bytes) > limit {
+            let oldest = self.kept.iter().min_by_key(|(_, slot)| slot.used);
+            match oldest.map(|(name, _)| name.clone()) {
+                Some(oldest) => self.remove(&oldest),
+                None => return false,
+            }
+        }
+        true
+    }
+
     fn remove(&mut self, name: &Name) {
         if let Some(slot) = self.kept.remove(name) {
             self.bytes -= slot.bytes;
@@ -163,5 +221,64 @@ impl Inner {
         for name in gone {
             self.remove(&name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kept::Piece;
+    use super::super::ranges::EVERYTHING;
+    use super::*;
+    use arrow::array::{ArrayRef, BinaryViewArray};
+
+    fn kept(rows: usize) -> Arc<Kept> {
+        let keys = BinaryViewArray::from_iter_values((0..rows).map(|row| row.to_string()));
+        let keys: ArrayRef = Arc::new(keys);
+        let pieces = vec![Arc::new(Piece::new(keys, Vec::new()))];
+        Arc::new(Kept::new(1, &[], pieces))
+    }
+
+    fn name(table: TableId) -> Name {
+        Name {
+            table,
+            generation: Generation::default(),
+            range: EVERYTHING,
+        }
+    }
+
+    #[test]
+    fn what_is_gathered_counts_towards_the_limit() {
+        let one = kept(100).bytes();
+        let limit = 4 * one;
+        let cache = Arc::new(ColumnCache::new(limit));
+        for table in 0..4 {
+            cache.put(name(table), kept(100));
+        }
+        assert_eq!(cache.bytes(), limit);
+        cache.get(&name(0)).unwrap();
+
+        // A quarter of what will have no room: nothing goes for it.
+        let mut large = Claim::new(cache.clone());
+        assert!(!large.grow(2 * one, 10, 40));
+        assert_eq!(cache.bytes(), limit);
+
+        let mut claim = Claim::new(cache.clone());
+        assert!(claim.grow(one, 10, 20) && claim.grow(one, 10, 20));
+        assert_eq!(cache.bytes(), limit);
+        let known = |table: TableId| cache.get(&name(table)).is_some();
+        assert!(known(0) && !known(1) && !known(2) && known(3));
+
+        // Together they are never more than the limit, whatever each of them expects.
+        let mut other = Claim::new(cache.clone());
+        assert!(other.grow(2 * one, 10, 10) && !known(0) && !known(3));
+        assert!(!other.grow(1, 0, 0));
+        cache.put(name(5), kept(100));
+        assert!(!known(5));
+        assert_eq!(cache.bytes(), limit);
+
+        drop(other);
+        assert!(claim.grow(2 * one, 0, 0));
+        drop(claim);
+        assert_eq!(cache.bytes(), 0);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryViewBuilder, RecordBatch};
 use arrow::datatypes::Schema;
 
-use super::cache::{ColumnCache, Name};
+use super::cache::{Claim, ColumnCache, Name};
 use super::kept::{Column, Kept, Piece};
 use super::ranges::{KeyRange, as_slices};
 use super::rows::Layout;
@@ -25,6 +25,8 @@ pub(super) struct Keeper {
     columns: Vec<Option<Column>>,
     /// The transaction has written to the table: what only it sees is kept for nobody.
     own: bool,
+    /// Of the table, apart from own writes and sealed ones.
+    rows: u64,
 }
 
 impl Keeper {
@@ -56,6 +58,7 @@ impl Keeper {
             version: snapshot.last_modified(table),
             columns: columns.collect::<Option<_>>()?,
             own: view.has_own(table),
+            rows: snapshot.unsealed_len(table).ok()?,
         })
     }
 
@@ -91,6 +94,7 @@ impl Keeper {
                 *place = columns.partition_point(|column| column < place);
             }
         }
+        let rows = kept.rows() as u64;
         Ok(Some(KeptBatches {
             reading: reading.clone(),
             kept,
@@ -98,7 +102,7 @@ impl Keeper {
             at: 0,
             missing: match missing.is_empty() {
                 true => None,
-                false => Some(Missing::new(self, reading, missing)?),
+                false => Some(Missing::new(self, reading, missing, rows)?),
             },
         }))
     }
@@ -156,7 +160,7 @@ impl Keeper {
         Some(Fill {
             keys: BinaryViewBuilder::new(),
             pieces: Vec::new(),
-            bytes: 0,
+            claim: Claim::new(self.cache.clone()),
             keeper: self,
         })
     }
@@ -168,7 +172,7 @@ pub(super) struct Fill {
     /// Of the next piece.
     keys: BinaryViewBuilder,
     pieces: Vec<Arc<Piece>>,
-    bytes: usize,
+    claim: Claim,
 }
 
 impl Fill {
@@ -176,19 +180,19 @@ impl Fill {
         self.keys.append_value(key);
     }
 
-    /// Takes the rows whose keys were added; `None` when there are too many.
+    /// Takes the rows whose keys were added; `None` when there is no room for them.
     pub fn with(mut self, batch: &RecordBatch) -> Option<Fill> {
-        let keys: ArrayRef = Arc::new(self.keys.finish());
-        self.bytes += batch.get_array_memory_size() + keys.get_array_memory_size();
-        if self.bytes > self.keeper.cache.limit() {
-            return None;
-        }
+        let keys = std::mem::take(&mut self.keys).finish();
         let columns = batch.columns().iter().zip(&self.keeper.columns);
         let columns = columns
             .filter(|(_, column)| column.is_some())
             .map(|(array, _)| array.clone());
-        self.pieces
-            .push(Arc::new(Piece::new(keys, columns.collect())));
+        let piece = Piece::new(Arc::new(keys), columns.collect());
+        let (bytes, rows) = (piece.bytes(), piece.rows());
+        if !self.claim.grow(bytes, rows, self.keeper.rows) {
+            return None;
+        }
+        self.pieces.push(Arc::new(piece));
         Some(self)
     }
 
@@ -197,6 +201,7 @@ impl Fill {
         let keeper = self.keeper;
         let columns: Vec<Column> = keeper.columns.iter().flatten().copied().collect();
         let kept = Kept::new(keeper.version, &columns, self.pieces);
+        drop(self.claim);
         keeper.cache.put(keeper.name, Arc::new(kept));
     }
 }
@@ -217,9 +222,10 @@ struct Missing {
     name: Name,
     columns: Vec<Column>,
     layout: Layout,
-    /// The pieces that have them; `None` once they are too large to be kept.
-    pieces: Option<Vec<Arc<Piece>>>,
-    bytes: usize,
+    /// Of all pieces.
+    rows: u64,
+    /// The pieces that have them; `None` once there is no room for more.
+    gathered: Option<(Vec<Arc<Piece>>, Claim)>,
 }
 
 impl KeptBatches {
@@ -247,7 +253,7 @@ impl KeptBatches {
 }
 
 impl Missing {
-    fn new(keeper: &Keeper, reading: &Reading, columns: Vec<Column>) -> Result<Missing> {
+    fn new(keeper: &Keeper, reading: &Reading, columns: Vec<Column>, rows: u64) -> Result<Missing> {
         let positions: Vec<Option<usize>> =
             columns.iter().map(|column| Some(column.position)).collect();
         Ok(Missing {
@@ -255,8 +261,8 @@ impl Missing {
             name: keeper.name.clone(),
             layout: Layout::new(&reading.table, &positions, Arc::new(Schema::empty()))?,
             columns,
-            pieces: Some(Vec::new()),
-            bytes: 0,
+            rows,
+            gathered: Some((Vec::new(), Claim::new(keeper.cache.clone()))),
         })
     }
 
@@ -274,23 +280,24 @@ impl Missing {
         if rows.rows != piece.rows() {
             return Err(Error::internal("kept rows are not those of the table"));
         }
-        let piece = Arc::new(piece.with(rows.columns().collect()));
-        self.bytes = self.bytes.saturating_add(piece.bytes());
-        match &mut self.pieces {
-            Some(pieces) if self.bytes <= self.cache.limit() => pieces.push(piece.clone()),
-            // Too much to be kept.
-            pieces => *pieces = None,
-        }
-        Ok(piece)
+        let whole = Arc::new(piece.with(rows.columns()));
+        let more = whole.bytes().saturating_sub(piece.bytes());
+        self.gathered = self.gathered.take().and_then(|(mut pieces, mut claim)| {
+            let has_room = claim.grow(more, piece.rows(), self.rows);
+            pieces.push(whole.clone());
+            has_room.then_some((pieces, claim))
+        });
+        Ok(whole)
     }
 
     fn finish(self, kept: &Kept) {
-        let Some(pieces) = self.pieces else {
+        let Some((pieces, claim)) = self.gathered else {
             return;
         };
         let mut columns = kept.columns();
         columns.extend(&self.columns);
         let kept = Kept::new(kept.version, &columns, pieces);
+        drop(claim);
         self.cache.put(self.name, Arc::new(kept));
     }
 }

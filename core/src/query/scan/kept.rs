@@ -2,7 +2,7 @@
 //!
 //! The rows of a key range in key order, cut into pieces, with their keys and the columns that somebody
 //! asked for, as of one commit. What later commits wrote is merged into the pieces that it falls into;
-//! the others are shared by both states.
+//! the others are shared by both states. Pieces of one state share no memory.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -16,10 +16,11 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Schema};
 
 use super::super::bind::ZONE;
-use super::rows::{Layout, as_type};
+use super::rows::Layout;
 use crate::catalog::Table;
 use crate::error::{Error, Result};
-use crate::types::{PgType, columns};
+use crate::types::PgType;
+use crate::types::columns::{compact, data_type, own};
 
 /// What changes is cut into pieces of so many rows, so that the next change copies no more than that.
 const CUT_ROWS: usize = if cfg!(test) { 16 } else { 2048 };
@@ -74,8 +75,8 @@ pub(super) type ReadRow<'a, R> = &'a dyn Fn(&[u8]) -> Result<Option<R>>;
 impl Piece {
     pub fn new(keys: ArrayRef, columns: Vec<ArrayRef>) -> Piece {
         Piece {
-            keys,
-            columns,
+            keys: compact(keys),
+            columns: columns.into_iter().map(compact).collect(),
             merges: 0,
         }
     }
@@ -119,14 +120,16 @@ impl Piece {
 
     pub fn bytes(&self) -> usize {
         let arrays = std::iter::once(&self.keys).chain(&self.columns);
-        arrays.map(|array| array.get_array_memory_size()).sum()
+        let bytes = arrays.map(|array| array.get_array_memory_size());
+        PIECE_BYTES + bytes.sum::<usize>()
     }
 
     /// The piece with some more columns.
-    pub fn with(&self, more: Vec<ArrayRef>) -> Piece {
+    pub fn with(&self, more: impl Iterator<Item = ArrayRef>) -> Piece {
+        let known = self.columns.iter().cloned();
         Piece {
             keys: self.keys.clone(),
-            columns: self.columns.iter().cloned().chain(more).collect(),
+            columns: known.chain(more.map(compact)).collect(),
             merges: self.merges,
         }
     }
@@ -163,7 +166,7 @@ impl Kept {
     }
 
     pub fn bytes(&self) -> usize {
-        let pieces = self.pieces.iter().map(|piece| PIECE_BYTES + piece.bytes());
+        let pieces = self.pieces.iter().map(|piece| piece.bytes());
         ENTRY_BYTES + pieces.sum::<usize>()
     }
 
@@ -291,7 +294,7 @@ impl<'a, R: AsRef<[u8]>> Merge<'a, R> {
 
     /// A piece without rows.
     fn nothing(&self) -> Piece {
-        let types = self.types.iter().map(|ty| columns::data_type(*ty, ZONE));
+        let types = self.types.iter().map(|ty| data_type(*ty, ZONE));
         Piece::new(
             new_empty_array(&DataType::BinaryView),
             types.map(|data| new_empty_array(&data)).collect(),
@@ -318,20 +321,18 @@ impl<'a, R: AsRef<[u8]>> Merge<'a, R> {
         push(&mut runs, 0, at..piece.rows());
         let mut new: Vec<ArrayRef> = vec![Arc::new(row_keys.finish())];
         new.extend(rows.columns());
+        // Builders reserve room for more strings than one row has.
+        let new: Vec<ArrayRef> = new.into_iter().map(compact).collect();
         let total: usize = runs.iter().map(|(_, rows)| rows.len()).sum();
         let parts = total.div_ceil(CUT_ROWS).max(1);
         let merges = piece.merges.saturating_add(1);
-        let compact = merges >= MAX_MERGES;
+        let alone = parts == 1 && merges < MAX_MERGES;
         for part in 0..parts {
             let runs = between(&runs, total * part / parts..total * (part + 1) / parts);
             let known = std::iter::once(&piece.keys).chain(&piece.columns);
-            let types = std::iter::once(&PgType::BYTEA).chain(&self.types);
-            let arrays = known.zip(&new).zip(types).map(|((known, new), ty)| {
+            let arrays = known.zip(&new).map(|(known, new)| {
                 let array = merged(known, new, &runs)?;
-                match compact && !array.data_type().is_primitive() {
-                    true => as_type(array.as_ref(), *ty, *ty),
-                    false => Ok(array),
-                }
+                Ok(if alone { compact(array) } else { own(array) })
             });
             let mut arrays = arrays.collect::<Result<Vec<ArrayRef>>>()?.into_iter();
             out.push(Arc::new(Piece {
@@ -339,7 +340,7 @@ impl<'a, R: AsRef<[u8]>> Merge<'a, R> {
                     .next()
                     .ok_or_else(|| Error::internal("a piece without keys"))?,
                 columns: arrays.collect(),
-                merges: if compact { 0 } else { merges },
+                merges: if alone { merges } else { 0 },
             }));
         }
         Ok(())

@@ -23,7 +23,7 @@ const NAMES: &[&str] = &[
     "id", "a", "t", "v", "n", "m", "f", "ts", "ok", "u", "iv", "l", "j", "by",
 ];
 
-fn world(column_cache_bytes: usize) -> World {
+pub fn world(column_cache_bytes: usize) -> World {
     let mut segments = segment::Options::default();
     segments.write.rows = 700;
     segments.write.group_rows = 150;

@@ -3,6 +3,7 @@
 //!
 //! `OMENDB_SCAN_SEEDS=n` runs n seeds, `OMENDB_SCAN_SEED=s` begins at seed s.
 
+mod keeping;
 mod kept;
 mod pair;
 mod plans;
