@@ -122,7 +122,11 @@ impl Keeper {
         };
         let range = as_slices(&self.name.range);
         keys.retain(|key| std::ops::RangeBounds::<[u8]>::contains(&range, key.as_slice()));
-        let read = |key: &[u8]| snapshot.unsealed(table, key);
+        let interrupt = &reading.read.interrupt;
+        let read = |key: &[u8]| {
+            interrupt.check()?;
+            snapshot.unsealed(table, key)
+        };
         let change =
             |columns: &[usize]| kept.changed(self.version, &keys, &reading.table, columns, &read);
         let wanted = |at: &usize| {
@@ -148,7 +152,10 @@ impl Keeper {
         let (view, table) = (&reading.read.view, self.name.table);
         let (from, to) = as_slices(&self.name.range);
         let keys = view.own_keys(table, from, to).collect();
-        let read = |key: &[u8]| view.unsealed(table, key);
+        let read = |key: &[u8]| {
+            reading.read.interrupt.check()?;
+            view.unsealed(table, key)
+        };
         kept.changed(self.version, &keys, &reading.table, columns, &read)
     }
 

@@ -1,6 +1,28 @@
-//! What keeping unsealed rows as columns costs.
+//! What keeping unsealed rows as columns costs: memory, and the time of whoever brings them up to date.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::kept::world;
+use super::pair::Pair;
+use crate::env::Clock;
+use crate::session::tests::world::{code, one};
+
+/// A microsecond passes whenever somebody looks.
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> i64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn sleep(&self, _: u64) -> BoxFuture<'static, ()> {
+        futures::future::pending().boxed()
+    }
+}
 
 #[test]
 fn pieces_that_are_cut_share_no_memory() {
@@ -49,4 +71,29 @@ fn a_change_of_one_row_costs_no_more_than_the_row() {
         before > 0 && after < before + 1000,
         "{after} instead of {before} bytes"
     );
+}
+
+#[test]
+fn bringing_rows_up_to_date_can_be_interrupted() {
+    let mut pair = Pair::with("id int PRIMARY KEY, a int", |_, env| {
+        env.clock = Arc::new(Ticking(AtomicI64::new(0)));
+    });
+    let sum = "SELECT sum(a) FROM u";
+    let mut answer = |sql: &str| pair.try_sql(sql);
+    answer("INSERT INTO u SELECT i, i FROM generate_series(1, 6000) i").unwrap();
+    assert_eq!(one(&answer(sum).unwrap()), "18003000");
+    // So few that they are merged into what is kept, and more than there is time for.
+    answer("UPDATE u SET a = a + 1 WHERE id % 5 = 0").unwrap();
+    answer("SET statement_timeout = '1ms'").unwrap();
+    assert_eq!(code(answer(sum)), "57014");
+    // What only the transaction sees is laid over the rows of each query anew.
+    answer("SET statement_timeout = 0").unwrap();
+    assert_eq!(one(&answer(sum).unwrap()), "18004200");
+    answer("BEGIN; UPDATE u SET a = a + 1 WHERE id % 5 = 1; SET statement_timeout = '1ms'")
+        .unwrap();
+    assert_eq!(code(answer(sum)), "57014");
+    answer("ROLLBACK").unwrap();
+    // Nothing is left to do: there is time enough.
+    answer("SET statement_timeout = '1ms'").unwrap();
+    assert_eq!(one(&answer(sum).unwrap()), "18004200");
 }

@@ -6,16 +6,14 @@ use object_store::memory::InMemory;
 use redb::backends::InMemoryBackend;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::env::Committer;
+use crate::env::{Committer, Env};
 use crate::query::QueryOptions;
-use crate::segment::{self, CacheOptions};
+use crate::segment;
 pub use crate::session::tests::world::Row;
-use crate::session::tests::world::run;
+use crate::session::tests::world::{Answer, run};
 use crate::session::{ConnectOptions, Database, DatabaseOptions, Session};
 use crate::storage::Options;
 use crate::storage::tests::support::env;
-
-pub const GROUP_ROWS: usize = 150;
 
 pub struct Pair {
     runtime: Runtime,
@@ -27,17 +25,23 @@ pub struct Pair {
 impl Pair {
     /// Both tables with these columns, and no rows.
     pub fn new(columns: &str) -> Pair {
-        Pair::within(columns, CacheOptions::default().columns_bytes)
+        Pair::with(columns, |_, _| {})
     }
 
     /// The same, where so many bytes of decoded columns of sealed rows stay in memory.
     pub fn within(columns: &str, columns_bytes: u64) -> Pair {
+        Pair::with(columns, |options, _| {
+            options.segments.caches.columns_bytes = columns_bytes;
+        })
+    }
+
+    /// The same, with other options.
+    pub fn with(columns: &str, change: impl FnOnce(&mut DatabaseOptions, &mut Env)) -> Pair {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let mut segments = segment::Options::default();
         segments.write.rows = 700;
-        segments.write.group_rows = GROUP_ROWS;
-        segments.caches.columns_bytes = columns_bytes;
-        let options = DatabaseOptions {
+        segments.write.group_rows = 150;
+        let mut options = DatabaseOptions {
             storage: Options {
                 cache_bytes: 8 << 20,
             },
@@ -50,12 +54,14 @@ impl Pair {
             transaction_memory: 64 << 20,
             owner: "postgres".into(),
         };
+        let mut env = env(Committer::Inline);
+        change(&mut options, &mut env);
         let opened = Database::open(
             InMemoryBackend::new(),
             None,
             Arc::new(InMemory::new()),
             &options,
-            env(Committer::Inline),
+            env,
         );
         let database = runtime.block_on(opened).unwrap();
         let session = database
@@ -75,8 +81,13 @@ impl Pair {
         pair
     }
 
+    pub fn try_sql(&mut self, sql: &str) -> Answer {
+        self.runtime.block_on(run(&mut self.session, sql, ""))
+    }
+
+    #[track_caller]
     pub fn sql(&mut self, sql: &str) -> Vec<Row> {
-        match self.runtime.block_on(run(&mut self.session, sql, "")) {
+        match self.try_sql(sql) {
             Ok(rows) => rows,
             Err(error) => panic!("{sql}\n{error}"),
         }
