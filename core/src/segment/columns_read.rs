@@ -223,29 +223,18 @@ fn stored_pieces(
     Ok(parts)
 }
 
-/// As [`stored_column`], in the Arrow type of the column's type, and in pieces.
-pub(super) fn column(
+/// Pieces of a column of a row group, in the Arrow type of its type: all, or those of some numbers, which
+/// are ascending.
+///
+/// # Errors
+/// As [`stored_column`].
+pub(super) fn pieces(
     objects: &Objects,
     meta: &SegmentMeta,
     footer: &Footer,
-    group: usize,
-    position: usize,
+    (group, position): (usize, usize),
     ty: PgType,
-) -> Result<Pieces> {
-    let wanted = (group, Wanted::Position(position));
-    let pieces = stored_pieces(objects, meta, footer, wanted, PIECE_ROWS, None)?;
-    in_pieces(pieces, ty)?.collect()
-}
-
-/// As [`column`], only the pieces of some numbers, which are ascending.
-pub(super) fn some_pieces(
-    objects: &Objects,
-    meta: &SegmentMeta,
-    footer: &Footer,
-    group: usize,
-    position: usize,
-    ty: PgType,
-    numbers: &[usize],
+    numbers: Option<&[usize]>,
 ) -> Result<Vec<ArrayRef>> {
     let wanted = (group, Wanted::Position(position));
     let rows = meta.groups.get(group).map_or(0, |group| group.rows) as usize;
@@ -253,8 +242,8 @@ pub(super) fn some_pieces(
         let start = rows.min(number.saturating_mul(PIECE_ROWS));
         start..rows.min(start.saturating_add(PIECE_ROWS))
     };
-    let ranges: Vec<Range<usize>> = numbers.iter().map(range).collect();
-    let pieces = stored_pieces(objects, meta, footer, wanted, PIECE_ROWS, Some(&ranges))?;
+    let some = numbers.map(|numbers| numbers.iter().map(range).collect::<Vec<_>>());
+    let pieces = stored_pieces(objects, meta, footer, wanted, PIECE_ROWS, some.as_deref())?;
     in_pieces(pieces, ty)?.collect()
 }
 

@@ -27,7 +27,7 @@ use super::side::PAGE_KEYS;
 use super::side_read::KeySource;
 use crate::error::{Error, Result};
 use crate::storage::{Block, SealedRow};
-use crate::types::Datum;
+use crate::types::{Datum, PgType};
 
 /// A segment. Clones share it.
 #[derive(Clone)]
@@ -283,9 +283,9 @@ impl Segment {
         }
         let name = inner.column_name(group, position, Read::Whole);
         let read = || {
-            let footer = inner.footer()?;
-            let (objects, meta) = (&inner.objects, &inner.meta);
-            columns_read::column(objects, meta, &footer, group, position, column.ty)
+            Ok(inner
+                .read_pieces((group, position), column.ty, None)?
+                .into())
         };
         inner.caches.column_or(name, read).map(Some)
     }
@@ -323,11 +323,7 @@ impl Segment {
             .map(|(_, number)| *number)
             .collect();
         if !missing.is_empty() {
-            let footer = inner.footer()?;
-            let (objects, meta) = (&inner.objects, &inner.meta);
-            let read = columns_read::some_pieces(
-                objects, meta, &footer, group, position, column.ty, &missing,
-            )?;
+            let read = inner.read_pieces((group, position), column.ty, Some(&missing))?;
             let places = known.iter_mut().filter(|known| known.is_none());
             for ((place, number), piece) in places.zip(missing).zip(read) {
                 inner.caches.keep_piece(name(number), piece.clone());
@@ -402,5 +398,16 @@ impl Segment {
 impl Inner {
     fn column_name(&self, group: usize, position: usize, read: Read) -> ColumnName {
         (self.name(), group as u32, position as u32, read)
+    }
+
+    /// Pieces of a column from the store: all, or those of some numbers.
+    fn read_pieces(
+        &self,
+        column: (usize, usize),
+        ty: PgType,
+        numbers: Option<&[usize]>,
+    ) -> Result<Vec<ArrayRef>> {
+        let footer = self.footer()?;
+        columns_read::pieces(&self.objects, &self.meta, &footer, column, ty, numbers)
     }
 }
