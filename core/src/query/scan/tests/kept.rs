@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::segment;
 use crate::segment::tests::timeline::Timeline;
 use crate::session::DatabaseOptions;
-use crate::session::tests::world::{Client, Row, World};
+use crate::session::tests::world::{Answer, Client, Row, Running, World};
 use crate::storage::Options;
 use crate::storage::fault::{Disk, Random};
 use crate::storage::tests::seeds;
@@ -16,6 +16,10 @@ use crate::storage::tests::seeds;
 const CLIENTS: u64 = 4;
 const STEPS: usize = 500;
 const KEYS: u64 = 2000;
+/// Polls of a seal between two statements of others.
+const SEAL_POLLS: u64 = 6;
+/// Columns that are added at most.
+const MOST_ADDED: usize = 4;
 
 const COLUMNS: &str = "id int PRIMARY KEY, a int, t text, v varchar(20), n numeric(10,2), m numeric, f float8, \
     ts timestamptz, ok bool, u uuid, iv interval, l text[], j jsonb, by bytea";
@@ -27,6 +31,8 @@ pub fn world(column_cache_bytes: usize) -> World {
     let mut segments = segment::Options::default();
     segments.write.rows = 700;
     segments.write.group_rows = 150;
+    segments.seal_rows = 200;
+    segments.load_rows = 60;
     let options = DatabaseOptions {
         storage: Options {
             cache_bytes: 8 << 20,
@@ -50,7 +56,6 @@ struct Pair {
     kept: Client,
     plain: Client,
     is_open: bool,
-    has_written: bool,
     savepoints: u32,
 }
 
@@ -59,8 +64,12 @@ struct Twins {
     plain: World,
     clients: Vec<Pair>,
     random: Random,
+    /// Bytes that may be kept.
+    limit: usize,
     /// Columns that were added later, of both tables.
     added: Vec<String>,
+    /// A seal, with its merges, that is under way in both databases.
+    seal: Option<(Running, Running)>,
 }
 
 impl Twins {
@@ -76,7 +85,6 @@ impl Twins {
             kept: kept.client(),
             plain: plain.client(),
             is_open: false,
-            has_written: false,
             savepoints: 0,
         });
         let clients = clients.collect();
@@ -85,7 +93,9 @@ impl Twins {
             plain,
             clients,
             random: Random(seed),
+            limit,
             added: Vec::new(),
+            seal: None,
         };
         for table in ["s", "u"] {
             twins.both(0, &format!("CREATE TABLE {table} ({COLUMNS})"));
@@ -106,38 +116,14 @@ impl Twins {
         let pair = &mut self.clients[client];
         let kept = self.kept.try_sql(&mut pair.kept, sql);
         let plain = self.plain.try_sql(&mut pair.plain, sql);
-        let sorted = |mut rows: Vec<Row>| {
-            if !sql.contains("ORDER BY") {
-                rows.sort();
-            }
-            rows
-        };
-        match (kept, plain) {
-            (Ok(kept), Ok(plain)) => {
-                let (kept, plain) = (sorted(kept), sorted(plain));
-                if kept != plain {
-                    let missing: Vec<_> = plain.iter().filter(|row| !kept.contains(row)).collect();
-                    let added: Vec<_> = kept.iter().filter(|row| !plain.contains(row)).collect();
-                    let (few, some) = (missing.iter().take(3), added.iter().take(3));
-                    panic!(
-                        "{sql}\n{} rows instead of {}\nmissing {:?}\nadded {:?}",
-                        kept.len(),
-                        plain.len(),
-                        few.collect::<Vec<_>>(),
-                        some.collect::<Vec<_>>(),
-                    );
-                }
-                true
-            }
-            (Err(kept), Err(plain)) => {
-                assert_eq!(kept.state().code(), plain.state().code(), "{sql}\n{kept}");
-                if pair.is_open {
-                    self.end(client, "ROLLBACK");
-                }
-                false
-            }
-            (kept, plain) => panic!("{sql}\n{:?}\n{:?}", kept.err(), plain.err()),
+        let is_open = pair.is_open;
+        let bytes = self.kept.kept_bytes();
+        assert!(bytes <= self.limit, "{sql}\n{bytes} bytes are kept");
+        let succeeded = same(sql, kept, plain);
+        if !succeeded && is_open {
+            self.end(client, "ROLLBACK");
         }
+        succeeded
     }
 
     fn table(&mut self) -> &'static str {
@@ -245,84 +231,225 @@ impl Twins {
                 "UPDATE {table} SET a = a + 1, f = -f WHERE {filter} AND {mine} AND id % 5 = 0"
             ),
         };
-        if self.both(client, &sql) {
-            self.clients[client].has_written = true;
-        }
+        self.both(client, &sql);
     }
 
     fn end(&mut self, client: usize, sql: &str) {
         let pair = &mut self.clients[client];
-        (pair.is_open, pair.has_written, pair.savepoints) = (false, false, 0);
+        (pair.is_open, pair.savepoints) = (false, 0);
         self.both(client, sql);
+    }
+
+    fn begin(&mut self, client: usize) {
+        let levels = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
+        let level = levels[self.within(3) as usize];
+        self.both(client, &format!("BEGIN ISOLATION LEVEL {level}"));
+        self.clients[client].is_open = true;
     }
 
     fn transaction(&mut self, client: usize) {
         if !self.clients[client].is_open {
-            let levels = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
-            let level = levels[self.within(3) as usize];
-            self.both(client, &format!("BEGIN ISOLATION LEVEL {level}"));
-            self.clients[client].is_open = true;
-            return;
+            return self.begin(client);
         }
-        let depth = self.clients[client].savepoints;
         match self.within(5) {
-            0 => {
-                self.both(client, &format!("SAVEPOINT p{depth}"));
-                self.clients[client].savepoints += 1;
-            }
-            1 | 2 if depth > 0 => {
-                let to = self.within(u64::from(depth)) as u32;
-                self.both(client, &format!("ROLLBACK TO p{to}"));
-                self.clients[client].savepoints = to + 1;
-            }
+            0 => self.savepoint(client),
+            1 | 2 if self.clients[client].savepoints > 0 => self.roll_back(client),
             3 => self.end(client, "ROLLBACK"),
             _ => self.end(client, "COMMIT"),
         }
     }
 
-    /// Changes of tables that would wait for whoever writes to them.
-    fn alter(&mut self, client: usize) {
-        if self.clients.iter().any(|pair| pair.is_open) {
+    fn savepoint(&mut self, client: usize) {
+        let depth = self.clients[client].savepoints;
+        self.both(client, &format!("SAVEPOINT p{depth}"));
+        self.clients[client].savepoints += 1;
+    }
+
+    fn roll_back(&mut self, client: usize) {
+        let depth = self.clients[client].savepoints;
+        let to = self.within(u64::from(depth)) as u32;
+        self.both(client, &format!("ROLLBACK TO p{to}"));
+        self.clients[client].savepoints = to + 1;
+    }
+
+    /// Goes on with a seal, or begins one. Others have transactions open meanwhile.
+    fn seal(&mut self) {
+        let Some((mut kept, mut plain)) = self.seal.take() else {
+            let sql = match self.within(3) {
+                0 => "VACUUM s",
+                _ => "SELECT omendb_seal('s')",
+            };
+            let start = |world: &World| world.start(world.client(), sql);
+            self.seal = Some((start(&self.kept), start(&self.plain)));
             return;
+        };
+        let polls = self.within(SEAL_POLLS) as usize;
+        let done = (
+            self.kept.poll(kept.as_mut(), polls),
+            self.plain.poll(plain.as_mut(), polls),
+        );
+        let answers = match done {
+            (None, None) => {
+                self.seal = Some((kept, plain));
+                return;
+            }
+            (kept_done, plain_done) => (
+                kept_done.unwrap_or_else(|| self.kept.now(kept)).1,
+                plain_done.unwrap_or_else(|| self.plain.now(plain)).1,
+            ),
+        };
+        same("seal", answers.0, answers.1);
+    }
+
+    /// Ends what changes of tables would wait for.
+    fn settle(&mut self) {
+        if let Some((kept, plain)) = self.seal.take() {
+            let (_, kept) = self.kept.now(kept);
+            let (_, plain) = self.plain.now(plain);
+            same("seal", kept, plain);
         }
-        let table = self.table();
-        match self.within(6) {
-            0 if self.added.len() < 4 => {
-                let kinds = ["int DEFAULT 7", "text", "numeric(8,3) DEFAULT 1.5"];
-                let kind = kinds[self.within(3) as usize];
-                let name = format!("c{}", self.added.len());
-                for table in ["s", "u"] {
-                    self.both(
-                        client,
-                        &format!("ALTER TABLE {table} ADD COLUMN {name} {kind}"),
-                    );
-                }
-                self.added.push(name);
-            }
-            1 => {
-                let length = 20 + self.within(40);
-                self.both(
-                    client,
-                    &format!("ALTER TABLE {table} ALTER v TYPE varchar({length})"),
-                );
-            }
-            2 if self.one_in(3) => {
-                self.both(client, &format!("TRUNCATE {table}"));
-            }
-            _ => {
-                self.both(client, "SELECT omendb_seal('s')");
+        for client in 0..self.clients.len() {
+            if self.clients[client].is_open {
+                let sql = if self.one_in(3) { "ROLLBACK" } else { "COMMIT" };
+                self.end(client, sql);
             }
         }
     }
 
+    /// Changes tables, mostly in a transaction that is rolled back, in whole or in part.
+    fn alter(&mut self, client: usize) {
+        self.settle();
+        if self.one_in(4) {
+            self.alter_once(client);
+        } else {
+            self.begin(client);
+            for _ in 0..self.random.within(2..9) {
+                match self.within(8) {
+                    0 | 1 => self.alter_once(client),
+                    2 => self.change(client),
+                    3 if self.clients[client].is_open => self.savepoint(client),
+                    4 if self.clients[client].savepoints > 0 => self.roll_back(client),
+                    _ => self.query(client),
+                }
+                self.look(client);
+            }
+            if self.clients[client].is_open {
+                let sql = if self.one_in(4) { "COMMIT" } else { "ROLLBACK" };
+                self.end(client, sql);
+            }
+        }
+        self.look(client);
+        for _ in 0..4 {
+            let client = self.within(CLIENTS) as usize;
+            self.query(client);
+        }
+    }
+
+    fn alter_once(&mut self, client: usize) {
+        let table = self.table();
+        let salt = self.within(40);
+        let change = match self.within(9) {
+            0..=3 if self.added.len() < MOST_ADDED => {
+                // Often a column that was there before, in a transaction that was rolled back.
+                let number = (0..).find(|number| !self.added.contains(&format!("c{number}")));
+                let name = format!("c{}", number.unwrap());
+                let column = match self.within(4) {
+                    0 => format!("{name} int DEFAULT {salt}"),
+                    1 => format!("{name} text DEFAULT 'was not there, {salt}'"),
+                    2 => format!("{name} numeric(8,3) DEFAULT {salt}.5"),
+                    _ => format!("{name} int"),
+                };
+                for table in ["s", "u"] {
+                    self.both(client, &format!("ALTER TABLE {table} ADD COLUMN {column}"));
+                }
+                return;
+            }
+            4 if !self.added.is_empty() => {
+                let at = self.within(self.added.len() as u64) as usize;
+                let name = self.added[at].clone();
+                for table in ["s", "u"] {
+                    self.both(client, &format!("ALTER TABLE {table} DROP COLUMN {name}"));
+                }
+                return;
+            }
+            5 => {
+                self.both(client, &format!("TRUNCATE {table}"));
+                return;
+            }
+            6 => format!("v TYPE varchar({})", 20 + salt),
+            7 => format!("n TYPE numeric({},2)", 8 + salt % 8),
+            8 => format!(
+                "a TYPE {}",
+                if salt.is_multiple_of(2) {
+                    "int"
+                } else {
+                    "bigint"
+                }
+            ),
+            _ => format!(
+                "t TYPE {}",
+                if salt.is_multiple_of(2) {
+                    "text"
+                } else {
+                    "varchar"
+                }
+            ),
+        };
+        self.both(client, &format!("ALTER TABLE {table} ALTER {change}"));
+    }
+
+    /// Looks which columns were added, as far as the client sees.
+    fn look(&mut self, client: usize) {
+        let sql = format!(
+            "SELECT attname FROM pg_attribute
+             WHERE attrelid = 's'::regclass AND attnum > {} AND NOT attisdropped",
+            NAMES.len()
+        );
+        let rows = self.plain.sql(&mut self.clients[client].plain, &sql);
+        self.added = rows.into_iter().flatten().flatten().collect();
+    }
+
     fn step(&mut self) {
         let client = self.within(CLIENTS) as usize;
-        match self.within(20) {
-            0..=10 => self.query(client),
-            11..=15 => self.change(client),
-            16..=18 => self.transaction(client),
+        match self.within(30) {
+            0..=12 => self.query(client),
+            13..=19 => self.change(client),
+            20..=24 => self.transaction(client),
+            25..=28 => self.seal(),
             _ => self.alter(client),
         }
+    }
+}
+
+/// Whether a statement succeeded; panics unless it did the same in both databases.
+fn same(sql: &str, kept: Answer, plain: Answer) -> bool {
+    let sorted = |mut rows: Vec<Row>| {
+        if !sql.contains("ORDER BY") {
+            rows.sort();
+        }
+        rows
+    };
+    match (kept, plain) {
+        (Ok(kept), Ok(plain)) => {
+            let (kept, plain) = (sorted(kept), sorted(plain));
+            if kept != plain {
+                let missing = plain.iter().filter(|row| !kept.contains(row)).take(3);
+                let added = kept.iter().filter(|row| !plain.contains(row)).take(3);
+                panic!(
+                    "{sql}\n{} rows instead of {}\nmissing {:?}\nadded {:?}",
+                    kept.len(),
+                    plain.len(),
+                    missing.collect::<Vec<_>>(),
+                    added.collect::<Vec<_>>(),
+                );
+            }
+            true
+        }
+        (Err(kept), Err(plain)) => {
+            assert_eq!(kept.state().code(), plain.state().code(), "{sql}\n{kept}");
+            false
+        }
+        (kept, plain) => panic!("{sql}\n{:?}\n{:?}", kept.err(), plain.err()),
     }
 }
 
