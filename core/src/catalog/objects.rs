@@ -149,6 +149,13 @@ pub struct ForeignKey {
     pub match_full: bool,
 }
 
+impl ForeignKey {
+    /// Whether a row with so many NULLs in the key's columns needs a referenced row (or breaks MATCH FULL).
+    pub fn binds(&self, nulls: usize) -> bool {
+        nulls == 0 || (self.match_full && nulls < self.columns.len())
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     NoAction,

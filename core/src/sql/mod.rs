@@ -18,7 +18,9 @@ pub mod settings;
 mod source;
 mod statement;
 mod trim_form;
+mod unique_index;
 mod unread;
+mod violation;
 
 pub use context::{Context, CopyRows, CopySink, CopySource, Outcome, Tag};
 pub use engine::{Engine, RunningSession, seal, shapes, tend};

@@ -189,21 +189,13 @@ pub(super) fn null_in_column(context: &Context<'_>, table: &Table, at: usize) ->
         .columns
         .get(at)
         .map_or("", |column| column.name.as_str());
-    Error::new(
-        SqlState::NOT_NULL_VIOLATION,
-        format!(
-            "column \"{column}\" of relation \"{}\" contains null values",
-            table.name
-        ),
-    )
-    .schema(
-        context
-            .catalog
-            .schema_name(table.schema)
-            .unwrap_or_default(),
-    )
-    .table(&table.name)
-    .column(column)
+    let message = format!(
+        "column \"{column}\" of relation \"{}\" contains null values",
+        table.name
+    );
+    context
+        .table_error(table, SqlState::NOT_NULL_VIOLATION, message)
+        .column(column)
 }
 
 async fn add_unique(
@@ -292,21 +284,13 @@ pub(super) async fn check_condition_holds(
     if rows::is_empty(context, table.storage)? || !violates(context, table, expr).await? {
         return Ok(());
     }
-    Err(Error::new(
-        SqlState::CHECK_VIOLATION,
-        format!(
-            "check constraint \"{name}\" of relation \"{}\" is violated by some row",
-            table.name
-        ),
-    )
-    .schema(
-        context
-            .catalog
-            .schema_name(table.schema)
-            .unwrap_or_default(),
-    )
-    .table(&table.name)
-    .constraint(name))
+    let message = format!(
+        "check constraint \"{name}\" of relation \"{}\" is violated by some row",
+        table.name
+    );
+    Err(context
+        .table_error(table, SqlState::CHECK_VIOLATION, message)
+        .constraint(name))
 }
 
 /// Whether some row makes the condition false.

@@ -8,6 +8,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::super::Context;
+use super::super::unique_index::holder;
+use super::super::violation::key_values;
 use super::naming::{Names, joined};
 use super::rows;
 use super::scope::Needed;
@@ -336,36 +338,14 @@ fn check_rows(
     let style = context.info.style.clone();
     let mut known: HashMap<Vec<u8>, ()> = HashMap::new();
     rows::for_each_row(context, table, |context, _, row| {
-        let nulls = key
-            .columns
-            .iter()
-            .filter(|at| row.get(**at).is_none_or(|datum| datum.is_null()))
+        let nulls = key_values(&row, &key.columns)
+            .filter(|value| value.is_null())
             .count();
-        if nulls == key.columns.len() || (nulls > 0 && !key.match_full) {
+        if !key.binds(nulls) {
             return Ok(());
         }
-        let violation = |detail: String| {
-            Err(Error::new(
-                SqlState::FOREIGN_KEY_VIOLATION,
-                format!(
-                    "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-                    table.name, key.name
-                ),
-            )
-            .detail(detail)
-            .schema(
-                context
-                    .catalog
-                    .schema_name(table.schema)
-                    .unwrap_or_default(),
-            )
-            .table(&table.name)
-            .constraint(&key.name))
-        };
         if nulls > 0 {
-            return violation(
-                "MATCH FULL does not allow mixing of null and nonnull key values.".into(),
-            );
+            return Err(context.mixed_nulls(table, key));
         }
         // The index may list the columns in another order than the constraint.
         let mut values = Vec::with_capacity(index.columns.len());
@@ -394,7 +374,7 @@ fn check_rows(
         } else {
             let prefix = keys::index_prefix(index, parent, &values)?;
             known.contains_key(&prefix) || {
-                let found = rows::has_referenced(&view, parent, index, &values)?;
+                let found = holder(&view, parent, index, &prefix)?.is_some();
                 if found && known.len() < MAX_KNOWN_KEYS {
                     known.insert(prefix, ());
                 }
@@ -404,10 +384,6 @@ fn check_rows(
         if found {
             return Ok(());
         }
-        violation(format!(
-            "Key {} is not present in table \"{}\".",
-            rows::key_detail(context, table, &key.columns, &row),
-            parent.name
-        ))
+        Err(context.not_referenced(table, key, key_values(&row, &key.columns), parent))
     })
 }

@@ -3,11 +3,11 @@
 use std::ops::Bound;
 
 use super::super::Context;
+use super::super::violation::key_values;
 use crate::catalog::{Index, Table, keys};
 use crate::error::{Error, Result, SqlState};
 use crate::segment::Shape;
 use crate::storage::TableId;
-use crate::txn::View;
 use crate::types::text::TextStyle;
 use crate::types::{Datum, PgType, row, text};
 
@@ -209,66 +209,10 @@ pub(super) fn duplicate(
     index: &Index,
     row: &[Datum<'_>],
 ) -> Error {
-    Error::new(
-        SqlState::UNIQUE_VIOLATION,
-        format!("could not create unique index \"{}\"", index.name),
-    )
-    .detail(format!(
-        "Key {} is duplicated.",
-        key_detail(context, table, &index.columns, row)
-    ))
-    .schema(
-        context
-            .catalog
-            .schema_name(table.schema)
-            .unwrap_or_default(),
-    )
-    .table(&table.name)
-    .constraint(&index.name)
-}
-
-/// `(a, b)=(1, x)`.
-pub(super) fn key_detail(
-    context: &Context<'_>,
-    table: &Table,
-    columns: &[usize],
-    row: &[Datum<'_>],
-) -> String {
-    let mut names = Vec::with_capacity(columns.len());
-    let mut values = Vec::with_capacity(columns.len());
-    for &at in columns {
-        if let (Some(column), Some(datum)) = (table.columns.get(at), row.get(at)) {
-            names.push(column.name.clone());
-            values.push(match datum {
-                Datum::Null => "null".to_owned(),
-                datum => text::to_string(datum, column.ty, &context.info.style),
-            });
-        }
-    }
-    format!("({})=({})", names.join(", "), values.join(", "))
-}
-
-/// Whether the referenced table has a row with these values of the key's columns.
-pub(super) fn has_referenced(
-    view: &View,
-    parent: &Table,
-    index: &Index,
-    values: &[Datum<'_>],
-) -> Result<bool> {
-    match index.storage {
-        None => {
-            let key = keys::table_prefix(parent, values)?;
-            Ok(view.get(parent.storage, &key)?.is_some())
-        }
-        Some(storage) => {
-            let prefix = keys::index_prefix(index, parent, values)?;
-            let end = crate::types::key::prefix_end(&prefix);
-            let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let first = view
-                .range(storage, Bound::Included(&prefix), to)?
-                .next()
-                .transpose()?;
-            Ok(first.is_some())
-        }
-    }
+    let message = format!("could not create unique index \"{}\"", index.name);
+    let shown = context.shown_key(table, &index.columns, key_values(row, &index.columns));
+    context
+        .table_error(table, SqlState::UNIQUE_VIOLATION, message)
+        .detail(format!("Key {shown} is duplicated."))
+        .constraint(&index.name)
 }

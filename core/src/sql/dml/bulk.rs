@@ -14,6 +14,7 @@ use crate::catalog::{Index, keys};
 use crate::error::{Error, Result};
 use crate::segment::Shape;
 use crate::sql::Context;
+use crate::sql::unique_index::holder;
 use crate::storage::{RowBatch, TableId, Wanted};
 use crate::types::{Datum, row};
 
@@ -221,7 +222,7 @@ impl Bulk {
                 }
                 Some(_) => {
                     for (value, n) in &values {
-                        if target.holder(&latest, index, value)?.is_some() {
+                        if holder(&latest, &target.table, index, value)?.is_some() {
                             note(*n);
                         }
                     }

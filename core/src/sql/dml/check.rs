@@ -1,11 +1,11 @@
-//! What a row must satisfy by itself: NOT NULL and CHECK; and how a row is shown in errors.
+//! What a row must satisfy by itself: NOT NULL and CHECK; and what GENERATED ALWAYS forbids.
 
 use super::compiled::{Env, Row};
 use super::target::{Condition, Target};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
+use crate::types::Datum;
 use crate::types::text::{self, TextStyle};
-use crate::types::{Datum, names};
 
 /// Bytes of a value that `Failing row contains` shows.
 const MAX_SHOWN_BYTES: usize = 64;
@@ -22,8 +22,8 @@ impl Target {
                     "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
                     column.name, self.table.name
                 );
-                return Err(self
-                    .table_error(SqlState::NOT_NULL_VIOLATION, message)
+                return Err(context
+                    .table_error(&self.table, SqlState::NOT_NULL_VIOLATION, message)
                     .detail(self.failing_row(row, &context.info.style))
                     .column(&column.name));
             }
@@ -36,8 +36,8 @@ impl Target {
                     "new row for relation \"{}\" violates check constraint \"{}\"",
                     self.table.name, check.name
                 );
-                return Err(self
-                    .table_error(SqlState::CHECK_VIOLATION, message)
+                return Err(context
+                    .table_error(&self.table, SqlState::CHECK_VIOLATION, message)
                     .detail(self.failing_row(row, &context.info.style))
                     .constraint(&check.name));
             }
@@ -77,13 +77,6 @@ impl Target {
         Ok(value.map_or(Datum::Null, |(value, _)| value))
     }
 
-    /// An error with the table's name and schema in its fields.
-    pub(super) fn table_error(&self, state: SqlState, message: String) -> Error {
-        Error::new(state, message)
-            .schema(&self.schema)
-            .table(&self.table.name)
-    }
-
     fn failing_row(&self, row: &[Datum<'_>], style: &TextStyle) -> String {
         let mut shown = String::from("Failing row contains (");
         for (n, (at, column)) in self.table.live_columns().enumerate() {
@@ -106,29 +99,6 @@ impl Target {
         }
         shown.push_str(").");
         shown
-    }
-
-    /// `(a, b)=(1, x)`, as details name key values.
-    pub(super) fn shown_key(
-        &self,
-        columns: &[usize],
-        values: &[Datum<'_>],
-        style: &TextStyle,
-    ) -> String {
-        let names: Vec<&str> = columns
-            .iter()
-            .filter_map(|at| self.table.columns.get(*at))
-            .map(|column| column.name.as_str())
-            .collect();
-        let types = columns.iter().filter_map(|at| self.types.get(*at));
-        let values: Vec<String> = types
-            .zip(values)
-            .map(|(ty, value)| match value {
-                Datum::Null => "null".to_owned(),
-                value => text::to_string(value, *ty, style),
-            })
-            .collect();
-        format!("({})=({})", names.join(", "), values.join(", "))
     }
 }
 
@@ -160,9 +130,4 @@ pub(super) fn generated_always(column: &str, insert: bool) -> Error {
         )
         .detail(detail),
     }
-}
-
-/// 42804, for messages that name a type.
-pub(super) fn type_name(ty: crate::types::PgType) -> String {
-    names::format_type(ty)
 }

@@ -15,10 +15,11 @@ use super::write::Changes;
 use crate::catalog::{Action, ForeignKey, Index, Object, Table, keys};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
+use crate::sql::unique_index::holder;
 use crate::storage::{RowBatch, TableId, Wanted};
 use crate::txn::{LockTarget, RowMode, View};
 use crate::types::cast::{self, Context as Cast};
-use crate::types::{Datum, PgType, key, ops};
+use crate::types::{Datum, PgType, key, names, ops};
 
 /// Tries at locking a referenced row that keeps moving (its key is changed away and back).
 const MAX_TRIES: usize = 100;
@@ -71,7 +72,7 @@ impl Changes {
         };
         let values = pick(row, &foreign.columns);
         let nulls = values.iter().filter(|value| value.is_null()).count();
-        if nulls == values.len() || (nulls > 0 && !foreign.match_full) {
+        if !foreign.binds(nulls) {
             return Ok(0);
         }
         let mut encoded = Vec::new();
@@ -439,10 +440,7 @@ async fn check_child(
         return Ok(());
     };
     if values.iter().any(Datum::is_null) {
-        let error = child_error(child, foreign);
-        return Err(
-            error.detail("MATCH FULL does not allow mixing of null and nonnull key values.")
-        );
+        return Err(context.mixed_nulls(&child.table, foreign));
     }
     let Some((parent, _)) = referenced(context, child, foreign)? else {
         return Err(Error::internal("a foreign key references no table"));
@@ -470,21 +468,7 @@ async fn check_child(
             }
         }
     }
-    let shown = child.shown_key(&foreign.columns, values, &context.info.style);
-    Err(child_error(child, foreign).detail(format!(
-        "Key {shown} is not present in table \"{}\".",
-        parent.table.name
-    )))
-}
-
-fn child_error(child: &Target, foreign: &ForeignKey) -> Error {
-    let message = format!(
-        "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-        child.table.name, foreign.name
-    );
-    child
-        .table_error(SqlState::FOREIGN_KEY_VIOLATION, message)
-        .constraint(&foreign.name)
+    Err(context.not_referenced(&child.table, foreign, values, &parent.table))
 }
 
 fn still_referenced(
@@ -498,9 +482,9 @@ fn still_referenced(
         "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
         parent.table.name, foreign.name, child.table.name
     );
-    let shown = parent.shown_key(&foreign.referenced, old, &context.info.style);
-    child
-        .table_error(SqlState::FOREIGN_KEY_VIOLATION, message)
+    let shown = context.shown_key(&parent.table, &foreign.referenced, old);
+    context
+        .table_error(&child.table, SqlState::FOREIGN_KEY_VIOLATION, message)
         .detail(format!(
             "Key {shown} is still referenced from table \"{}\".",
             child.table.name
@@ -510,9 +494,7 @@ fn still_referenced(
 
 fn out_of_range(child: &Target, foreign: &ForeignKey) -> Error {
     let ty = foreign.columns.first().and_then(|at| child.types.get(*at));
-    let name = ty
-        .map(|ty| super::check::type_name(*ty))
-        .unwrap_or_default();
+    let name = ty.map(|ty| names::format_type(*ty)).unwrap_or_default();
     Error::new(
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
         format!("{name} out of range"),
@@ -567,7 +549,7 @@ fn find_parent(
     let Some(prefix) = prefix(parent, &index.columns, &foreign.referenced, values)? else {
         return Err(Error::internal("a foreign key's index has other columns"));
     };
-    parent.holder(view, &index, &prefix)
+    holder(view, &parent.table, &index, &prefix)
 }
 
 /// Encodes `values` (of `columns`) in the order of an index whose first columns are those.

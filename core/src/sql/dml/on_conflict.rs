@@ -16,7 +16,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;
 use crate::sql::{Context, Engine};
 use crate::txn::{Isolation, RowMode};
-use crate::types::{Datum, PgType};
+use crate::types::{Datum, PgType, names};
 
 /// Tries at a row that others insert and delete between our look and our lock.
 const MAX_TRIES: usize = 1000;
@@ -357,7 +357,7 @@ impl Prepare<'_> {
                 SqlState::DATATYPE_MISMATCH,
                 format!(
                     "argument of WHERE must be type boolean, not type {}",
-                    super::check::type_name(ty)
+                    names::format_type(ty)
                 ),
             ));
         }

@@ -17,7 +17,6 @@ use crate::types::{Datum, PgType};
 /// A table prepared for writing. Built once for each prepared statement.
 pub(super) struct Target {
     pub table: Arc<Table>,
-    pub schema: String,
     /// Types of the physical columns.
     pub types: Vec<PgType>,
     /// What columns added after a row was written have in it.
@@ -51,7 +50,6 @@ impl Target {
         info: &SessionInfo,
         table: &Arc<Table>,
     ) -> Result<Arc<Target>> {
-        let schema = catalog.schema_name(table.schema).unwrap_or("").to_owned();
         let style = TextStyle::default();
         let mut missing = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
@@ -87,7 +85,6 @@ impl Target {
         checks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Arc::new(Target {
             table: table.clone(),
-            schema,
             types: table.columns.iter().map(|column| column.ty).collect(),
             missing,
             indexes,

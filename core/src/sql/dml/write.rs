@@ -11,7 +11,6 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use super::foreign_key::Event;
@@ -19,8 +18,10 @@ use super::target::Target;
 use crate::catalog::{Index, keys};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
+use crate::sql::unique_index::holder;
+use crate::sql::violation::key_values;
 use crate::txn::{LockTarget, RowMode, View};
-use crate::types::{Datum, key, row};
+use crate::types::{Datum, row};
 
 /// What one statement changed, as far as its end must still check it.
 #[derive(Default)]
@@ -239,17 +240,14 @@ impl Target {
         row: &[Datum<'_>],
         context: &Context<'_>,
     ) -> Error {
-        let values: Vec<Datum<'_>> = index
-            .columns
-            .iter()
-            .filter_map(|at| row.get(*at).cloned())
-            .collect();
         let message = format!(
             "duplicate key value violates unique constraint \"{}\"",
             index.name
         );
-        let shown = self.shown_key(&index.columns, &values, &context.info.style);
-        self.table_error(SqlState::UNIQUE_VIOLATION, message)
+        let values = key_values(row, &index.columns);
+        let shown = context.shown_key(&self.table, &index.columns, values);
+        context
+            .table_error(&self.table, SqlState::UNIQUE_VIOLATION, message)
             .detail(format!("Key {shown} already exists."))
             .constraint(&index.name)
     }
@@ -258,34 +256,7 @@ impl Target {
     fn is_taken(&self, view: &View, index: &Index, prefix: &[u8]) -> Result<bool> {
         match index.storage {
             None => Ok(view.get(self.table.storage, prefix)?.is_some()),
-            Some(_) => Ok(self.holder(view, index, prefix)?.is_some()),
-        }
-    }
-
-    /// Key of the row whose entry in a unique index starts with `prefix` (the encoded values).
-    pub(super) fn holder(
-        &self,
-        view: &View,
-        index: &Index,
-        prefix: &[u8],
-    ) -> Result<Option<Vec<u8>>> {
-        let Some(storage) = index.storage else {
-            return Ok(view
-                .get(self.table.storage, prefix)?
-                .map(|_| prefix.to_vec()));
-        };
-        let end = key::prefix_end(prefix);
-        let to = match &end {
-            Some(end) => Bound::Excluded(end.as_slice()),
-            None => Bound::Unbounded,
-        };
-        match view.range(storage, Bound::Included(prefix), to)?.next() {
-            None => Ok(None),
-            Some(entry) => {
-                let (entry, _) = entry?;
-                let row_key = keys::row_key_of(index, &self.table, entry.as_ref())?;
-                Ok(Some(row_key.to_vec()))
-            }
+            Some(_) => Ok(holder(view, &self.table, index, prefix)?.is_some()),
         }
     }
 
@@ -307,13 +278,13 @@ impl Target {
             };
             // A row that is there needs no lock on the value; DO NOTHING must not wait for those
             // who only update it.
-            let mut found = self.holder(&context.txn.latest()?, index, &prefix)?;
+            let mut found = holder(&context.txn.latest()?, &self.table, index, &prefix)?;
             if found.is_none() {
                 let target = index.storage.unwrap_or(self.table.storage);
                 let lock = LockTarget::Row(target, prefix.clone());
                 let wait = context.wait();
                 context.txn.lock_key(lock, RowMode::Update, wait).await?;
-                found = self.holder(&context.txn.latest()?, index, &prefix)?;
+                found = holder(&context.txn.latest()?, &self.table, index, &prefix)?;
             }
             if let Some(row_key) = found {
                 return Ok(Some(Conflict { index: at, row_key }));

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::sql::Context;
 use crate::sql::dml::names::conjuncts;
 use crate::sql::dml::target::Target;
+use crate::sql::unique_index::holder;
 use crate::txn::View;
 use crate::types::ops::BinaryOp;
 use crate::types::{Datum, PgType, key, oid};
@@ -161,7 +162,7 @@ impl Access {
     ) -> Result<Option<Vec<u8>>> {
         match self.index.and_then(|at| target.indexes.get(at)) {
             None => Ok(Some(key)),
-            Some(index) => target.holder(view, index, &key),
+            Some(index) => holder(view, &target.table, index, &key),
         }
     }
 
