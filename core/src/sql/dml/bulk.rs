@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
+use super::foreign_key::Changes;
 use super::target::Target;
-use super::write::Changes;
 use crate::catalog::{Index, keys};
 use crate::error::{Error, Result};
 use crate::segment::Shape;

@@ -6,13 +6,13 @@ use datafusion::sql::sqlparser::ast::{self, FromTable, SelectItem};
 
 use super::begin::begin;
 use super::compiled::{Access, Compiler};
+use super::foreign_key::Changes;
 use super::matches::{self, Matches};
 use super::names::Verb;
 use super::returning::{Returned, Returning};
 use super::search::{Found, Search};
 use super::target::Target;
 use super::update::{merge_parameters, target_of};
-use super::write::Changes;
 use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;
 use crate::sql::{Context, Engine, Outcome};

@@ -7,10 +7,11 @@ use datafusion::sql::sqlparser::ast::{self, ConflictTarget, OnConflictAction};
 
 use super::assign::{Assigned, Written, assigned, default_value};
 use super::compiled::{Compiler, Env, Expr, Row, Scope, SecondColumn};
+use super::foreign_key::Changes;
 use super::general::General;
 use super::target::{Default, Target};
 use super::values::{Conversion, is_open_literal};
-use super::write::{Changes, Unique};
+use super::write::Unique;
 use crate::catalog::{ConstraintKind, fold};
 use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;

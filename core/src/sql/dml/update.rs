@@ -7,13 +7,13 @@ use datafusion::sql::sqlparser::ast::{self, SelectItem, TableWithJoins, UpdateTa
 use super::assign::{Assigned, Set, SetValue, Written, assigned};
 use super::begin::begin;
 use super::compiled::{Access, Compiler, Scope, SecondColumn};
+use super::foreign_key::Changes;
 use super::matches::{self, Matches};
 use super::names::{Verb, plain_table, refuse_over_rows, writable};
 use super::returning::{Returned, Returning};
 use super::search::{Found, Search};
 use super::target::Target;
 use super::values::{Conversion, is_open_literal};
-use super::write::Changes;
 use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
 use crate::query::PlanContext;

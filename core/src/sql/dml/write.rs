@@ -10,10 +10,9 @@
 //! the own writes) say whether the value is taken.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::foreign_key::Event;
+use super::foreign_key::Changes;
 use super::target::Target;
 use crate::catalog::{Index, keys};
 use crate::error::{Error, Result, SqlState};
@@ -22,18 +21,6 @@ use crate::sql::unique_index::holder;
 use crate::sql::violation::key_values;
 use crate::txn::{LockTarget, RowMode, View};
 use crate::types::{Datum, row};
-
-/// What one statement changed, as far as its end must still check it.
-#[derive(Default)]
-pub(super) struct Changes {
-    pub events: std::collections::VecDeque<Event>,
-    /// Foreign key values that are already noted: (constraint's table and number, key).
-    pub noted: HashSet<(u32, usize, Vec<u8>)>,
-    /// How many of the events were looked at before the end.
-    pub looked_at: usize,
-    /// Tables that foreign key actions write.
-    pub targets: HashMap<u32, Arc<Target>>,
-}
 
 /// A unique index that already has the value of a new row.
 pub(super) struct Conflict {
