@@ -1,7 +1,9 @@
 //! The rows of each system table.
 
+mod constraints;
 mod grants;
 mod information;
+mod information_constraints;
 mod locks;
 mod objects;
 mod roles;
@@ -24,12 +26,12 @@ pub(super) fn fill(definition: &Definition, source: &Source, rows: &mut Rows) {
         "pg_class" => objects::classes(source, rows),
         "pg_attribute" => objects::attributes(source, rows),
         "pg_attrdef" => objects::defaults(source, rows),
-        "pg_index" => objects::indexes(source, rows),
-        "pg_constraint" => objects::constraints(source, rows),
+        "pg_index" => constraints::indexes(source, rows),
+        "pg_constraint" => constraints::constraints(source, rows),
         "pg_sequence" => objects::sequences(source, rows),
         "pg_description" => objects::descriptions(source, rows),
-        "pg_depend" => objects::depends(source, rows),
-        "pg_rewrite" => objects::rewrites(source, rows),
+        "pg_depend" => constraints::depends(source, rows),
+        "pg_rewrite" => constraints::rewrites(source, rows),
         "pg_type" => types::types(source, rows),
         "pg_proc" => types::functions(rows),
         "pg_am" => types::access_methods(rows),

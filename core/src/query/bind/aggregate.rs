@@ -3,17 +3,13 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::functions_aggregate::{
-    array_agg::array_agg_udaf,
-    average::avg_udaf,
-    bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf},
-    bool_and_or::{bool_and_udaf, bool_or_udaf},
-    count::count_udaf,
-    grouping::grouping_udaf,
-    min_max::{max_udaf, min_udaf},
-    string_agg::string_agg_udaf,
-    sum::sum_udaf,
-};
+use datafusion::functions_aggregate::array_agg::array_agg_udaf;
+use datafusion::functions_aggregate::bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf};
+use datafusion::functions_aggregate::bool_and_or::{bool_and_udaf, bool_or_udaf};
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::functions_aggregate::grouping::grouping_udaf;
+use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion::functions_aggregate::string_agg::string_agg_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::scalar::ScalarValue;
@@ -26,7 +22,7 @@ use super::query::sort;
 use super::scope::Typed;
 use super::{Binder, Clause, check, syntax, unsupported};
 use crate::error::{Error, Result, SqlState};
-use crate::query::functions::{self, Arithmetic, collecting};
+use crate::query::functions::{self, collecting};
 use crate::types::cast::Context;
 use crate::types::names::{array_type, element_of};
 use crate::types::ops::BinaryOp;
@@ -80,14 +76,14 @@ pub(super) fn is_aggregate(name: &str) -> bool {
 
 /// What surrounds an aggregate's arguments.
 #[derive(Clone, Default)]
-struct Shape {
-    distinct: bool,
-    filter: Option<Box<Expr>>,
-    order_by: Vec<Sort>,
+pub(super) struct Shape {
+    pub distinct: bool,
+    pub filter: Option<Box<Expr>>,
+    pub order_by: Vec<Sort>,
 }
 
 impl Shape {
-    fn call(&self, function: Arc<AggregateUDF>, args: Vec<Expr>) -> Expr {
+    pub(super) fn call(&self, function: Arc<AggregateUDF>, args: Vec<Expr>) -> Expr {
         Expr::AggregateFunction(AggregateFunction::new_udf(
             function,
             args,
@@ -352,102 +348,6 @@ impl Binder<'_> {
         }
     }
 
-    fn sum(&mut self, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
-        let sum = |arg: Typed, data: DataType| {
-            shape.call(sum_udaf(), vec![native(arg.clone(), arg.ty, data).expr])
-        };
-        match arg.ty.oid {
-            oid::INT2 | oid::INT4 => Ok(typed(sum(arg, DataType::Int64), PgType::INT8)),
-            oid::INT8 if !shape.distinct => {
-                let arg = native(arg, PgType::NUMERIC, DataType::Decimal128(19, 0));
-                Ok(exact_sum(&shape, arg))
-            }
-            oid::NUMERIC if !shape.distinct => Ok(exact_sum(&shape, arg)),
-            oid::INT8 | oid::NUMERIC => {
-                let arg = self.implicit(arg, PgType::NUMERIC)?;
-                self.collected("sum", vec![arg], PgType::NUMERIC, shape)
-            }
-            oid::FLOAT4 => {
-                let total = Typed {
-                    expr: sum(arg, DataType::Float64),
-                    ty: PgType::FLOAT8,
-                    data: DataType::Float64,
-                };
-                Ok(native(total, PgType::FLOAT4, DataType::Float32))
-            }
-            oid::FLOAT8 => Ok(typed(sum(arg, DataType::Float64), PgType::FLOAT8)),
-            oid::INTERVAL => self.collected("sum_interval", vec![arg], PgType::INTERVAL, shape),
-            _ => Err(missing),
-        }
-    }
-
-    /// The average of exact numbers is a division of the exact sum, with its digits.
-    fn avg(&mut self, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
-        match arg.ty.oid {
-            oid::FLOAT4 | oid::FLOAT8 => {
-                let arg = native(arg, PgType::FLOAT8, DataType::Float64);
-                Ok(typed(
-                    shape.call(avg_udaf(), vec![arg.expr]),
-                    PgType::FLOAT8,
-                ))
-            }
-            oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => {
-                let count = typed(
-                    shape.call(count_udaf(), vec![arg.expr.clone()]),
-                    PgType::INT8,
-                );
-                let total = self.sum(arg, shape, missing)?;
-                let total = self.implicit(total, PgType::NUMERIC)?;
-                let zero = Expr::Literal(ScalarValue::Int64(Some(0)), None);
-                let nothing = count.expr.clone().eq(zero);
-                let null = Expr::Literal(ScalarValue::Int64(None), None);
-                // No rows: the sum is NULL, and so is the quotient; the divisor must not be zero.
-                let count = Typed {
-                    expr: Expr::Case(datafusion::logical_expr::expr::Case::new(
-                        None,
-                        vec![(Box::new(nothing), Box::new(null))],
-                        Some(Box::new(count.expr)),
-                    )),
-                    ..count
-                };
-                let count = self.implicit(count, PgType::NUMERIC)?;
-                let (function, data) = functions::arithmetic(&Arithmetic {
-                    op: BinaryOp::Div,
-                    left: (PgType::NUMERIC, total.data.clone()),
-                    right: (PgType::NUMERIC, count.data.clone()),
-                    result: PgType::NUMERIC,
-                });
-                Ok(self.call(
-                    function,
-                    vec![total.expr, count.expr],
-                    PgType::NUMERIC,
-                    data,
-                ))
-            }
-            oid::INTERVAL => self.collected("avg_interval", vec![arg], PgType::INTERVAL, shape),
-            _ => Err(missing),
-        }
-    }
-
-    fn spread(&mut self, name: &str, arg: Typed, shape: Shape, missing: Error) -> Result<Typed> {
-        let exact = match arg.ty.oid {
-            oid::FLOAT4 | oid::FLOAT8 => false,
-            oid::INT2 | oid::INT4 | oid::INT8 | oid::NUMERIC => true,
-            _ => return Err(missing),
-        };
-        let Some(function) = functions::spread(name, exact) else {
-            return Err(missing);
-        };
-        let (arg, ty) = match exact {
-            true => (self.implicit(arg, PgType::NUMERIC)?, PgType::NUMERIC),
-            false => (
-                native(arg, PgType::FLOAT8, DataType::Float64),
-                PgType::FLOAT8,
-            ),
-        };
-        Ok(typed(shape.call(function, vec![arg.expr]), ty))
-    }
-
     /// PostgreSQL sorts to find distinct values, and gives them in that order.
     fn distinct_in_order(&mut self, arg: &Typed, mut shape: Shape) -> Result<Shape> {
         if shape.distinct && shape.order_by.is_empty() {
@@ -523,7 +423,7 @@ impl Binder<'_> {
     }
 
     /// An aggregate that needs all its values at once.
-    fn collected(
+    pub(super) fn collected(
         &mut self,
         name: &str,
         args: Vec<Typed>,
@@ -601,16 +501,7 @@ impl Binder<'_> {
     }
 }
 
-fn exact_sum(shape: &Shape, arg: Typed) -> Typed {
-    let data = functions::sum_layout(&arg.data);
-    Typed {
-        expr: shape.call(functions::numeric_sum(), vec![arg.expr]),
-        ty: PgType::NUMERIC,
-        data,
-    }
-}
-
-fn typed(expr: Expr, ty: PgType) -> Typed {
+pub(super) fn typed(expr: Expr, ty: PgType) -> Typed {
     Typed {
         expr,
         ty,

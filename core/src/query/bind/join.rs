@@ -7,11 +7,12 @@ use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 
-use super::apply::{has_outer_subquery, local_references, outward};
+use super::apply::outward;
 use super::decorrelate::columns_of;
 use super::from::{From, check_names};
 use super::push_join::join_on_keys;
 use super::scope::{Frame, OutColumn};
+use super::subquery_form::{has_outer_subquery, local_references};
 use super::table_function::table_function;
 use super::{Binder, Clause, fold, syntax};
 use crate::error::{Error, Result, SqlState};

@@ -7,24 +7,30 @@
 //! | file | what it binds |
 //! |---|---|
 //! | `query`, `with`, `set_operation` | VALUES, ORDER BY, LIMIT; WITH; UNION and its kin |
-//! | `select`, `grouping`, `sorting` | one SELECT: its list; GROUP BY; DISTINCT, ORDER BY, LIMIT |
+//! | `select`, `grouping`, `grouped`, `sorting` | one SELECT: its list; GROUP BY; aggregates; DISTINCT, ORDER BY, LIMIT |
 //! | `keys` | what stands for a value where equal values may differ in their bytes |
 //! | `from`, `join`, `relation`, `table_function`, `json_record` | FROM: joins, tables and views, functions |
 //! | `expr`, `predicate`, `array`, `record` | expressions |
 //! | `subquery`, `quantified` | sub-queries in expressions |
-//! | `apply`, `decorrelate`, `push_*`, `outer` | sub-queries that refer to outer rows, as joins |
-//! | `operator`, `overlaps`, `call`, `aggregate`, `outer_aggregate`, `window`, `window_frame` | what an expression calls |
+//! | `apply`, `subquery_form`, `decorrelate`, `push_*`, `outer` | sub-queries that refer to outer rows, as joins |
+//! | `operator`, `comparison`, `arithmetic`, `overlaps` | operators |
+//! | `call`, `conditional`, `aggregate`, `aggregate_sum`, `outer_aggregate`, `window`, `window_frame` | calls |
 //! | `coerce` | types: of unknown literals and parameters, common types, casts |
 
 mod aggregate;
+mod aggregate_sum;
 mod apply;
+mod arithmetic;
 mod array;
 mod call;
 mod check;
 mod coerce;
+mod comparison;
+mod conditional;
 mod decorrelate;
 mod expr;
 mod from;
+mod grouped;
 mod grouping;
 mod join;
 mod json_record;
@@ -49,6 +55,7 @@ mod select;
 mod set_operation;
 mod sorting;
 mod subquery;
+mod subquery_form;
 mod table_function;
 mod window;
 mod window_frame;

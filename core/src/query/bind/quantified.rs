@@ -4,12 +4,12 @@ use datafusion::logical_expr::expr::{AggregateFunction, Exists};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator};
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator};
 
-use super::apply::is_semi_join;
 use super::coerce::{self, arrow_type};
+use super::comparison::comparison_of;
 use super::expr::boolean;
-use super::operator::comparison_of;
 use super::scope::{OutColumn, Typed};
 use super::subquery::{add_references, check_width, int8, subquery};
+use super::subquery_form::is_semi_join;
 use super::{Binder, Bound, unsupported};
 use crate::error::{Error, Result, SqlState};
 use crate::query::functions;
@@ -223,7 +223,7 @@ impl Binder<'_> {
     ) -> Result<Typed> {
         let ty = match value.is_unknown() {
             true => Some(element),
-            false => super::operator::comparable(value.ty, element),
+            false => super::comparison::comparable(value.ty, element),
         };
         // Arrays compare item by item as values do: keys are not for them.
         if let Some(ty) = ty

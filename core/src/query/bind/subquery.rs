@@ -11,12 +11,12 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast;
 
-use super::apply::{has_outer_subquery, is_semi_join};
 use super::coerce::{self, arrow_type};
 use super::expr::boolean;
 use super::push_aggregate::in_order;
 use super::query::Place;
 use super::scope::{OutColumn, Typed};
+use super::subquery_form::{has_outer_subquery, is_semi_join};
 use super::{Binder, Bound, Clause, syntax};
 use crate::error::{Error, Result, SqlState};
 use crate::query::functions;

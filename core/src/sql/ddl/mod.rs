@@ -8,7 +8,7 @@
 //! | `grant_forms`, `grant`, `membership`, `default_privileges`, `owned` | GRANT, REVOKE and their like |
 //! | `drop`, `depends` | DROP, and who depends on what |
 //! | `truncate`, `comment`, `maintenance` | TRUNCATE; COMMENT ON; VACUUM, ANALYZE, LOCK TABLE |
-//! | `forms`, `alter_forms`, `alter_idle`, `token_forms` | the forms that sqlparser cannot read, from tokens |
+//! | `forms`, `alter_forms`, `alter_idle`, `maintenance_forms`, `token_forms` | the forms that sqlparser cannot read, from tokens |
 //! | `refused` | what there is not, by name |
 //!
 //! Every statement locks what PostgreSQL locks, in its modes; see `scope`.
@@ -32,6 +32,7 @@ mod grant_forms;
 mod identity_order;
 mod index;
 mod maintenance;
+mod maintenance_forms;
 mod membership;
 mod naming;
 mod owned;

@@ -2,33 +2,24 @@
 //!
 //! Every setting is documented in `omendb.example.toml`.
 
+mod environment;
+mod flags;
+
+pub use environment::ENV_PREFIX;
+pub use flags::Flags;
+
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
+use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
+
+use environment::{ENVIRONMENT, Variables};
 
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "omendb.toml";
-/// Prefix of environment variables.
-pub const ENV_PREFIX: &str = "OMENDB_";
-/// The variable that names the file; not a setting itself.
-const CONFIG_VARIABLE: &str = "config";
-/// Settings that are text even if they look like a number.
-const TEXT_SETTINGS: &[&str] = &[
-    "data_dir",
-    "listen",
-    "superuser",
-    "superuser_password",
-    "tls_cert",
-    "tls_key",
-    "log",
-];
-/// Environment variables of tests, which are no settings.
-const TEST_VARIABLES: &[&str] = &["bin", "test_postgres"];
 
 const MIN_CACHE: u64 = 1 << 20;
 const MAX_CONNECTIONS: usize = 100_000;
@@ -143,87 +134,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Flags of the command line: what is not given is `None`, and says nothing.
-#[derive(Clone, Debug, Default, Serialize, clap::Args)]
-pub struct Flags {
-    /// Directory of the database [default: ./omendb-data]
-    #[arg(short = 'd', long, value_name = "DIR")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_dir: Option<PathBuf>,
-    /// Address to listen on; may be repeated [default: 127.0.0.1:5432]
-    #[arg(short, long, value_name = "HOST:PORT")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub listen: Vec<String>,
-    /// Most connections at once [default: 1000]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_connections: Option<usize>,
-    /// Name of the first role of a new database [default: postgres]
-    #[arg(short = 'U', long, value_name = "NAME")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub superuser: Option<String>,
-    /// Who connects without a password: "loopback" or "none" [default: loopback]
-    #[arg(long, value_name = "WHO")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trust: Option<String>,
-    /// TLS certificate chain, PEM
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_cert: Option<PathBuf>,
-    /// TLS private key, PEM
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_key: Option<PathBuf>,
-    /// Memory for pages of the file, such as 256MB [default: 256MB]
-    #[arg(long, value_name = "SIZE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub page_cache: Option<String>,
-    /// Memory of all running queries together [default: 1GB]
-    #[arg(long, value_name = "SIZE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_memory: Option<String>,
-    /// Memory of what all transactions together have changed and not yet committed [default: 1GB]
-    #[arg(long, value_name = "SIZE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub transaction_memory: Option<String>,
-    /// Memory for decoded columns [default: 512MB]
-    #[arg(long, value_name = "SIZE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub column_cache: Option<String>,
-    /// Memory for keys and rows of segments [default: 256MB]
-    #[arg(long, value_name = "SIZE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub segment_cache: Option<String>,
-    /// Rows that a table collects before they are sealed into a segment [default: 100000]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seal_rows: Option<u64>,
-    /// New rows that one statement holds in memory before they go to segments directly [default: 65536]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub load_rows: Option<usize>,
-    /// Seconds between looks for rows to seal; 0 leaves it to VACUUM [default: 10]
-    #[arg(long, value_name = "SECONDS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seal_interval: Option<u64>,
-    /// Threads that run statements [default: one for each core]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub worker_threads: Option<usize>,
-    /// Seconds that running statements have to finish when the server stops [default: 10]
-    #[arg(long, value_name = "SECONDS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shutdown_grace: Option<u64>,
-    /// Log filter: error, warn, info, debug, trace, or per module [default: info]
-    #[arg(long, value_name = "FILTER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log: Option<String>,
-    /// "text" or "json" [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_format: Option<String>,
-}
-
 /// All settings, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -250,52 +160,6 @@ pub struct Config {
     pub shutdown_grace: u64,
     pub log: String,
     pub log_format: LogFormat,
-}
-
-/// Name under which errors know the environment.
-const ENVIRONMENT: &str = "environment";
-
-/// Settings from the environment.
-struct Variables {
-    settings: Dict,
-    config_file: Option<PathBuf>,
-}
-
-impl Variables {
-    fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut found = Variables {
-            settings: Dict::new(),
-            config_file: None,
-        };
-        for (name, text) in variables {
-            let Some(name) = name.strip_prefix(ENV_PREFIX) else {
-                continue;
-            };
-            let name = name.to_ascii_lowercase();
-            if name == CONFIG_VARIABLE {
-                found.config_file = Some(PathBuf::from(text));
-            } else if TEXT_SETTINGS.contains(&name.as_str()) {
-                found.settings.insert(name, Value::from(text));
-            } else if !TEST_VARIABLES.contains(&name.as_str()) {
-                let value = match text.trim().parse::<u64>() {
-                    Ok(number) => Value::from(number),
-                    Err(_) => Value::from(text),
-                };
-                found.settings.insert(name, value);
-            }
-        }
-        found
-    }
-}
-
-impl Provider for Variables {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(ENVIRONMENT)
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.settings.clone())]))
-    }
 }
 
 /// What is wrong with the settings, and where it comes from.
@@ -577,7 +441,7 @@ mod tests {
     #[test]
     fn the_example_holds_the_defaults() {
         let example = load(
-            include_str!("../omendb.example.toml"),
+            include_str!("../../omendb.example.toml"),
             &[],
             &Flags::default(),
         );

@@ -14,6 +14,13 @@
 //! | `IS ISNULL NOTNULL` | [`IS`] |
 //! | `NOT`, `AND`, `OR` | sqlparser's |
 
+mod forms;
+mod steps;
+
+pub use steps::within_steps;
+
+use std::any::TypeId;
+
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, ColumnOption, Expr, Statement, UnaryOperator,
 };
@@ -22,9 +29,10 @@ use datafusion::sql::sqlparser::keywords::{
     Keyword, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, Word};
-use std::any::TypeId;
-use std::cell::Cell;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use forms::{is_null_test, is_values, like_any, symmetric, values_query};
+use steps::take_step;
 
 /// What binds a sign's operand: casts, subscripts and fields only.
 const SIGN: u8 = 120;
@@ -67,50 +75,6 @@ const FOREIGN: &[Keyword] = &[
 ];
 
 type Parsed<T> = Result<T, ParserError>;
-
-/// What [`within_steps`] allows where nothing set it.
-const UNBOUNDED: usize = usize::MAX;
-
-thread_local! {
-    /// Expressions that the parser may still begin to read.
-    static STEPS: Cell<usize> = const { Cell::new(UNBOUNDED) };
-}
-
-/// Reads with so many beginnings of expressions at most; what needs more fails as what is nested too
-/// deeply does. When sqlparser meets an error it goes back and reads the same tokens another way, on
-/// every level of nesting: without a bound, an error inside 100 levels takes for ever.
-pub fn within_steps<T>(steps: usize, read: impl FnOnce() -> T) -> T {
-    let before = STEPS.replace(steps);
-    let result = read();
-    STEPS.set(before);
-    result
-}
-
-/// Whether `(VALUES (…` follows, which sqlparser takes for a call in parentheses.
-fn is_values(parser: &Parser) -> bool {
-    let [open, word, row] = [0, 1, 2].map(|ahead| &parser.peek_nth_token_ref(ahead).token);
-    matches!((open, row), (Token::LParen, Token::LParen))
-        && matches!(word, Token::Word(word)
-            if word.keyword == Keyword::VALUES && word.quote_style.is_none())
-}
-
-fn values_query(parser: &mut Parser) -> Parsed<Expr> {
-    parser.expect_token(&Token::LParen)?;
-    let query = parser.parse_query()?;
-    parser.expect_token(&Token::RParen)?;
-    Ok(Expr::Subquery(query))
-}
-
-fn take_step() -> Parsed<()> {
-    match STEPS.get() {
-        UNBOUNDED => Ok(()),
-        0 => Err(ParserError::RecursionLimitExceeded),
-        left => {
-            STEPS.set(left - 1);
-            Ok(())
-        }
-    }
-}
 
 impl Dialect for SqlDialect {
     /// sqlparser asks in places whether this is PostgreSQL's dialect.
@@ -424,11 +388,6 @@ impl Dialect for SqlDialect {
     }
 }
 
-/// `ISNULL`, which is no keyword to sqlparser.
-fn is_null_test(word: &Word) -> bool {
-    word.quote_style.is_none() && word.value.eq_ignore_ascii_case("isnull")
-}
-
 /// The level of the operator that an expression ends with the operand of, if operators of that level
 /// do not chain.
 fn level(expr: &Expr) -> Option<u8> {
@@ -449,96 +408,6 @@ fn level(expr: &Expr) -> Option<u8> {
         Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => Some(IS),
         _ => None,
     }
-}
-
-/// `[NOT] BETWEEN [SYMMETRIC | ASYMMETRIC]`: sqlparser knows neither word.
-fn symmetric(parser: &mut Parser, left: &Expr) -> Option<Parsed<Expr>> {
-    let word = |at: usize| match &parser.peek_nth_token_ref(at).token {
-        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    let negated = word(0) == "NOT";
-    let at = usize::from(negated);
-    let symmetric = match (word(at).as_str(), word(at + 1).as_str()) {
-        ("BETWEEN", "SYMMETRIC") => true,
-        ("BETWEEN", "ASYMMETRIC") => false,
-        _ => return None,
-    };
-    for _ in 0..at + 2 {
-        parser.advance_token();
-    }
-    Some(parser.parse_between(left.clone(), negated).map(|between| {
-        let Expr::Between {
-            expr, low, high, ..
-        } = &between
-        else {
-            return between;
-        };
-        if !symmetric {
-            return between;
-        }
-        let swapped = Expr::Between {
-            expr: expr.clone(),
-            negated,
-            low: high.clone(),
-            high: low.clone(),
-        };
-        Expr::Nested(Box::new(Expr::BinaryOp {
-            left: Box::new(between.clone()),
-            op: match negated {
-                true => BinaryOperator::And,
-                false => BinaryOperator::Or,
-            },
-            right: Box::new(swapped),
-        }))
-    }))
-}
-
-/// `[NOT] LIKE ANY (array)` and its kin: the operators `~~`, `!~~` … with ANY or ALL.
-fn like_any(parser: &mut Parser, left: &Expr) -> Option<Parsed<Expr>> {
-    let keyword = |parser: &Parser, at: usize| match &parser.peek_nth_token_ref(at).token {
-        Token::Word(word) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    let negated = keyword(parser, 0) == Keyword::NOT;
-    let at = usize::from(negated);
-    let compare_op = match (keyword(parser, at), negated) {
-        (Keyword::LIKE, false) => BinaryOperator::PGLikeMatch,
-        (Keyword::LIKE, true) => BinaryOperator::PGNotLikeMatch,
-        (Keyword::ILIKE, false) => BinaryOperator::PGILikeMatch,
-        (Keyword::ILIKE, true) => BinaryOperator::PGNotILikeMatch,
-        _ => return None,
-    };
-    let quantifier = keyword(parser, at + 1);
-    if !matches!(quantifier, Keyword::ANY | Keyword::SOME | Keyword::ALL)
-        || parser.peek_nth_token_ref(at + 2).token != Token::LParen
-    {
-        return None;
-    }
-    for _ in 0..at + 2 {
-        parser.advance_token();
-    }
-    // The parenthesis belongs to a sub-query, or is only there.
-    Some(parser.parse_prefix().map(|right| {
-        let left = Box::new(left.clone());
-        let right = Box::new(match right {
-            Expr::Nested(inner) => *inner,
-            other => other,
-        });
-        match quantifier {
-            Keyword::ALL => Expr::AllOp {
-                left,
-                compare_op,
-                right,
-            },
-            _ => Expr::AnyOp {
-                left,
-                compare_op,
-                right,
-                is_some: quantifier == Keyword::SOME,
-            },
-        }
-    }))
 }
 
 #[cfg(test)]

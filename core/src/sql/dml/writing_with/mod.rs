@@ -7,27 +7,29 @@
 //! returns are kept and given on as arrays: where the other parts name it, they read
 //! `unnest($n, …)`, and those parameters follow the statement's own.
 
+mod parts;
+
+pub(super) use parts::has_parts;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
-use datafusion::sql::sqlparser::ast::{
-    self, Ident, SetExpr, Statement, Visit, VisitMut, Visitor, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{self, Statement};
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::StreamExt;
 
 use super::compiled::Compiler;
-use super::lock_rows::LockRows;
 use super::update::merge_parameters;
 use super::values::value;
 use super::{Kind, run, write};
 use crate::catalog::fold;
 use crate::error::{Error, Result, SqlState};
 use crate::query::{Execution, Plan, PlanContext, ResultColumn, SqlDialect};
-use crate::sql::{Context, Engine, Locking, Outcome, Tag};
+use crate::sql::{Context, Engine, Outcome, Tag};
 use crate::types::names::{array_type, element_of, internal_name};
 use crate::types::{Array, Datum, PgType, oid, text};
+use parts::{Preparation, statement_of};
 
 /// A statement with parts that write.
 pub(super) struct WritingWith {
@@ -54,192 +56,6 @@ struct Column {
 enum Main {
     Query(Box<Plan>),
     Write(Box<Kind>),
-}
-
-/// Whether a statement has parts that write or lock.
-pub(super) fn has_parts(statement: &Statement) -> bool {
-    let writes = match statement {
-        Statement::Query(query) => query.with.iter().any(|with| {
-            let mut queries = with.cte_tables.iter().map(|cte| &cte.query);
-            queries.any(|query| statement_of(&query.body).is_some())
-        }),
-        _ => false,
-    };
-    writes || Locks::new(statement).find(statement)
-}
-
-/// Looks for sub-queries that lock. The locking clauses of the statement itself stand elsewhere.
-struct Locks {
-    /// Queries around the one at hand.
-    depth: usize,
-}
-
-impl Locks {
-    fn new(statement: &Statement) -> Locks {
-        Locks {
-            depth: usize::from(!matches!(statement, Statement::Query(_))),
-        }
-    }
-
-    fn find(mut self, statement: &Statement) -> bool {
-        statement.visit(&mut self).is_break()
-    }
-}
-
-impl Visitor for Locks {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
-        if self.depth > 0 && !query.locks.is_empty() {
-            return ControlFlow::Break(());
-        }
-        self.depth = self.depth.saturating_add(1);
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<()> {
-        self.depth = self.depth.saturating_sub(1);
-        ControlFlow::Continue(())
-    }
-}
-
-/// Takes out sub-queries that lock, and leaves reads of their rows.
-struct TakeLocks<'n> {
-    depth: usize,
-    taken: Vec<(Ident, ast::Query)>,
-    number: &'n mut usize,
-}
-
-impl VisitorMut for TakeLocks<'_> {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<Error> {
-        if self.depth > 0 && !query.locks.is_empty() {
-            *self.number = self.number.saturating_add(1);
-            let name = format!("?lock {}", self.number);
-            match parsed(&format!("SELECT * FROM \"{name}\"")) {
-                Ok(rows) => {
-                    let taken = std::mem::replace(query, rows);
-                    self.taken.push((Ident::with_quote('"', name), taken));
-                }
-                Err(error) => return ControlFlow::Break(error),
-            }
-        }
-        self.depth = self.depth.saturating_add(1);
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut ast::Query) -> ControlFlow<Error> {
-        self.depth = self.depth.saturating_sub(1);
-        ControlFlow::Continue(())
-    }
-}
-
-fn statement_of(body: &SetExpr) -> Option<&Statement> {
-    match body {
-        SetExpr::Insert(inner)
-        | SetExpr::Update(inner)
-        | SetExpr::Delete(inner)
-        | SetExpr::Merge(inner) => Some(inner),
-        _ => None,
-    }
-}
-
-/// What is prepared so far.
-struct Preparation<'p, 'c> {
-    engine: &'p Arc<Engine>,
-    context: &'p PlanContext<'p>,
-    compiler: &'p mut Compiler<'c>,
-    parts: Vec<Part>,
-    /// The WITH queries before the one at hand; parts among them read what is kept.
-    before: ast::With,
-    locks: usize,
-}
-
-impl Preparation<'_, '_> {
-    fn with(&self) -> Option<&ast::With> {
-        (!self.before.cte_tables.is_empty()).then_some(&self.before)
-    }
-
-    /// Takes sub-queries that lock out of a query or statement; they become parts.
-    async fn take_locks(&mut self, inside: &mut impl VisitMut, depth: usize) -> Result<()> {
-        let mut locks = TakeLocks {
-            depth,
-            taken: Vec::new(),
-            number: &mut self.locks,
-        };
-        if let ControlFlow::Break(error) = inside.visit(&mut locks) {
-            return Err(error);
-        }
-        for (name, query) in locks.taken {
-            let alias = ast::TableAlias {
-                explicit: true,
-                name,
-                columns: Vec::new(),
-                at: None,
-            };
-            self.lock(alias, query).await?;
-        }
-        Ok(())
-    }
-
-    async fn cte(&mut self, mut cte: ast::Cte) -> Result<()> {
-        let locks = std::mem::take(&mut cte.query.locks);
-        self.take_locks(cte.query.as_mut(), 0).await?;
-        if !locks.is_empty() {
-            cte.query.locks = locks;
-            return self.lock(cte.alias, *cte.query).await;
-        }
-        let Some(statement) = statement_of(&cte.query.body) else {
-            self.before.cte_tables.push(cte);
-            return Ok(());
-        };
-        if cte.query.with.is_some() {
-            return Err(Error::unsupported(
-                "a WITH clause inside a data-modifying WITH query",
-                "Move its queries into the outer WITH clause.",
-            ));
-        }
-        let with = (!self.before.cte_tables.is_empty()).then_some(&self.before);
-        let write = write(self.engine, statement, with, self.context, self.compiler);
-        let kind = Box::pin(write).await?;
-        self.part(kind, cte.alias)
-    }
-
-    /// A query that locks what it reads.
-    async fn lock(&mut self, alias: ast::TableAlias, mut query: ast::Query) -> Result<()> {
-        let locking: Vec<Locking> = query.locks.iter().map(Locking::from).collect();
-        query.locks.clear();
-        if let Some(before) = self.with() {
-            let mut with = before.clone();
-            with.cte_tables
-                .extend(query.with.take().into_iter().flat_map(|own| own.cte_tables));
-            query.with = Some(with);
-        }
-        let rows = LockRows::prepare(self.engine, &query, &locking, self.context, self.compiler);
-        let kind = Kind::LockRows(Box::new(rows.await?));
-        self.part(kind, alias)
-    }
-
-    fn part(&mut self, kind: Kind, alias: ast::TableAlias) -> Result<()> {
-        let returned = kind.columns();
-        let columns: Vec<Column> = returned.iter().flat_map(|c| c.iter()).map(column).collect();
-        if let Some(returned) = &returned {
-            let rows = stored_rows(returned, &columns, self.compiler.parameters.len())?;
-            self.before.cte_tables.push(ast::Cte {
-                alias,
-                query: Box::new(rows),
-                from: None,
-                materialized: None,
-                closing_paren_token: AttachedToken::empty(),
-            });
-            let types = columns.iter().map(Column::array_type);
-            let types = types.collect::<Result<Vec<_>>>()?;
-            self.compiler.parameters.extend(types);
-        }
-        self.parts.push(Part { kind, columns });
-        Ok(())
-    }
 }
 
 impl WritingWith {
