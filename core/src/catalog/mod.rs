@@ -21,8 +21,8 @@ mod tests;
 
 pub use cache::Cache;
 pub use names::{
-    MAX_NAME_BYTES, QualifiedName, SearchPath, fold, quote, truncate, undefined_relation,
-    undefined_schema,
+    MAX_NAME_BYTES, QualifiedName, SearchPath, fold, quote, truncate, undefined_column,
+    undefined_relation, undefined_schema,
 };
 pub use object::Object;
 pub use objects::*;

@@ -117,6 +117,14 @@ impl fmt::Display for QualifiedName {
     }
 }
 
+/// 42703: a column that a relation does not have.
+pub fn undefined_column(column: &str, relation: &str) -> Error {
+    Error::new(
+        SqlState::UNDEFINED_COLUMN,
+        format!("column \"{column}\" of relation \"{relation}\" does not exist"),
+    )
+}
+
 /// `relation "x" does not exist` (42P01).
 pub fn undefined_relation(name: &QualifiedName) -> Error {
     Error::new(

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Index, Role, Schema, Sequence, Table, View};
-use crate::error::{Error, Result, SqlState};
+use super::{Index, Role, Schema, Sequence, Table, View, undefined_column};
+use crate::error::Result;
 
 /// Any object, shared.
 #[derive(Clone, Debug)]
@@ -50,15 +50,22 @@ impl Object {
             _ => None,
         };
         at.and_then(|at| u32::try_from(at.saturating_add(1)).ok())
-            .ok_or_else(|| {
-                Error::new(
-                    SqlState::UNDEFINED_COLUMN,
-                    format!(
-                        "column \"{name}\" of relation \"{}\" does not exist",
-                        self.name()
-                    ),
-                )
-            })
+            .ok_or_else(|| undefined_column(name, self.name()))
+    }
+
+    /// The names of a table's or a view's columns.
+    pub fn column_names(&self) -> Option<Vec<String>> {
+        match self {
+            Object::Table(table) => {
+                let columns = table.live_columns();
+                Some(columns.map(|(_, column)| column.name.clone()).collect())
+            }
+            Object::View(view) => {
+                let columns = view.columns.iter();
+                Some(columns.map(|column| column.name.clone()).collect())
+            }
+            _ => None,
+        }
     }
 
     /// OID of the schema that a relation is in.

@@ -251,6 +251,23 @@ impl Role {
     }
 }
 
+impl Column {
+    /// A column that is no more than a name and a type.
+    pub fn plain(name: &str, ty: PgType) -> Column {
+        Column {
+            name: name.to_owned(),
+            ty,
+            not_null: false,
+            default: None,
+            identity: None,
+            sequence: None,
+            missing: None,
+            dropped: false,
+            comment: None,
+        }
+    }
+}
+
 impl Table {
     /// Live columns with their positions.
     pub fn live_columns(&self) -> impl Iterator<Item = (usize, &Column)> {

@@ -280,30 +280,14 @@ impl Deparser<'_> {
                 pattern,
                 any: false,
                 escape_char: None,
-            } => {
-                let op = if *negated { "!~~" } else { "~~" };
-                let ty = self.type_of(expr);
-                self.wrap(format!(
-                    "{} {op} {}",
-                    self.operand(expr),
-                    self.typed(pattern, ty)
-                ))
-            }
+            } => self.like(expr, if *negated { "!~~" } else { "~~" }, pattern),
             Expr::ILike {
                 negated,
                 expr,
                 pattern,
                 any: false,
                 escape_char: None,
-            } => {
-                let op = if *negated { "!~~*" } else { "~~*" };
-                let ty = self.type_of(expr);
-                self.wrap(format!(
-                    "{} {op} {}",
-                    self.operand(expr),
-                    self.typed(pattern, ty)
-                ))
-            }
+            } => self.like(expr, if *negated { "!~~*" } else { "~~*" }, pattern),
             Expr::Cast {
                 expr: inner,
                 data_type,
@@ -418,6 +402,11 @@ impl Deparser<'_> {
             }
             other => parts.push(self.text(other)),
         }
+    }
+
+    fn like(&self, expr: &Expr, op: &str, pattern: &Expr) -> String {
+        let pattern = self.typed(pattern, self.type_of(expr));
+        self.wrap(format!("{} {op} {pattern}", self.operand(expr)))
     }
 
     /// A column beside a comparison: varchar compares as text.

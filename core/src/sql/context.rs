@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use datafusion::sql::sqlparser::ast;
 use futures::stream::BoxStream;
 
 use super::Engine;
@@ -114,6 +115,19 @@ pub trait CopySource: Send {
 }
 
 impl Context<'_> {
+    /// The value of an expression that reads no row, and its type.
+    pub(super) async fn evaluate(&mut self, expr: &ast::Expr) -> Result<(Datum<'static>, PgType)> {
+        let execution = self.execution()?;
+        let planning = self.plan_context();
+        let (exprs, rows) = (std::slice::from_ref(expr), [Vec::new()]);
+        let query = &self.engine.query;
+        let results = query
+            .evaluate(exprs, None, &rows, &planning, &execution)
+            .await?;
+        let first = results.into_iter().flatten().next();
+        first.ok_or_else(|| Error::internal("an expression gave no value"))
+    }
+
     /// What to plan a query of this statement against.
     pub fn plan_context(&self) -> PlanContext<'_> {
         PlanContext {

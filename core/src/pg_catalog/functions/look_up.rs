@@ -2,8 +2,8 @@
 
 use super::super::{comments_of, definitions, deparse, full_name_of, parse_name, tables_of};
 use super::{Source, int, oid, or_null, string};
-use crate::catalog::{Object, quote};
-use crate::error::{Error, Result, SqlState};
+use crate::catalog::{Object, quote, undefined_column};
+use crate::error::Result;
 use crate::types::Datum;
 
 pub(super) fn constraint_def(source: &Source, args: &[Datum<'_>]) -> Result<Datum<'static>> {
@@ -142,15 +142,9 @@ pub(super) fn serial_sequence(source: &Source, args: &[Datum<'_>]) -> Result<Dat
     let Object::Table(table) = object else {
         return Ok(Datum::Null);
     };
-    let at = table.column(column).ok_or_else(|| {
-        Error::new(
-            SqlState::UNDEFINED_COLUMN,
-            format!(
-                "column \"{column}\" of relation \"{}\" does not exist",
-                table.name
-            ),
-        )
-    })?;
+    let at = table
+        .column(column)
+        .ok_or_else(|| undefined_column(column, &table.name))?;
     or_null(source.catalog.objects().find_map(|object| match object {
         Object::Sequence(it) if it.owned_by == Some((table.oid, at)) => {
             Some(full_name_of(source, it.schema, &it.name))

@@ -4,17 +4,22 @@ use super::super::deparse;
 use super::super::rows::{Rows, Source, array, int2, int4, number, numbers, text};
 use super::objects::{PG_CLASS, PG_CONSTRAINT, PG_REWRITE, tables};
 use super::types::operator_class;
-use crate::catalog::{Action, ConstraintKind, Object};
+use crate::catalog::{Action, ConstraintKind, Index, Object, Table};
 use crate::types::{Datum, PgType, oid};
 
+/// Indexes, with their tables.
+pub(super) fn tables_of_indexes(source: &Source) -> impl Iterator<Item = (&Index, &Table)> {
+    source.catalog.objects().filter_map(|object| match object {
+        Object::Index(index) => {
+            let table = source.catalog.table(index.table)?;
+            Some((index.as_ref(), table.as_ref()))
+        }
+        _ => None,
+    })
+}
+
 pub(super) fn indexes(source: &Source, rows: &mut Rows) {
-    for object in source.catalog.objects() {
-        let Object::Index(index) = object else {
-            continue;
-        };
-        let Some(table) = source.catalog.table(index.table) else {
-            continue;
-        };
+    for (index, table) in tables_of_indexes(source) {
         let types = || {
             index
                 .columns

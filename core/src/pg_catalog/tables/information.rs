@@ -124,17 +124,7 @@ fn columns(source: &Source, rows: &mut Rows) {
                     if !sight.column(object, at) {
                         continue;
                     }
-                    let column = Column {
-                        name: it.name.clone(),
-                        ty: it.ty,
-                        not_null: false,
-                        default: None,
-                        identity: None,
-                        sequence: None,
-                        missing: None,
-                        dropped: false,
-                        comment: None,
-                    };
+                    let column = Column::plain(&it.name, it.ty);
                     let place = (view.schema, view.name.as_str(), at);
                     push_column(source, rows, place, &column, None, false);
                 }

@@ -201,25 +201,10 @@ fn system_schema(name: &str) -> u32 {
     }
 }
 
-/// A column that is no more than a name and a type.
-fn plain_column(name: &str, ty: PgType) -> Column {
-    Column {
-        name: name.to_owned(),
-        ty,
-        not_null: false,
-        default: None,
-        identity: None,
-        sequence: None,
-        missing: None,
-        dropped: false,
-        comment: None,
-    }
-}
-
 pub(super) fn attributes(source: &Source, rows: &mut Rows) {
     for definition in definitions::all() {
         for (at, (name, ty)) in definition.columns.iter().enumerate() {
-            attribute(source, rows, definition.oid, at, &plain_column(name, *ty));
+            attribute(source, rows, definition.oid, at, &Column::plain(name, *ty));
         }
     }
     for object in source.catalog.objects() {
@@ -240,7 +225,7 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
                             rows,
                             index.oid,
                             at,
-                            &plain_column(&column.name, column.ty),
+                            &Column::plain(&column.name, column.ty),
                         );
                     }
                 }
@@ -252,7 +237,7 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
                         rows,
                         view.oid,
                         at,
-                        &plain_column(&column.name, column.ty),
+                        &Column::plain(&column.name, column.ty),
                     );
                 }
             }
@@ -260,7 +245,7 @@ pub(super) fn attributes(source: &Source, rows: &mut Rows) {
                 for (at, (name, ty)) in SEQUENCE_COLUMNS.iter().enumerate() {
                     let column = Column {
                         not_null: true,
-                        ..plain_column(name, *ty)
+                        ..Column::plain(name, *ty)
                     };
                     attribute(source, rows, sequence.oid, at, &column);
                 }

@@ -2,6 +2,7 @@
 
 use super::super::deparse;
 use super::super::rows::{Rows, Source, text, text_or_null};
+use super::constraints::tables_of_indexes;
 use super::objects::{all_sequences, tables};
 use super::roles::DATABASE;
 use crate::catalog::{Object, Privileges, Sequence, quote};
@@ -96,13 +97,7 @@ fn pg_views(source: &Source, rows: &mut Rows) {
 }
 
 fn pg_indexes(source: &Source, rows: &mut Rows) {
-    for object in source.catalog.objects() {
-        let Object::Index(index) = object else {
-            continue;
-        };
-        let Some(table) = source.catalog.table(index.table) else {
-            continue;
-        };
+    for (index, table) in tables_of_indexes(source) {
         rows.push(vec![
             ("schemaname", schema_name(source, index.schema)),
             ("tablename", text(table.name.clone())),
@@ -220,13 +215,7 @@ fn table_statistics(source: &Source, rows: &mut Rows) {
 }
 
 fn index_statistics(source: &Source, rows: &mut Rows) {
-    for object in source.catalog.objects() {
-        let Object::Index(index) = object else {
-            continue;
-        };
-        let Some(table) = source.catalog.table(index.table) else {
-            continue;
-        };
+    for (index, table) in tables_of_indexes(source) {
         rows.push(vec![
             ("relid", Datum::Oid(table.oid)),
             ("indexrelid", Datum::Oid(index.oid)),

@@ -166,20 +166,7 @@ impl Binder<'_> {
         if super::aggregate::is_aggregate(&name) {
             return self.aggregate_call(&name, call);
         }
-        if matches!(
-            name.as_str(),
-            "row_number"
-                | "rank"
-                | "dense_rank"
-                | "percent_rank"
-                | "cume_dist"
-                | "ntile"
-                | "lag"
-                | "lead"
-                | "first_value"
-                | "last_value"
-                | "nth_value"
-        ) {
+        if super::window::is_window_function(&name) {
             return Err(Error::new(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("window function {name} requires an OVER clause"),

@@ -91,22 +91,19 @@ pub(super) fn is_preferred(ty: PgType) -> bool {
     )
 }
 
+/// `oid` and the types that show one by name.
+pub(super) fn is_oid(ty: PgType) -> bool {
+    matches!(
+        ty.oid,
+        oid::OID | oid::REGCLASS | oid::REGTYPE | oid::REGPROC | oid::REGNAMESPACE | oid::REGROLE
+    )
+}
+
 /// Whether two types are one to Arrow and to comparison: a relabelling, no cast.
 fn same_representation(from: PgType, to: PgType) -> bool {
     let texts = |ty: PgType| matches!(ty.oid, oid::TEXT | oid::VARCHAR | oid::NAME);
-    let oids = |ty: PgType| {
-        matches!(
-            ty.oid,
-            oid::OID
-                | oid::REGCLASS
-                | oid::REGTYPE
-                | oid::REGPROC
-                | oid::REGNAMESPACE
-                | oid::REGROLE
-        )
-    };
     (texts(from) && texts(to) && to.typmod < 0 && to.oid != oid::NAME)
-        || (oids(from) && oids(to))
+        || (is_oid(from) && is_oid(to))
         || (from.oid == to.oid && (to.typmod < 0 || to.typmod == from.typmod))
 }
 

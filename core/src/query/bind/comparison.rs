@@ -3,7 +3,7 @@
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator};
 
-use super::coerce::{self, with_data};
+use super::coerce::{self, is_oid, with_data};
 use super::expr::boolean;
 use super::operator::no_operator;
 use super::scope::Typed;
@@ -269,18 +269,7 @@ pub(super) fn comparable(left: PgType, right: PgType) -> Option<PgType> {
             oid::TIMESTAMP
         });
     }
-    let oids = |ty: PgType| {
-        matches!(
-            ty.oid,
-            oid::OID
-                | oid::REGCLASS
-                | oid::REGTYPE
-                | oid::REGPROC
-                | oid::REGNAMESPACE
-                | oid::REGROLE
-                | oid::XID
-        )
-    };
+    let oids = |ty: PgType| is_oid(ty) || ty.oid == oid::XID;
     if oids(left) && oids(right) {
         return plain(oid::OID);
     }

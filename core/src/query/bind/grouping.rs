@@ -9,7 +9,7 @@ use datafusion::logical_expr::utils::find_aggregate_exprs;
 use datafusion::sql::sqlparser::ast::{self, GroupByExpr};
 
 use super::outer::subquery_of;
-use super::query::ordinal;
+use super::query::{ordinal, pick};
 use super::scope::Typed;
 use super::select::Output;
 use super::{Binder, Clause, fold, syntax};
@@ -175,16 +175,7 @@ impl Binder<'_> {
 
     fn group_typed(&mut self, expr: &ast::Expr, outputs: &[Output]) -> Result<Typed> {
         if let Some(at) = ordinal(expr) {
-            let output = usize::try_from(at - 1)
-                .ok()
-                .and_then(|at| outputs.get(at))
-                .ok_or_else(|| {
-                    Error::new(
-                        SqlState::INVALID_COLUMN_REFERENCE,
-                        format!("GROUP BY position {at} is not in select list"),
-                    )
-                })?;
-            return self.no_aggregate(output.typed.clone());
+            return self.no_aggregate(pick(at, outputs, "GROUP BY")?.typed.clone());
         }
         if let ast::Expr::Identifier(name) = expr {
             // A column of FROM comes first, as SQL-92 has it.

@@ -89,13 +89,7 @@ impl Binder<'_> {
     fn extend(&mut self, left: From, right: From, exprs: Vec<Expr>) -> Result<From> {
         check_names(&left.items, &right.items)?;
         let qualifier = self.qualifier("computed");
-        let mut all: Vec<Expr> = left
-            .plan
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
+        let mut all = columns_of(&left.plan);
         let mut items = left.items;
         let mut visible = left.visible;
         for mut item in right.items {

@@ -429,7 +429,8 @@ pub(super) fn ordinal(expr: &ast::Expr) -> Option<i64> {
     }
 }
 
-pub(super) fn pick<'c>(at: i64, columns: &'c [OutColumn], clause: &str) -> Result<&'c OutColumn> {
+/// The column at a position, counted from 1; 42P10 when there is none.
+pub(super) fn pick<'c, C>(at: i64, columns: &'c [C], clause: &str) -> Result<&'c C> {
     usize::try_from(at - 1)
         .ok()
         .and_then(|at| columns.get(at))

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBu
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 
-use super::query::{Place, Tail, ordinal, sort};
+use super::query::{Place, Tail, ordinal, pick, sort};
 use super::scope::Typed;
 use super::select::Output;
 use super::{Binder, Bound, check, fold};
@@ -84,16 +84,7 @@ impl Binder<'_> {
         clause: &str,
     ) -> Result<Typed> {
         if let Some(at) = ordinal(expr) {
-            let output = usize::try_from(at - 1)
-                .ok()
-                .and_then(|at| outputs.get(at))
-                .ok_or_else(|| {
-                    Error::new(
-                        SqlState::INVALID_COLUMN_REFERENCE,
-                        format!("{clause} position {at} is not in select list"),
-                    )
-                })?;
-            return Ok(output.typed.clone());
+            return Ok(pick(at, outputs, clause)?.typed.clone());
         }
         if let ast::Expr::Identifier(name) = expr {
             let name = fold(name);

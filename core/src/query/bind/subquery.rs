@@ -220,25 +220,11 @@ impl Binder<'_> {
         negated: bool,
     ) -> Result<Typed> {
         let element = PgType::new(column.ty.oid);
-        let ty = array_type(element)?;
         let item = coerce::with_data(column.typed(), element, &arrow_type(element));
         let plan = LogicalPlanBuilder::from(plan)
             .project(vec![item.expr.alias(column.column.name())])?
             .build()?;
-        let plan = aggregate_one(plan, array_agg_udaf(), column, None)?;
-        let items = Typed {
-            expr: Expr::ScalarSubquery(subquery(plan, outer)),
-            ty,
-            data: arrow_type(ty),
-        };
-        let none = self.constant(
-            &Datum::Array(Box::new(crate::types::Array {
-                element,
-                items: Vec::new(),
-            })),
-            ty,
-        )?;
-        let items = self.coalesce(vec![items, none])?;
+        let items = self.array_of_rows(plan, outer, column, None)?;
         let found = self.any_of(Operator::Eq, value, items, element, false)?;
         Ok(match negated {
             true => boolean(Expr::Not(Box::new(found.expr))),
@@ -250,10 +236,21 @@ impl Binder<'_> {
     pub(super) fn array_subquery(&mut self, query: &ast::Query) -> Result<Typed> {
         let (bound, outer) = self.inner_query(query)?;
         let column = self.one_column(&bound)?;
+        let (plan, order) = self.with_order(bound.plan)?;
+        self.array_of_rows(plan, outer, &column, order.as_ref())
+    }
+
+    /// The values of a column as one array, an empty one where there are no rows.
+    fn array_of_rows(
+        &mut self,
+        plan: LogicalPlan,
+        outer: Vec<Expr>,
+        column: &OutColumn,
+        order: Option<&datafusion::common::Column>,
+    ) -> Result<Typed> {
         let element = PgType::new(column.ty.oid);
         let ty = array_type(element)?;
-        let (plan, order) = self.with_order(bound.plan)?;
-        let plan = aggregate_one(plan, array_agg_udaf(), &column, order.as_ref())?;
+        let plan = aggregate_one(plan, array_agg_udaf(), column, order)?;
         let items = Typed {
             expr: Expr::ScalarSubquery(subquery(plan, outer)),
             ty,

@@ -107,13 +107,7 @@ impl Binder<'_> {
             .alias
             .map_or_else(|| call.name.clone(), |alias| fold(&alias.name));
         let qualifier = self.qualifier(&name);
-        let mut exprs: Vec<Expr> = left
-            .plan
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
+        let mut exprs = columns_of(&left.plan);
         let mut unnested = Vec::new();
         let mut columns = Vec::new();
         for (at, (column, typed, set)) in arrays.into_iter().enumerate() {

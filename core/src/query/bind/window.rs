@@ -45,6 +45,24 @@ const RETRACTED: &[&str] = &[
     "array_agg",
 ];
 
+/// Functions that need an OVER clause.
+pub(super) fn is_window_function(name: &str) -> bool {
+    matches!(
+        name,
+        "row_number"
+            | "rank"
+            | "dense_rank"
+            | "percent_rank"
+            | "cume_dist"
+            | "ntile"
+            | "lag"
+            | "lead"
+            | "first_value"
+            | "last_value"
+            | "nth_value"
+    )
+}
+
 impl Binder<'_> {
     pub(super) fn window_function(
         &mut self,
@@ -75,21 +93,7 @@ impl Binder<'_> {
         let Some(args) = super::call::arguments(call)? else {
             return self.window_aggregate(name, call, window, bounds);
         };
-        let known = matches!(
-            name,
-            "row_number"
-                | "rank"
-                | "dense_rank"
-                | "percent_rank"
-                | "cume_dist"
-                | "ntile"
-                | "lag"
-                | "lead"
-                | "first_value"
-                | "last_value"
-                | "nth_value"
-        );
-        if !known {
+        if !is_window_function(name) {
             return self.window_aggregate(name, call, window, bounds);
         }
         if call.null_treatment.is_some() {

@@ -87,6 +87,18 @@ pub(super) fn array(element: PgType, items: Vec<Datum<'static>>) -> Result<Datum
     Ok(Datum::Array(Box::new(Array { element, items })))
 }
 
+fn append(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
+    let mut all = items(args, 0).to_vec();
+    all.push(args.get(1).cloned().unwrap_or(Datum::Null).into_owned());
+    array(element(call.result), all)
+}
+
+fn prepend(call: &Call<'_>, args: &[Datum<'_>]) -> Result<Datum<'static>> {
+    let mut all = vec![args.first().cloned().unwrap_or(Datum::Null).into_owned()];
+    all.extend(items(args, 1).to_vec());
+    array(element(call.result), all)
+}
+
 pub(super) fn element(result: PgType) -> PgType {
     element_of(result.oid).map_or(PgType::TEXT, PgType::new)
 }
@@ -152,23 +164,10 @@ pub(super) fn define(all: &mut Definitions) {
     all.add("cardinality", "anyarray", "int4", |_, a| {
         Ok(Datum::Int4(items(a, 0).len() as i32))
     });
-    all.add("array_append", "anyarray,anyelement", "anyarray", |c, a| {
-        let mut all = items(a, 0).to_vec();
-        all.push(a.get(1).cloned().unwrap_or(Datum::Null).into_owned());
-        array(element(c.result), all)
-    })
-    .takes_null();
-    all.add(
-        "array_prepend",
-        "anyelement,anyarray",
-        "anyarray",
-        |c, a| {
-            let mut all = vec![a.first().cloned().unwrap_or(Datum::Null).into_owned()];
-            all.extend(items(a, 1).to_vec());
-            array(element(c.result), all)
-        },
-    )
-    .takes_null();
+    all.add("array_append", "anyarray,anyelement", "anyarray", append)
+        .takes_null();
+    all.add("array_prepend", "anyelement,anyarray", "anyarray", prepend)
+        .takes_null();
     for name in ["array_cat", "array_concat_op"] {
         all.add(name, "anyarray,anyarray", "anyarray", |c, a| {
             if a.iter().all(Datum::is_null) {
@@ -178,26 +177,13 @@ pub(super) fn define(all: &mut Definitions) {
         })
         .takes_null();
     }
-    all.add(
-        "array_concat_op",
-        "anyarray,anyelement",
-        "anyarray",
-        |c, a| {
-            let mut all = items(a, 0).to_vec();
-            all.push(a.get(1).cloned().unwrap_or(Datum::Null).into_owned());
-            array(element(c.result), all)
-        },
-    )
-    .takes_null();
+    all.add("array_concat_op", "anyarray,anyelement", "anyarray", append)
+        .takes_null();
     all.add(
         "array_concat_op",
         "anyelement,anyarray",
         "anyarray",
-        |c, a| {
-            let mut all = vec![a.first().cloned().unwrap_or(Datum::Null).into_owned()];
-            all.extend(items(a, 1).to_vec());
-            array(element(c.result), all)
-        },
+        prepend,
     )
     .takes_null();
     all.add("array_remove", "anyarray,anyelement", "anyarray", |c, a| {

@@ -4,7 +4,7 @@ use super::casts::{name_of_oid, oid_of_name};
 use super::registry::Definitions;
 use super::row::Call;
 use super::strings::{int_at, str_at};
-use crate::catalog::Object;
+use crate::catalog::{Object, undefined_column};
 use crate::error::{Error, Result, SqlState};
 use crate::query::Signal;
 use crate::types::names::format_type;
@@ -319,13 +319,7 @@ fn serial_sequence(call: &Call<'_>, table: &str, column: &str) -> Result<Datum<'
         return Ok(Datum::Null);
     };
     let Some(column) = table.column(column).and_then(|at| table.columns.get(at)) else {
-        return Err(Error::new(
-            SqlState::UNDEFINED_COLUMN,
-            format!(
-                "column \"{column}\" of relation \"{}\" does not exist",
-                table.name
-            ),
-        ));
+        return Err(undefined_column(column, &table.name));
     };
     let Some(Object::Sequence(sequence)) = column.sequence.and_then(|oid| call.catalog.object(oid))
     else {

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::super::{Context, Outcome};
 use super::depends::Part;
 use super::{alter_column, columns, constraint, drop, foreign_key, rename, schema, table};
-use crate::catalog::{Identity, Object, QualifiedName, Table, fold};
+use crate::catalog::{Identity, Object, QualifiedName, Table, fold, undefined_column};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;
 
@@ -279,15 +279,12 @@ async fn drop_column(
     match table.column(name) {
         Some(at) => drop::remove(context, &[Part::Column(table.oid, at)], cascade).await,
         None => {
-            let message = format!(
-                "column \"{name}\" of relation \"{}\" does not exist",
-                table.name
-            );
+            let error = undefined_column(name, &table.name);
             if if_exists {
-                context.skipping(SqlState::SUCCESSFUL_COMPLETION, message);
+                context.skipping(SqlState::SUCCESSFUL_COMPLETION, error.message().to_owned());
                 return Ok(());
             }
-            Err(Error::new(SqlState::UNDEFINED_COLUMN, message))
+            Err(error)
         }
     }
 }
@@ -298,15 +295,9 @@ async fn alter_column_operation(
     name: &str,
     operation: &AlterColumnOperation,
 ) -> Result<()> {
-    let at = table.column(name).ok_or_else(|| {
-        Error::new(
-            SqlState::UNDEFINED_COLUMN,
-            format!(
-                "column \"{name}\" of relation \"{}\" does not exist",
-                table.name
-            ),
-        )
-    })?;
+    let at = table
+        .column(name)
+        .ok_or_else(|| undefined_column(name, &table.name))?;
     match operation {
         AlterColumnOperation::SetNotNull => alter_column::set_not_null(context, table, at),
         AlterColumnOperation::DropNotNull => alter_column::drop_not_null(context, table, at),

@@ -248,18 +248,27 @@ fn indexed_columns(context: &Context<'_>, table: &Table) -> Vec<usize> {
     all.into_iter().collect()
 }
 
+/// Whether an expression, over the rows of `table` if there is one, can be given to a column of that type.
+async fn is_assignable(
+    context: &Context<'_>,
+    table: Option<&Table>,
+    expr: &Expr,
+    ty: PgType,
+) -> Result<bool> {
+    let found = expressions::types_of(context, table, &[expr]).await?;
+    let found = found.first().copied().unwrap_or(PgType::UNKNOWN);
+    Ok(found.oid == ty.oid
+        || found == PgType::UNKNOWN
+        || cast::allowed(found, ty, cast::Context::Assignment))
+}
+
 /// The default as one of the new type; 42804 when it cannot be.
 async fn new_default(context: &Context<'_>, column: &Column, ty: PgType) -> Result<Option<String>> {
     let Some(stored) = &column.default else {
         return Ok(None);
     };
     let expr = expressions::parse(stored)?;
-    let found = expressions::types_of(context, None, &[&expr]).await?;
-    let found = found.first().copied().unwrap_or(PgType::UNKNOWN);
-    if found.oid != ty.oid
-        && found != PgType::UNKNOWN
-        && !cast::allowed(found, ty, cast::Context::Assignment)
-    {
+    if !is_assignable(context, None, &expr, ty).await? {
         return Err(Error::new(
             SqlState::DATATYPE_MISMATCH,
             format!(
@@ -320,12 +329,7 @@ async fn check_transform(
     expr: &Expr,
 ) -> Result<()> {
     expressions::check_shape(expr, expressions::Place::Transform)?;
-    let found = expressions::types_of(context, Some(table), &[expr]).await?;
-    let found = found.first().copied().unwrap_or(PgType::UNKNOWN);
-    if found.oid != ty.oid
-        && found != PgType::UNKNOWN
-        && !cast::allowed(found, ty, cast::Context::Assignment)
-    {
+    if !is_assignable(context, Some(table), expr, ty).await? {
         return Err(Error::new(
             SqlState::DATATYPE_MISMATCH,
             format!(

@@ -10,7 +10,7 @@ use super::forms::name;
 use super::scope::{find_role, not_a};
 use super::sequence_options::SequenceOptions;
 use super::{alter_column, alter_idle, rename};
-use crate::catalog::{Identity, Object, QualifiedName, View};
+use crate::catalog::{Identity, Object, QualifiedName, View, undefined_column};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;
 
@@ -260,14 +260,8 @@ fn column_of(object: &Object, column: &str) -> Result<(Arc<crate::catalog::Table
     let Object::Table(table) = object else {
         return Err(not_a(object, "a table"));
     };
-    let at = table.column(column).ok_or_else(|| {
-        Error::new(
-            SqlState::UNDEFINED_COLUMN,
-            format!(
-                "column \"{column}\" of relation \"{}\" does not exist",
-                table.name
-            ),
-        )
-    })?;
+    let at = table
+        .column(column)
+        .ok_or_else(|| undefined_column(column, &table.name))?;
     Ok((table.clone(), at))
 }

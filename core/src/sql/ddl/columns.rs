@@ -57,15 +57,8 @@ pub(super) fn read(table: &str, definition: &ColumnDef) -> Result<NewColumn> {
     };
     let mut new = NewColumn {
         column: Column {
-            name: name.clone(),
-            ty,
             not_null: serial.is_some(),
-            default: None,
-            identity: None,
-            sequence: None,
-            missing: None,
-            dropped: false,
-            comment: None,
+            ..Column::plain(&name, ty)
         },
         default: None,
         sequence: serial.map(|ty| SequenceOptions {

@@ -8,7 +8,9 @@ use super::super::{Context, Outcome};
 use super::schema::simple;
 use super::scope::{Needed, find_role};
 use super::{maintenance, role};
-use crate::catalog::{Object, QualifiedName, Table, View, not_owner, undefined_schema};
+use crate::catalog::{
+    Object, QualifiedName, Table, View, not_owner, undefined_column, undefined_schema,
+};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;
 
@@ -150,12 +152,7 @@ async fn on_column(context: &mut Context<'_>, name: &ObjectName, text: Option<&s
     let relation = QualifiedName::from_ast(&ObjectName(parts))?;
     let wait = context.wait();
     let mode = RelationMode::ShareUpdateExclusive;
-    let undefined = |relation: &str| {
-        Error::new(
-            SqlState::UNDEFINED_COLUMN,
-            format!("column \"{column}\" of relation \"{relation}\" does not exist"),
-        )
-    };
+    let undefined = |relation: &str| undefined_column(&column, relation);
     let needed = Needed::Nothing;
     let found = context.lock_needed(&relation, mode, wait, needed).await?;
     if let Some(object) = &found

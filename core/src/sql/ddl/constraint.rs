@@ -9,9 +9,8 @@ use super::columns::{NewConstraint, NewKind};
 use super::naming::{Names, joined};
 use super::rewrite::{Change, rewrite};
 use super::{expressions, foreign_key, rows};
-use crate::catalog::{Constraint, ConstraintKind, Index, Table, quote};
+use crate::catalog::{Constraint, ConstraintKind, Index, Table};
 use crate::error::{Error, Result, SqlState};
-use crate::query::PlanContext;
 use crate::storage::TableId;
 use crate::types::{PgType, names, oid};
 
@@ -297,27 +296,9 @@ pub(super) async fn check_condition_holds(
 async fn violates(context: &mut Context<'_>, table: &Table, expr: &Expr) -> Result<bool> {
     use futures::StreamExt;
 
-    let schema = context
-        .catalog
-        .schema_name(table.schema)
-        .unwrap_or("public");
-    let sql = format!(
-        "SELECT 1 FROM {}.{} WHERE NOT ({expr}) LIMIT 1",
-        quote(schema),
-        quote(&table.name)
-    );
-    let query = expressions::parse_query(&sql)?;
-    let plan = context
-        .engine
-        .query
-        .plan(
-            &query,
-            &PlanContext {
-                parameters: &[],
-                ..context.plan_context()
-            },
-        )
-        .await?;
+    let from = expressions::qualified(context, table);
+    let sql = format!("SELECT 1 FROM {from} WHERE NOT ({expr}) LIMIT 1");
+    let plan = expressions::plan(context, &sql).await?;
     let mut execution = context.execution()?;
     execution.parameters = Vec::new();
     let mut found = context.engine.query.run(&plan, execution).await?;

@@ -132,17 +132,7 @@ fn new_columns(result: &[ResultColumn], names: &[String]) -> Result<Vec<NewColum
             _ => column.ty,
         };
         columns.push(NewColumn {
-            column: Column {
-                name,
-                ty,
-                not_null: false,
-                default: None,
-                identity: None,
-                sequence: None,
-                missing: None,
-                dropped: false,
-                comment: None,
-            },
+            column: Column::plain(&name, ty),
             default: None,
             sequence: None,
             constraints: Vec::new(),

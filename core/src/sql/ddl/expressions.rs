@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::super::Context;
 use crate::catalog::{Catalog, Column, Object, QualifiedName, Table, fold, quote};
 use crate::error::{Error, Result, SqlState};
-use crate::query::PlanContext;
+use crate::query::{Plan, PlanContext};
 use crate::types::{Datum, PgType, cast, names, text};
 
 /// Functions whose value differs from row to row.
@@ -297,6 +297,26 @@ pub(super) fn sequences_of(catalog: &Catalog, stored: &str) -> Vec<u32> {
     found
 }
 
+/// The table's name with its schema, as SQL.
+pub(super) fn qualified(context: &Context<'_>, table: &Table) -> String {
+    let schema = context.catalog.schema_name(table.schema);
+    format!(
+        "{}.{}",
+        quote(schema.unwrap_or("public")),
+        quote(&table.name)
+    )
+}
+
+/// The plan of a query that this engine has made, without parameters.
+pub(super) async fn plan(context: &Context<'_>, sql: &str) -> Result<Plan> {
+    let query = parse_query(sql)?;
+    let planning = PlanContext {
+        parameters: &[],
+        ..context.plan_context()
+    };
+    context.engine.query.plan(&query, &planning).await
+}
+
 /// The type of each expression, over the rows of `table` if there is one.
 pub(super) async fn types_of(
     context: &Context<'_>,
@@ -306,24 +326,9 @@ pub(super) async fn types_of(
     let list: Vec<String> = expressions.iter().map(|expr| format!("({expr})")).collect();
     let mut sql = format!("SELECT {}", list.join(", "));
     if let Some(table) = table {
-        let schema = context
-            .catalog
-            .schema_name(table.schema)
-            .unwrap_or("public");
-        sql.push_str(&format!(" FROM {}.{}", quote(schema), quote(&table.name)));
+        sql.push_str(&format!(" FROM {}", qualified(context, table)));
     }
-    let query = parse_query(&sql)?;
-    let plan = context
-        .engine
-        .query
-        .plan(
-            &query,
-            &PlanContext {
-                parameters: &[],
-                ..context.plan_context()
-            },
-        )
-        .await?;
+    let plan = plan(context, &sql).await?;
     Ok(plan.columns.iter().map(|column| column.ty).collect())
 }
 
@@ -420,24 +425,7 @@ pub(super) async fn constant(
     expr: &Expr,
     ty: PgType,
 ) -> Result<Datum<'static>> {
-    let execution = context.execution()?;
-    let plan_context = context.plan_context();
-    let rows = context
-        .engine
-        .query
-        .evaluate(
-            std::slice::from_ref(expr),
-            None,
-            &[Vec::new()],
-            &plan_context,
-            &execution,
-        )
-        .await?;
-    let (datum, from) = rows
-        .into_iter()
-        .next()
-        .and_then(|row| row.into_iter().next())
-        .ok_or_else(|| Error::internal("an expression gave no value"))?;
+    let (datum, from) = context.evaluate(expr).await?;
     cast::cast(
         datum,
         from,

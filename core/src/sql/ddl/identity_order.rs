@@ -68,25 +68,13 @@ fn is_word(token: Option<&TokenWithSpan>, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::SqlDialect;
-    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+    use crate::sql::ddl::token_forms::tests::respelled;
 
     #[test]
     fn options_are_put_in_order() {
         let text = "AS IDENTITY (NO CYCLE START WITH 10 NO MINVALUE INCREMENT BY -2) x";
-        let tokens = Tokenizer::new(&SqlDialect, text)
-            .tokenize_with_location()
-            .unwrap();
-        let tokens = tokens
-            .into_iter()
-            .filter(|token| !matches!(token.token, Token::Whitespace(_)))
-            .collect();
-        let words: Vec<String> = reorder(tokens)
-            .iter()
-            .map(|token| token.token.to_string())
-            .collect();
         assert_eq!(
-            words.join(" ").trim_end_matches(" EOF"),
+            respelled(text, reorder).trim_end_matches(" EOF"),
             "AS IDENTITY ( INCREMENT BY - 2 NO MINVALUE START WITH 10 NO CYCLE ) x"
         );
     }

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{Lock, LockTableMode};
 use super::super::engine::tend;
 use super::super::{Context, Outcome};
 use super::scope::not_a;
-use crate::catalog::{Object, Privileges, QualifiedName, denied};
+use crate::catalog::{Object, Privileges, QualifiedName, denied, undefined_column};
 use crate::error::{Error, Result, SqlState};
 use crate::segment::Effort;
 use crate::txn::{RelationMode, Wait};
@@ -83,13 +83,7 @@ pub(super) async fn run(context: &mut Context<'_>, statement: &Maintenance) -> R
                 }
                 for column in &target.columns {
                     if table.column(column).is_none() {
-                        return Err(Error::new(
-                            SqlState::UNDEFINED_COLUMN,
-                            format!(
-                                "column \"{column}\" of relation \"{}\" does not exist",
-                                table.name
-                            ),
-                        ));
+                        return Err(undefined_column(column, &table.name));
                     }
                 }
                 named.push(table.oid);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::{Context, Outcome};
 use super::scope::not_a;
 use super::sequence_options::{SequenceOptions, within};
-use crate::catalog::{Object, QualifiedName, Sequence, Table};
+use crate::catalog::{Object, QualifiedName, Sequence, Table, undefined_column};
 use crate::error::{Error, Result, SqlState};
 use crate::txn::RelationMode;
 use crate::types::PgType;
@@ -202,14 +202,8 @@ async fn owner(
             "sequence must have same owner as table it is linked to",
         ));
     }
-    let at = table.column(column).ok_or_else(|| {
-        Error::new(
-            SqlState::UNDEFINED_COLUMN,
-            format!(
-                "column \"{column}\" of relation \"{}\" does not exist",
-                table.name
-            ),
-        )
-    })?;
+    let at = table
+        .column(column)
+        .ok_or_else(|| undefined_column(column, &table.name))?;
     Ok((table, at))
 }

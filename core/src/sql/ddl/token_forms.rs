@@ -129,13 +129,16 @@ fn unique_nulls(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     use super::*;
     use crate::query::SqlDialect;
 
-    fn normal(sql: &str) -> String {
+    type Tokens = Vec<TokenWithSpan>;
+
+    /// What a change of its tokens makes of a text.
+    pub(in crate::sql::ddl) fn respelled(sql: &str, change: fn(Tokens) -> Tokens) -> String {
         let tokens = Tokenizer::new(&SqlDialect, sql)
             .tokenize_with_location()
             .unwrap();
@@ -143,11 +146,15 @@ mod tests {
             .into_iter()
             .filter(|token| !matches!(token.token, Token::Whitespace(_)))
             .collect();
-        let words: Vec<String> = normalize(tokens)
+        let words: Vec<String> = change(tokens)
             .iter()
             .map(|token| token.token.to_string())
             .collect();
         words.join(" ")
+    }
+
+    fn normal(sql: &str) -> String {
+        respelled(sql, normalize)
     }
 
     #[test]

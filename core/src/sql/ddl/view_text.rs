@@ -199,21 +199,7 @@ impl Rewriter<'_> {
                 args: None,
                 alias,
                 ..
-            } => {
-                let names = match self.find(name)? {
-                    Object::Table(table) => table
-                        .live_columns()
-                        .map(|(_, column)| column.name.clone())
-                        .collect(),
-                    Object::View(view) => view
-                        .columns
-                        .iter()
-                        .map(|column| column.name.clone())
-                        .collect(),
-                    _ => return None,
-                };
-                (names, alias)
-            }
+            } => (self.find(name)?.column_names()?, alias),
             TableFactor::Derived {
                 subquery, alias, ..
             } => (output_names(&subquery.body)?, alias),

@@ -5,10 +5,10 @@ use datafusion::sql::sqlparser::ast::{self, Assignment, AssignmentTarget, Select
 use super::check::generated_always;
 use super::compiled::{Env, Expr, Row};
 use super::matches;
-use super::names::{parts, undefined_column};
+use super::names::parts;
 use super::target::{Default, Target};
-use super::values::{Conversion, evaluate_one};
-use crate::catalog::Table;
+use super::values::Conversion;
+use crate::catalog::{Table, undefined_column};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
 use crate::types::Datum;
@@ -236,7 +236,7 @@ pub(super) async fn default_value(
     column: usize,
     expr: &ast::Expr,
 ) -> Result<Datum<'static>> {
-    let (value, ty) = evaluate_one(context, expr).await?;
+    let (value, ty) = context.evaluate(expr).await?;
     let column = target.column(column)?;
     let conversion = Conversion::new(
         ty,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, FromTable, SelectItem};
+use datafusion::sql::sqlparser::ast::{self, FromTable};
 
 use super::begin::begin;
 use super::compiled::{Access, Compiler};
@@ -78,17 +78,7 @@ impl Delete {
                     .await?,
             ),
         };
-        let values = second
-            .iter()
-            .enumerate()
-            .map(|(n, column)| SelectItem::ExprWithAlias {
-                expr: ast::Expr::CompoundIdentifier(vec![
-                    ast::Ident::with_quote('"', column.qualifier.as_str()),
-                    ast::Ident::with_quote('"', column.name.as_str()),
-                ]),
-                alias: ast::Ident::with_quote('"', format!("__second_{n}")),
-            })
-            .collect();
+        let values = matches::second_items(&second).collect();
         let mut all = vec![table.clone()];
         all.extend_from_slice(using);
         let search = Matches::plan(

@@ -10,7 +10,7 @@ use super::check::generated_always;
 use super::compiled::{Compiler, Expr, Scope};
 use super::forms::Overriding;
 use super::matches;
-use super::names::{parts, refuse_over_rows, undefined_column};
+use super::names::{parts, positions, refuse_over_rows};
 use super::target::{Default, Target};
 use super::update::merge_parameters;
 use super::values::{Conversion, is_open_literal};
@@ -54,23 +54,9 @@ pub(super) fn columns(statement: &ast::Insert, target: &Target) -> Result<Vec<us
     if statement.columns.is_empty() {
         return Ok(target.table.live_columns().map(|(at, _)| at).collect());
     }
-    let mut columns = Vec::with_capacity(statement.columns.len());
-    for name in &statement.columns {
-        let parts = parts(name);
-        let name = parts.first().map_or("", String::as_str);
-        let at = target
-            .table
-            .column(name)
-            .ok_or_else(|| undefined_column(name, &target.table.name))?;
-        if columns.contains(&at) {
-            return Err(Error::new(
-                SqlState::DUPLICATE_COLUMN,
-                format!("column \"{name}\" specified more than once"),
-            ));
-        }
-        columns.push(at);
-    }
-    Ok(columns)
+    let names = statement.columns.iter();
+    let names = names.map(|name| parts(name).into_iter().next().unwrap_or_default());
+    positions(&target.table, names)
 }
 
 /// The rows of a plain VALUES list.

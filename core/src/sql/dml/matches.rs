@@ -271,6 +271,21 @@ pub(super) async fn columns_of(
     Ok(columns)
 }
 
+/// Those columns as items of a select list, under names of their own.
+pub(super) fn second_items(second: &[SecondColumn]) -> impl Iterator<Item = SelectItem> {
+    let quoted = |name: &str| Ident::with_quote('"', name);
+    second
+        .iter()
+        .enumerate()
+        .map(move |(n, column)| SelectItem::ExprWithAlias {
+            expr: ast::Expr::CompoundIdentifier(vec![
+                quoted(&column.qualifier),
+                quoted(&column.name),
+            ]),
+            alias: quoted(&format!("__second_{n}")),
+        })
+}
+
 /// The name that a FROM item goes by.
 pub(super) fn factor_alias(factor: &ast::TableFactor) -> Option<String> {
     use crate::catalog::fold;

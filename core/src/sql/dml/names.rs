@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, ObjectName, TableFactor, Visit, Visitor};
 
-use crate::catalog::{Catalog, Object, QualifiedName, Table, fold, undefined_relation};
+use crate::catalog::{
+    Catalog, Object, QualifiedName, Table, fold, undefined_column, undefined_relation,
+};
 use crate::error::{Error, Result, SqlState};
 use crate::query::SessionInfo;
 
@@ -100,11 +102,27 @@ fn wrong_kind(doing: &str, kind: &str, name: &str) -> Error {
     )
 }
 
-pub(super) fn undefined_column(column: &str, table: &str) -> Error {
-    Error::new(
-        SqlState::UNDEFINED_COLUMN,
-        format!("column \"{column}\" of relation \"{table}\" does not exist"),
-    )
+/// The positions of the columns of a list.
+///
+/// # Errors
+/// 42703 for a column that the table does not have, 42701 for one that is named twice.
+pub(super) fn positions(
+    table: &Table,
+    names: impl IntoIterator<Item = String>,
+) -> Result<Vec<usize>> {
+    let mut columns = Vec::new();
+    for name in names {
+        let at = table.column(&name);
+        let at = at.ok_or_else(|| undefined_column(&name, &table.name))?;
+        if columns.contains(&at) {
+            return Err(Error::new(
+                SqlState::DUPLICATE_COLUMN,
+                format!("column \"{name}\" specified more than once"),
+            ));
+        }
+        columns.push(at);
+    }
+    Ok(columns)
 }
 
 /// A plain table of a FROM list: its name and the name it goes by. `None` for everything else

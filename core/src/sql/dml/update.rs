@@ -143,16 +143,7 @@ impl Update {
                 expr: expr.clone(),
                 alias: ast::Ident::with_quote('"', format!("__new_{n}")),
             })
-            .chain(update.second.iter().enumerate().map(|(n, column)| {
-                let SelectItem::UnnamedExpr(expr) = matches::item(&column.qualifier, &column.name)
-                else {
-                    return matches::item(&column.qualifier, &column.name);
-                };
-                SelectItem::ExprWithAlias {
-                    expr,
-                    alias: ast::Ident::with_quote('"', format!("__second_{n}")),
-                }
-            }))
+            .chain(matches::second_items(&update.second))
             .collect();
         update.second_start = planned.len();
         let mut all = vec![statement.table.clone()];

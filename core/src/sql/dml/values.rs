@@ -1,5 +1,4 @@
-//! Values that DataFusion computes for a write: single expressions, and rows of a query, cast to
-//! the columns they go to.
+//! Values that DataFusion computes for a write, cast to the columns they go to.
 
 use datafusion::sql::sqlparser::ast;
 
@@ -7,34 +6,9 @@ use super::compiled::{assignable, not_assignable, string_value};
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::query::{Plan, Rows};
-use crate::sql::Context;
 use crate::types::cast::{self, Context as Cast};
 use crate::types::text::{self, TextStyle};
 use crate::types::{Datum, PgType, columns, oid};
-
-/// Evaluates an expression that reads no row.
-pub(super) async fn evaluate_one(
-    context: &mut Context<'_>,
-    expr: &ast::Expr,
-) -> Result<(Datum<'static>, PgType)> {
-    let execution = context.execution()?;
-    let results = context
-        .engine
-        .query
-        .evaluate(
-            std::slice::from_ref(expr),
-            None,
-            &[Vec::new()],
-            &context.plan_context(),
-            &execution,
-        )
-        .await?;
-    results
-        .into_iter()
-        .next()
-        .and_then(|row| row.into_iter().next())
-        .ok_or_else(|| Error::internal("an expression gave no value"))
-}
 
 /// How values of a query's column become values of a table's column.
 #[derive(Clone, Debug)]

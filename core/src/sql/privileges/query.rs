@@ -371,18 +371,7 @@ impl Walk<'_> {
             return item;
         };
         item.needs.push(self.need(object.oid(), privileges));
-        let names: Vec<String> = match object {
-            Object::Table(table) => table
-                .live_columns()
-                .map(|(_, column)| column.name.clone())
-                .collect(),
-            Object::View(view) => view
-                .columns
-                .iter()
-                .map(|column| column.name.clone())
-                .collect(),
-            _ => Vec::new(),
-        };
+        let names = object.column_names().unwrap_or_default();
         item.columns = names.into_iter().zip(column_numbers(object)).collect();
         if let Object::View(view) = object {
             let view = view.clone();

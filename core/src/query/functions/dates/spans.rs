@@ -172,10 +172,8 @@ fn justify_days(mut it: Interval) -> Option<Interval> {
 }
 
 /// Twenty-four hours become a day.
-fn justify_hours(mut it: Interval) -> Option<Interval> {
-    let days = i32::try_from(it.micros / USECS_PER_DAY).ok()?;
-    it.days = it.days.checked_add(days)?;
-    it.micros %= USECS_PER_DAY;
+/// Gives the time the sign of the days.
+fn same_sign(it: &mut Interval) {
     if it.days > 0 && it.micros < 0 {
         it.micros += USECS_PER_DAY;
         it.days -= 1;
@@ -183,6 +181,13 @@ fn justify_hours(mut it: Interval) -> Option<Interval> {
         it.micros -= USECS_PER_DAY;
         it.days += 1;
     }
+}
+
+fn justify_hours(mut it: Interval) -> Option<Interval> {
+    let days = i32::try_from(it.micros / USECS_PER_DAY).ok()?;
+    it.days = it.days.checked_add(days)?;
+    it.micros %= USECS_PER_DAY;
+    same_sign(&mut it);
     Some(it)
 }
 
@@ -204,12 +209,6 @@ fn justify_all(mut it: Interval) -> Option<Interval> {
         it.days -= 30;
         it.months += 1;
     }
-    if it.days > 0 && it.micros < 0 {
-        it.micros += USECS_PER_DAY;
-        it.days -= 1;
-    } else if it.days < 0 && it.micros > 0 {
-        it.micros -= USECS_PER_DAY;
-        it.days += 1;
-    }
+    same_sign(&mut it);
     Some(it)
 }

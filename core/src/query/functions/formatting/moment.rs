@@ -31,12 +31,20 @@ const DAYS: [&str; 7] = [
 ];
 
 /// Template patterns, longest first; upper case, as they are compared.
-pub(super) const PATTERNS: &[&str] = &[
+const PATTERNS: &[&str] = &[
     "HH24", "HH12", "YYYY", "Y,YYY", "MONTH", "IYYY", "SSSSS", "SSSS", "A.D.", "B.C.", "A.M.",
     "P.M.", "DDD", "DAY", "MON", "YYY", "IYY", "TZH", "TZM", "AD", "BC", "AM", "PM", "CC", "DD",
     "DY", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "HH", "ID", "IW", "IY", "MI", "MM", "MS", "OF",
     "RM", "SS", "TZ", "US", "WW", "YY", "D", "I", "J", "Q", "W", "Y",
 ];
+
+/// The pattern that a template begins with.
+pub(super) fn pattern_of(template: &str) -> Option<&'static str> {
+    let start = template.chars().take(8);
+    let upper: String = start.map(|c| c.to_ascii_uppercase()).collect();
+    let mut patterns = PATTERNS.iter().copied();
+    patterns.find(|pattern| upper.starts_with(pattern))
+}
 
 pub(super) fn to_char(micros: i64, template: &str, zone: Option<(Zone, i64)>) -> Option<String> {
     if matches!(micros, i64::MIN | i64::MAX) {
@@ -105,16 +113,7 @@ fn write(civil: &Civil, days: i64, doy: i64, template: &str, zone: Option<(Zone,
             rest = after;
             continue;
         }
-        let upper: Option<String> = Some(
-            rest.chars()
-                .take(8)
-                .map(|c| c.to_ascii_uppercase())
-                .collect(),
-        );
-        let pattern = upper
-            .as_deref()
-            .and_then(|upper| PATTERNS.iter().find(|pattern| upper.starts_with(**pattern)));
-        let Some(pattern) = pattern else {
+        let Some(pattern) = pattern_of(rest) else {
             let mut chars = rest.chars();
             if let Some(c) = chars.next() {
                 out.push(c);
@@ -156,7 +155,7 @@ fn write(civil: &Civil, days: i64, doy: i64, template: &str, zone: Option<(Zone,
             }
         };
         let offset = zone.map_or(0, |(zone, utc)| zone.offset_at(utc));
-        let text = match *pattern {
+        let text = match pattern {
             "HH24" => number(civil.hour.into(), 2),
             "HH12" | "HH" => number(hour12.into(), 2),
             "MI" => number(civil.minute.into(), 2),

@@ -1,7 +1,7 @@
 //! `to_date` and `to_timestamp`: reads what the template expects.
 
 use super::super::dates::civil_days;
-use super::moment::{MONTHS, PATTERNS};
+use super::moment::{MONTHS, pattern_of};
 use crate::error::{Error, Result, SqlState};
 use crate::types::kinds::calendar::{USECS_PER_DAY, USECS_PER_SEC};
 
@@ -29,16 +29,7 @@ pub(super) fn from_format(text: &str, template: &str) -> Result<i64> {
         if let Some(after) = rest.strip_prefix("FM").or_else(|| rest.strip_prefix("fm")) {
             rest = after;
         }
-        let upper: Option<String> = Some(
-            rest.chars()
-                .take(8)
-                .map(|c| c.to_ascii_uppercase())
-                .collect(),
-        );
-        let pattern = upper
-            .as_deref()
-            .and_then(|upper| PATTERNS.iter().find(|pattern| upper.starts_with(**pattern)));
-        let Some(pattern) = pattern else {
+        let Some(pattern) = pattern_of(rest) else {
             let mut chars = rest.chars();
             let expected = chars.next();
             rest = chars.as_str();
@@ -53,9 +44,9 @@ pub(super) fn from_format(text: &str, template: &str) -> Result<i64> {
         };
         rest = rest.get(pattern.len()..).unwrap_or_default();
         input = input.trim_start();
-        if matches!(*pattern, "MONTH" | "MON") {
+        if matches!(pattern, "MONTH" | "MON") {
             let found = MONTHS.iter().position(|name| {
-                let name = if *pattern == "MON" {
+                let name = if pattern == "MON" {
                     name.get(..3).unwrap_or(name)
                 } else {
                     name
@@ -68,7 +59,7 @@ pub(super) fn from_format(text: &str, template: &str) -> Result<i64> {
                 return Err(bad(pattern, input));
             };
             month = found as i64 + 1;
-            let length = if *pattern == "MON" {
+            let length = if pattern == "MON" {
                 3
             } else {
                 MONTHS.get(found).map_or(3, |name| name.len())
@@ -76,17 +67,17 @@ pub(super) fn from_format(text: &str, template: &str) -> Result<i64> {
             input = input.get(length..).unwrap_or_default();
             continue;
         }
-        if matches!(*pattern, "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M.") {
+        if matches!(pattern, "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M.") {
             let length = input
                 .find(|c: char| !c.is_alphabetic() && c != '.')
                 .unwrap_or(input.len());
-            if matches!(*pattern, "AM" | "PM" | "A.M." | "P.M.") {
+            if matches!(pattern, "AM" | "PM" | "A.M." | "P.M.") {
                 afternoon = Some(input.to_lowercase().starts_with('p'));
             }
             input = input.get(length..).unwrap_or_default();
             continue;
         }
-        let width = match *pattern {
+        let width = match pattern {
             "YYYY" | "IYYY" | "HH24" | "HH12"
                 if pattern.starts_with('Y') || pattern.starts_with('I') =>
             {
@@ -106,7 +97,7 @@ pub(super) fn from_format(text: &str, template: &str) -> Result<i64> {
         let digits = input.get(..length).unwrap_or_default();
         let value: i64 = digits.parse().map_err(|_| bad(pattern, input))?;
         input = input.get(length..).unwrap_or_default();
-        match *pattern {
+        match pattern {
             "YYYY" | "IYYY" => year = value,
             "YY" => {
                 year = if value < 70 {

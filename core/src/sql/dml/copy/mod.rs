@@ -13,9 +13,9 @@ use datafusion::sql::sqlparser::ast::{CopySource as Source, CopyTarget, Ident, S
 use self::from::From;
 use self::options::Options;
 use self::to::To;
-use super::names::undefined_column;
+use super::names::positions;
 use super::target::parse_expression;
-use crate::catalog::{Table, fold};
+use crate::catalog::{Table, fold, undefined_column};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::{Context, Outcome};
 
@@ -82,21 +82,7 @@ fn columns(table: &Table, names: &[Ident]) -> Result<Vec<usize>> {
     if names.is_empty() {
         return Ok(table.live_columns().map(|(at, _)| at).collect());
     }
-    let mut columns = Vec::with_capacity(names.len());
-    for name in names {
-        let name = fold(name);
-        let at = table
-            .column(&name)
-            .ok_or_else(|| undefined_column(&name, &table.name))?;
-        if columns.contains(&at) {
-            return Err(Error::new(
-                SqlState::DUPLICATE_COLUMN,
-                format!("column \"{name}\" specified more than once"),
-            ));
-        }
-        columns.push(at);
-    }
-    Ok(columns)
+    positions(table, names.iter().map(fold))
 }
 
 /// Which of the copied columns (by name) an option names.

@@ -10,7 +10,6 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
 use crate::sql::dml::compiled::{Env, Row};
 use crate::sql::dml::target::{Default, Target};
-use crate::sql::dml::values::evaluate_one;
 use crate::txn::{RowMode, View};
 use crate::types::cast::{self, Context as Cast};
 use crate::types::{Datum, PgType, key, names, ops};
@@ -156,7 +155,7 @@ async fn defaults(
                 expr.eval(&env)?.into_owned()
             }
             Default::General(expr) => {
-                let (value, ty) = evaluate_one(context, &expr).await?;
+                let (value, ty) = context.evaluate(&expr).await?;
                 cast::cast(value, ty, column.ty, Cast::Assignment, &context.info.style)?
             }
         });
