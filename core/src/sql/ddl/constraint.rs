@@ -12,7 +12,7 @@ use super::{expressions, foreign_key, rows};
 use crate::catalog::{Constraint, ConstraintKind, Index, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::storage::TableId;
-use crate::types::{PgType, names, oid};
+use crate::types::key;
 
 /// Adds a constraint to a table that is in the catalog and locked; gives the table as it then is.
 pub(super) async fn add(
@@ -83,27 +83,10 @@ fn key_positions(table: &Table, columns: &[String], kind: &str) -> Result<Vec<us
     Ok(positions)
 }
 
-/// 42704 for a column whose type has no order.
+/// 42704 for a column whose type has no order, 0A000 for one that cannot be a key here.
 pub(super) fn check_orderable(table: &Table, columns: &[usize]) -> Result<()> {
-    for &at in columns {
-        let Some(column) = table.columns.get(at) else {
-            continue;
-        };
-        if matches!(column.ty.oid, oid::JSON | oid::XID | oid::ACLITEM) {
-            return Err(Error::new(
-                SqlState::UNDEFINED_OBJECT,
-                format!(
-                    "data type {} has no default operator class for access method \"btree\"",
-                    names::format_type(PgType::new(column.ty.oid))
-                ),
-            )
-            .hint(
-                "You must specify an operator class for the index or define a default operator \
-                 class for the data type.",
-            ));
-        }
-    }
-    Ok(())
+    let columns = columns.iter().filter_map(|at| table.columns.get(*at));
+    columns.map(|column| key::check(column.ty)).collect()
 }
 
 /// The name of a new index, given or made; locked against others that make it.
