@@ -97,3 +97,35 @@ fn bringing_rows_up_to_date_can_be_interrupted() {
     answer("SET statement_timeout = '1ms'").unwrap();
     assert_eq!(one(&answer(sum).unwrap()), "18004200");
 }
+
+#[test]
+fn what_is_rolled_back_or_truncated_is_not_kept() {
+    let world = world(16 << 20);
+    let mut client = world.client();
+    let mut sum = |sql: &str| one(&world.sql(&mut client, sql)).to_owned();
+    let rows = "CREATE TABLE t (id int PRIMARY KEY);
+        INSERT INTO t SELECT generate_series(1, 50); SELECT sum(id) FROM t";
+    assert_eq!(sum(rows), "1275");
+    for value in [7, 9] {
+        let add = format!("ALTER TABLE t ADD COLUMN c int DEFAULT {value}");
+        let whole = format!("BEGIN; {add}; SELECT sum(c) FROM t");
+        assert_eq!(sum(&whole), (50 * value).to_string());
+        let part = format!("ROLLBACK; BEGIN; SAVEPOINT p; {add}; SELECT sum(c) + 0 FROM t");
+        assert_eq!(sum(&part), (50 * value).to_string());
+        assert_eq!(sum("ROLLBACK TO p; SELECT sum(id) FROM t"), "1275");
+        assert_eq!(sum("COMMIT; SELECT sum(id) FROM t"), "1275");
+    }
+    let add = "ALTER TABLE t ADD COLUMN c int DEFAULT 3; SELECT sum(c) FROM t";
+    assert_eq!(sum(add), "150");
+    assert_eq!(
+        sum("UPDATE t SET c = 0 WHERE id = 1; SELECT sum(c) FROM t"),
+        "147"
+    );
+    assert_eq!(sum("BEGIN; TRUNCATE t; SELECT count(c) FROM t"), "0");
+    assert_eq!(sum("ROLLBACK; SELECT sum(c) FROM t"), "147");
+    assert_eq!(sum("TRUNCATE t; SELECT count(c) FROM t"), "0");
+    assert_eq!(
+        sum("INSERT INTO t VALUES (1, 2); SELECT sum(c) FROM t"),
+        "2"
+    );
+}
