@@ -89,6 +89,9 @@ impl QueryEngine {
         let optimizer = &mut config.options_mut().optimizer;
         optimizer.hash_join_single_partition_threshold = ONE_TABLE_BYTES;
         optimizer.hash_join_single_partition_threshold_rows = ONE_TABLE_ROWS;
+        // A scan that is worth it has partitions of its own. Dealing out the rows of a shorter one gains
+        // little, and may fill the memory with batches that nobody has come to yet.
+        optimizer.enable_round_robin_repartition = false;
         // Integer keys that lie close enough together are found in an array.
         let execution = &mut config.options_mut().execution;
         execution.perfect_hash_join_small_build_threshold = ARRAY_KEYS;

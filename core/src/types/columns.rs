@@ -31,7 +31,7 @@ use super::{Datum, PgType, names, oid};
 use crate::error::Result;
 
 pub use build::ColumnBuilder;
-pub use compact::{compact, own};
+pub use compact::{compact, own, string_bytes};
 pub use decimal::Decimal;
 pub use read::get;
 pub use write::{write_binary, write_text};

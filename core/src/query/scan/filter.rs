@@ -26,6 +26,7 @@ use datafusion::physical_expr_common::physical_expr::snapshot_generation;
 
 use super::rows::BATCH_ROWS;
 use crate::error::{Error, Result};
+use crate::types::columns::string_bytes;
 
 /// What an expression costs that is asked only of the rows that are left: a comparison of numbers
 /// costs 1.
@@ -34,6 +35,9 @@ const COSTLY: usize = 4;
 const TRIAL_ROWS: usize = 4 * BATCH_ROWS;
 /// A batch of more rows is passed on as it is.
 const LARGE: usize = BATCH_ROWS / 2;
+/// Bytes of strings that are gathered into one batch, however few its rows are: operators hold some
+/// batches each, and would not get the memory for many long rows.
+const BATCH_BYTES: usize = 2 << 20;
 /// It is of use when at most so many of ten rows pass.
 const USEFUL_TENTHS: usize = 7;
 
@@ -63,6 +67,8 @@ pub(super) struct RowFilter {
     /// The columns that are shown; `None` for all.
     shown: Option<Arc<[usize]>>,
     gathered: BatchCoalescer,
+    /// Of strings of rows that are in no full batch yet, at most.
+    gathered_bytes: usize,
 }
 
 impl RowFilter {
@@ -89,6 +95,7 @@ impl RowFilter {
             conditions,
             shown,
             gathered,
+            gathered_bytes: 0,
         })
     }
 
@@ -124,12 +131,20 @@ impl RowFilter {
             Some(shown) => some(rows, shown.iter().copied(), &schema, selected.as_ref())?,
             None => some(rows, 0..schema.fields().len(), &schema, selected.as_ref())?,
         };
+        let strings = batch.columns().iter().map(|column| string_bytes(column));
+        let bytes = strings.sum::<usize>() / rows.count().max(1) * kept;
+        let before = self.gathered.get_buffered_rows();
         match selected {
             Some(selected) => {
                 let selected = BooleanArray::new(selected, None);
                 self.gathered.push_batch_with_filter(batch, &selected)?;
             }
             None => self.gathered.push_batch(batch)?,
+        }
+        let whole = self.gathered.get_buffered_rows() < before + kept;
+        self.gathered_bytes = bytes + if whole { 0 } else { self.gathered_bytes };
+        if self.gathered_bytes >= BATCH_BYTES {
+            self.finish()?;
         }
         Ok(())
     }
@@ -141,6 +156,7 @@ impl RowFilter {
 
     /// Makes a batch of what is left.
     pub fn finish(&mut self) -> Result<()> {
+        self.gathered_bytes = 0;
         Ok(self.gathered.finish_buffered_batch()?)
     }
 }
@@ -440,6 +456,28 @@ mod tests {
             passed.column(0),
             large.columns().first().unwrap()
         ));
+    }
+
+    #[test]
+    fn long_rows_make_small_batches() {
+        let long: ArrayRef = Arc::new(StringViewArray::from(vec!["x".repeat(100_000); 10]));
+        let mut batch = RecordBatch::try_from_iter([("t", long)]).unwrap();
+        let schema = batch.schema();
+        let none = std::iter::empty;
+        let mut filter = RowFilter::new(none(), none(), &schema, None, schema.clone()).unwrap();
+        let half = BooleanBuffer::from_iter((0..10).map(|row| row % 2 == 0));
+        for _ in 0..10 {
+            filter.push(&mut batch, None).unwrap();
+            filter.push(&mut batch, Some(half.clone())).unwrap();
+        }
+        filter.finish().unwrap();
+        let batches: Vec<usize> = std::iter::from_fn(|| filter.next())
+            .map(|batch| batch.num_rows())
+            .collect();
+        assert_eq!(batches.iter().sum::<usize>(), 150);
+        let most = BATCH_BYTES / 100_000 + 10;
+        assert!(batches.iter().all(|rows| *rows <= most), "{batches:?}");
+        assert!(batches.len() < 11, "{batches:?}");
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub fn own(array: ArrayRef) -> ArrayRef {
     }
 }
 
+/// Bytes of the array's strings.
+pub fn string_bytes(array: &dyn Array) -> usize {
+    strings(array).1
+}
+
 /// Bytes of the buffers that strings lie in, and how many of those they use.
 fn strings(array: &dyn Array) -> (usize, usize) {
     fn of<T: ByteViewType>(array: &GenericByteViewArray<T>) -> (usize, usize) {
