@@ -54,6 +54,8 @@ struct Line {
     shape: Shape,
     /// Those in no view and not in the write set, in key order.
     rows: Vec<(Vec<u8>, Bytes)>,
+    /// Whether the write set had rows of it before: a key that it says was deleted stays there.
+    beside: bool,
 }
 
 impl Line {
@@ -105,6 +107,7 @@ impl Transaction {
             table,
             shape,
             rows: Vec::new(),
+            beside: self.writes.len_of(table) > 0,
         };
         let tables: Vec<Line> = tables.into_iter().map(line).collect();
         let others = tables.iter().map(|line| self.writes.len_of(line.table));
@@ -155,7 +158,9 @@ impl Transaction {
             loading.bytes += bytes;
             loading.rows +=
                 usize::from(loading.tables.first().map(|line| line.table) == Some(table));
-            if let Some(line) = loading.line(table) {
+            if let Some(line) = loading.line(table)
+                && !(line.beside && self.writes.has_written(table, &key))
+            {
                 match line.push(key, row) {
                     Ok(()) => {
                         loading.lined_up += bytes;
@@ -368,7 +373,7 @@ impl Transaction {
         if loading.held > 0 {
             self.give_back();
         }
-        Ok(())
+        self.reserve()
     }
 
     /// Waits for the transactions whose loads have a value which this one has locked.

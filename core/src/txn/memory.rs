@@ -110,6 +110,9 @@ impl Reservation {
             }
             wanted = least.midpoint(wanted);
         }
+        if least <= self.bytes {
+            return Ok(());
+        }
         Err(self.exhausted(bytes))
     }
 

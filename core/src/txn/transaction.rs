@@ -471,17 +471,16 @@ impl Transaction {
             return;
         };
         let undone = self.writes.undo_len().saturating_sub(mark.writes);
-        let held = self
-            .loading
-            .take()
-            .is_some_and(|loading| loading.bytes() > 0);
+        self.loading = None;
         self.locks.release_passing();
         self.writes.undo_to(mark.writes);
         self.locks.release_since(mark.locks);
         self.savepoints.truncate(savepoint.0 + 1);
         // Counting takes as long as there are rows.
-        if held || undone > self.writes.len() / 4 {
-            self.give_back();
+        match undone > self.writes.len() / 4 {
+            true => self.give_back(),
+            // Less is always granted.
+            false => drop(self.memory.resize(self.bytes())),
         }
     }
 

@@ -294,6 +294,41 @@ fn rows_in_line_and_rows_between_them_come_together() {
 }
 
 #[test]
+fn keys_that_were_deleted_before_come_again() {
+    for load_rows in [10, 1500, 10_000] {
+        let world = loading(load_rows);
+        let mut client = world.client();
+        world.sql(&mut client, &format!("CREATE TABLE t ({COLUMNS})"));
+        let old = "INSERT INTO t SELECT i, 'v' || i, -1 FROM generate_series(1, 50) i";
+        let new = "INSERT INTO t SELECT i, 'v' || i, 1 FROM generate_series(1, 3000) i";
+        for (ends, rows) in [
+            (&["ROLLBACK TO s", "COMMIT"][..], 0),
+            (&["COMMIT"][..], 3000),
+        ] {
+            world.sql(&mut client, "DELETE FROM t");
+            world.sql(&mut client, old);
+            world.sql(&mut client, "BEGIN");
+            // Some are gone, one has another key, and one was there in this transaction only.
+            world.sql(&mut client, "DELETE FROM t WHERE id > 1");
+            world.sql(&mut client, "UPDATE t SET id = -1, v = 'moved'");
+            world.sql(&mut client, "INSERT INTO t VALUES (70, 'own', -1)");
+            world.sql(&mut client, "DELETE FROM t WHERE id = 70");
+            world.sql(&mut client, "SAVEPOINT s");
+            world.sql(&mut client, new);
+            assert_eq!(count(&world, &mut client, "t WHERE n = 1"), 3000);
+            for end in ends {
+                world.sql(&mut client, end);
+            }
+            assert_eq!(count(&world, &mut client, "t WHERE n = 1"), rows);
+            assert_eq!(count(&world, &mut client, "t"), rows + 1);
+            let found = count(&world, &mut client, "t WHERE v = 'v7' AND id = 7");
+            assert_eq!(found, rows.min(1));
+            sound(&world);
+        }
+    }
+}
+
+#[test]
 fn who_writes_a_loaded_value_waits_for_the_load() {
     for commits in [true, false] {
         let (world, mut client) = world(COLUMNS);

@@ -85,8 +85,8 @@ fn key_positions(table: &Table, columns: &[String], kind: &str) -> Result<Vec<us
 
 /// 42704 for a column whose type has no order, 0A000 for one that cannot be a key here.
 pub(super) fn check_orderable(table: &Table, columns: &[usize]) -> Result<()> {
-    let columns = columns.iter().filter_map(|at| table.columns.get(*at));
-    columns.map(|column| key::check(column.ty)).collect()
+    let mut columns = columns.iter().filter_map(|at| table.columns.get(*at));
+    columns.try_for_each(|column| key::check(column.ty))
 }
 
 /// The name of a new index, given or made; locked against others that make it.
