@@ -12,7 +12,7 @@ use futures::future::{Either, select, try_join_all};
 
 use super::loads::Announced;
 use super::lock::Mode;
-use super::lock_owner::Taken;
+use super::lock_owner::{LOCK_BYTES, Taken};
 use super::transaction::Transaction;
 use super::write_set::ROW_BYTES;
 use super::{Isolation, RowMode, Wait};
@@ -27,6 +27,9 @@ const MAX_BYTES: usize = 32 << 20;
 /// the write set is looked through each time rows move on.
 const MAX_OTHERS: usize = 4096;
 
+/// What a new row or index entry takes besides its key and its bytes, with its lock.
+pub const NEW_ROW_BYTES: usize = ROW_BYTES + LOCK_BYTES;
+
 /// The load of the running statement.
 pub(super) struct Loading {
     /// Tells its rows from others in the write set.
@@ -40,7 +43,7 @@ pub(super) struct Loading {
     bytes: usize,
     /// Bytes of what is lined up.
     lined_up: usize,
-    /// One for each table, once rows have moved on.
+    /// One for each table, in their order, once rows have moved on.
     loads: Vec<Announced>,
     /// Whether some rows are not new, and so stay: then the locks of all stay as well.
     some_stay: bool,
@@ -59,18 +62,14 @@ struct Line {
 }
 
 impl Line {
-    /// Takes a row if its key is above all others. Otherwise gives it back.
-    fn push(&mut self, key: Vec<u8>, row: Bytes) -> Result<(), (Vec<u8>, Bytes)> {
-        if self.rows.last().is_some_and(|(last, _)| *last >= key) {
-            return Err((key, row));
-        }
-        self.rows.push((key, row));
-        Ok(())
+    /// Whether a key is above all others.
+    fn is_below(&self, key: &[u8]) -> bool {
+        (self.rows.last()).is_none_or(|(last, _)| last.as_slice() < key)
     }
 
     fn has_prefix(&self, prefix: &[u8]) -> bool {
         // Keys mostly ascend.
-        if (self.rows.last()).is_none_or(|(last, _)| last.as_slice() < prefix) {
+        if self.is_below(prefix) {
             return false;
         }
         let at = self
@@ -145,7 +144,7 @@ impl Transaction {
     /// As [`Transaction::put`].
     pub fn put_new(&mut self, table: TableId, key: Vec<u8>, row: Vec<u8>) -> Result<()> {
         self.check_writable()?;
-        let (mut key, mut row) = (key, Bytes::from(row));
+        let row = Bytes::from(row);
         let mut number = 0;
         if self.shows_removed(table)? {
             self.locks.keep_passing();
@@ -159,15 +158,12 @@ impl Transaction {
             loading.rows +=
                 usize::from(loading.tables.first().map(|line| line.table) == Some(table));
             if let Some(line) = loading.line(table)
+                && line.is_below(&key)
                 && !(line.beside && self.writes.has_written(table, &key))
             {
-                match line.push(key, row) {
-                    Ok(()) => {
-                        loading.lined_up += bytes;
-                        return self.reserve();
-                    }
-                    Err(back) => (key, row) = back,
-                }
+                line.rows.push((key, row));
+                loading.lined_up += bytes;
+                return self.reserve();
             }
         }
         self.writes.write_for(table, key, Some(row), number);
@@ -286,11 +282,10 @@ impl Transaction {
         let interrupt = self.interrupt.clone();
         let go_on = move || interrupt.check();
         let mut failed = Ok(());
-        for known in &loading.loads {
-            let table = known.load.table();
-            let mut rows = self.writes.take_for(table, loading.number, loading.mark);
-            let line = loading.tables.iter_mut().find(|line| line.table == table);
-            let mut lined_up = line.map_or_else(Vec::new, |line| std::mem::take(&mut line.rows));
+        for (known, line) in loading.loads.iter().zip(&mut loading.tables) {
+            let (number, mark) = (loading.number, loading.mark);
+            let mut rows = self.writes.take_for(line.table, number, mark);
+            let mut lined_up = std::mem::take(&mut line.rows);
             if rows.is_empty() {
                 rows = lined_up;
             } else if !lined_up.is_empty() {
@@ -307,6 +302,7 @@ impl Transaction {
                 };
             }
         }
+        self.writes.count();
         loading.rows = 0;
         loading.bytes = 0;
         loading.lined_up = 0;

@@ -21,7 +21,7 @@ use crate::error::{Error, Result, SqlState};
 const MAX_LOOKED_AT: usize = 64;
 
 /// What a held lock takes, here and in the table.
-const LOCK_BYTES: usize = 100;
+pub(super) const LOCK_BYTES: usize = 100;
 
 /// Holds locks; dropping it releases all of them.
 pub(super) struct LockOwner {

@@ -25,6 +25,7 @@ mod view;
 mod write_set;
 
 pub use interrupt::{Interrupt, shutting_down, statement_timeout};
+pub use load::NEW_ROW_BYTES;
 pub use lock::{
     LockTarget, RelationMode, RowMode, Wait, relation_not_available, row_not_available,
 };

@@ -261,7 +261,6 @@ impl WriteSet {
         });
         self.state(table).rows = Arc::new(RwLock::new(left));
         self.overcounted = true;
-        self.count();
         taken
     }
 

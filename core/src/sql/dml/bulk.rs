@@ -16,14 +16,13 @@ use crate::segment::Shape;
 use crate::sql::Context;
 use crate::sql::unique_index::holder;
 use crate::storage::{RowBatch, TableId, Wanted};
+use crate::txn::NEW_ROW_BYTES;
 use crate::types::{Datum, row};
 
 /// Rows that are written at once.
 const MAX_ROWS: usize = 1024;
 /// Bytes of rows that are written at once, however few they are.
 const MAX_BYTES: usize = 1 << 20;
-/// What a row or an index entry takes besides, and its lock.
-const ROW_BYTES: usize = 300;
 
 /// Rows that were added and not yet written.
 pub(super) struct Bulk {
@@ -109,8 +108,11 @@ impl Bulk {
         for at in 0..target.foreign_keys.len() {
             changes.note_child(&target, at, values)?;
         }
-        let entries = row.entries.iter().map(|(_, entry)| ROW_BYTES + entry.len());
-        self.bytes += ROW_BYTES + row.row_key.len() + row.bytes.len() + entries.sum::<usize>();
+        let entries = row
+            .entries
+            .iter()
+            .map(|(_, entry)| NEW_ROW_BYTES + entry.len());
+        self.bytes += NEW_ROW_BYTES + row.row_key.len() + row.bytes.len() + entries.sum::<usize>();
         self.rows.push(row);
         let most_bytes = MAX_BYTES.min(context.txn.for_new_rows());
         if self.rows.len() >= MAX_ROWS || self.bytes >= most_bytes {
