@@ -25,28 +25,18 @@ const ESCAPED_ZERO: u8 = 0xff;
 /// 42704 for json, as in PostgreSQL; 0A000 for types that PostgreSQL can order and we do not.
 pub fn check(ty: PgType) -> Result<()> {
     let name = || names::sql_name(ty.oid);
-    let unordered = match Kind::of(ty) {
-        Kind::Text => [
-            oid::JSON,
-            oid::PG_NODE_TREE,
-            oid::ACLITEM,
-            oid::RECORD,
-            oid::VOID,
-        ]
-        .contains(&ty.oid),
-        _ => ty.oid == oid::XID,
-    };
-    if unordered {
-        return Err(Error::new(
-            SqlState::UNDEFINED_OBJECT,
-            format!(
-                "data type {} has no default operator class for access method \"btree\"",
-                name()
-            ),
-        )
-        .hint("You must specify an operator class for the index or define a default operator class for the data type."));
-    }
     match (Kind::of(ty), ty.oid) {
+        (Kind::Oid, oid::XID)
+        | (Kind::Text, oid::JSON | oid::PG_NODE_TREE | oid::ACLITEM | oid::RECORD | oid::VOID) => {
+            Err(Error::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!(
+                    "data type {} has no default operator class for access method \"btree\"",
+                    name()
+                ),
+            )
+            .hint("You must specify an operator class for the index or define a default operator class for the data type."))
+        }
         (Kind::Text, oid::JSONB) | (Kind::Interval | Kind::Array, _) => Err(Error::unsupported(
             format!("a key of type {}", name()),
             "Use a column of a scalar type as the key.",
