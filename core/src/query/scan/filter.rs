@@ -124,16 +124,22 @@ impl RowFilter {
         }
         if kept > LARGE {
             // Else few rows that were gathered would have all that follow copied behind them.
-            self.gathered.finish_buffered_batch()?;
+            self.finish()?;
         }
         let schema = self.gathered.schema();
         let batch = match &self.shown {
             Some(shown) => some(rows, shown.iter().copied(), &schema, selected.as_ref())?,
             None => some(rows, 0..schema.fields().len(), &schema, selected.as_ref())?,
         };
-        let strings = batch.columns().iter().map(|column| string_bytes(column));
-        let bytes = strings.sum::<usize>() / rows.count().max(1) * kept;
         let before = self.gathered.get_buffered_rows();
+        let bytes = match kept > LARGE {
+            // Passed on at once.
+            true => 0,
+            false => {
+                let strings = batch.columns().iter().map(|column| string_bytes(column));
+                strings.sum::<usize>() / rows.count().max(1) * kept
+            }
+        };
         match selected {
             Some(selected) => {
                 let selected = BooleanArray::new(selected, None);
