@@ -229,6 +229,29 @@ impl SetValue {
     }
 }
 
+/// A column's default value.
+pub(super) async fn default_of(
+    context: &mut Context<'_>,
+    target: &Target,
+    column: usize,
+    default: &Default,
+) -> Result<Datum<'static>> {
+    match default {
+        Default::Compiled(expr) => constant(context, expr),
+        Default::General(expr) => Box::pin(default_value(context, target, column, expr)).await,
+    }
+}
+
+/// The value of an expression that reads no row.
+pub(super) fn constant(context: &Context<'_>, expr: &Expr) -> Result<Datum<'static>> {
+    let env = Env {
+        row: Row::None,
+        parameters: context.parameters,
+        info: &context.info,
+    };
+    Ok(expr.eval(&env)?.into_owned())
+}
+
 /// Evaluates a default expression that does not compile.
 pub(super) async fn default_value(
     context: &mut Context<'_>,

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
-use super::assign::default_value;
+use super::assign::{constant, default_of};
 use super::begin::begin;
 use super::bulk::Bulk;
-use super::compiled::{Compiler, Env, Expr, Row};
+use super::compiled::Compiler;
 use super::foreign_key::Changes;
 use super::forms::Overriding;
 use super::insert_source::{Cell, Source, Values, columns, query_source, run_values, values_of};
@@ -262,7 +262,7 @@ impl Insert {
     ) -> Result<Datum<'static>> {
         match cell {
             Cell::Compiled(expr) => constant(context, expr),
-            Cell::Default(default) => self.default(context, at, default).await,
+            Cell::Default(default) => default_of(context, &self.target, at, default).await,
             Cell::Planned {
                 plan,
                 column,
@@ -277,20 +277,6 @@ impl Insert {
         }
     }
 
-    async fn default(
-        &self,
-        context: &mut Context<'_>,
-        at: usize,
-        default: &Default,
-    ) -> Result<Datum<'static>> {
-        match default {
-            Default::Compiled(expr) => constant(context, expr),
-            Default::General(expr) => {
-                Box::pin(default_value(context, &self.target, at, expr)).await
-            }
-        }
-    }
-
     /// Fills in the columns that the statement gives no value.
     async fn complete(
         &self,
@@ -298,7 +284,7 @@ impl Insert {
         values: &mut [Datum<'static>],
     ) -> Result<()> {
         for (at, default) in &self.defaults {
-            let value = self.default(context, *at, default).await?;
+            let value = default_of(context, &self.target, *at, default).await?;
             if let Some(slot) = values.get_mut(*at) {
                 *slot = value;
             }
@@ -352,15 +338,6 @@ struct State<'r> {
     touched: std::collections::HashSet<Vec<u8>>,
     /// Rows that are written many at a time.
     bulk: Option<Bulk>,
-}
-
-fn constant(context: &Context<'_>, expr: &Expr) -> Result<Datum<'static>> {
-    let env = Env {
-        row: Row::None,
-        parameters: context.parameters,
-        info: &context.info,
-    };
-    Ok(expr.eval(&env)?.into_owned())
 }
 
 fn refuse(statement: &ast::Insert) -> Result<()> {

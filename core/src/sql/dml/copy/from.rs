@@ -10,10 +10,9 @@ use super::options::{Format, Header, Options};
 use super::{binary, columns, csv, forced, lines, text};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::context::CopyFuture;
-use crate::sql::dml::assign::default_value;
+use crate::sql::dml::assign::default_of;
 use crate::sql::dml::begin::begin;
 use crate::sql::dml::bulk::Bulk;
-use crate::sql::dml::compiled::{Env, Row};
 use crate::sql::dml::foreign_key::Changes;
 use crate::sql::dml::names::{Verb, writable};
 use crate::sql::dml::target::{Condition, Default, Target};
@@ -390,17 +389,7 @@ impl From {
 
     async fn write(&mut self, context: &mut Context<'_>, values: &mut [Datum<'_>]) -> Result<()> {
         for (at, default) in &self.defaults {
-            let value = match default {
-                Default::Compiled(expr) => {
-                    let env = Env {
-                        row: Row::None,
-                        parameters: &[],
-                        info: &context.info,
-                    };
-                    expr.eval(&env)?.into_owned()
-                }
-                Default::General(expr) => default_value(context, &self.target, *at, expr).await?,
-            };
+            let value = default_of(context, &self.target, *at, default).await?;
             if let Some(slot) = values.get_mut(*at) {
                 *slot = value;
             }

@@ -8,8 +8,8 @@ use super::lookup::{converted, find_parent, prefix};
 use crate::catalog::{Action, ForeignKey, Index, Table, keys};
 use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
-use crate::sql::dml::compiled::{Env, Row};
-use crate::sql::dml::target::{Default, Target};
+use crate::sql::dml::assign::default_of;
+use crate::sql::dml::target::Target;
 use crate::txn::{RowMode, View};
 use crate::types::cast::{self, Context as Cast};
 use crate::types::{Datum, PgType, key, names, ops};
@@ -144,21 +144,8 @@ async fn defaults(
 ) -> Result<Vec<Datum<'static>>> {
     let mut values = Vec::with_capacity(foreign.columns.len());
     for &at in &foreign.columns {
-        let column = child.column(at)?;
-        values.push(match child.default(context.catalog, &context.info, at)? {
-            Default::Compiled(expr) => {
-                let env = Env {
-                    row: Row::None,
-                    parameters: &[],
-                    info: &context.info,
-                };
-                expr.eval(&env)?.into_owned()
-            }
-            Default::General(expr) => {
-                let (value, ty) = context.evaluate(&expr).await?;
-                cast::cast(value, ty, column.ty, Cast::Assignment, &context.info.style)?
-            }
-        });
+        let default = child.default(context.catalog, &context.info, at)?;
+        values.push(default_of(context, child, at, &default).await?);
     }
     Ok(values)
 }
