@@ -19,7 +19,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::sql::Context;
 use crate::sql::unique_index::holder;
 use crate::sql::violation::key_values;
-use crate::txn::{LockTarget, RowMode, View};
+use crate::txn::{LockTarget, RowMode};
 use crate::types::{Datum, row};
 
 /// A unique index that already has the value of a new row.
@@ -214,7 +214,7 @@ impl Target {
             .txn
             .lock_value(target, &prefix, RowMode::Update, wait)
             .await?;
-        if !self.is_taken(&context.txn.latest()?, index, &prefix)? {
+        if holder(&context.txn.latest()?, &self.table, index, &prefix)?.is_none() {
             return Ok(());
         }
         Err(self.duplicate(index, new, context))
@@ -237,14 +237,6 @@ impl Target {
             .table_error(&self.table, SqlState::UNIQUE_VIOLATION, message)
             .detail(format!("Key {shown} already exists."))
             .constraint(&index.name)
-    }
-
-    /// Whether a row has the value whose encoding in a unique index is `prefix`.
-    fn is_taken(&self, view: &View, index: &Index, prefix: &[u8]) -> Result<bool> {
-        match index.storage {
-            None => Ok(view.get(self.table.storage, prefix)?.is_some()),
-            Some(_) => Ok(holder(view, &self.table, index, prefix)?.is_some()),
-        }
     }
 
     /// Looks for a row that has the new row's value in one of the unique indexes `arbiters`
