@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::pair::assert_same;
 use crate::segment;
 use crate::segment::tests::timeline::Timeline;
 use crate::session::DatabaseOptions;
@@ -431,18 +432,7 @@ fn same(sql: &str, kept: Answer, plain: Answer) -> bool {
     };
     match (kept, plain) {
         (Ok(kept), Ok(plain)) => {
-            let (kept, plain) = (sorted(kept), sorted(plain));
-            if kept != plain {
-                let missing = plain.iter().filter(|row| !kept.contains(row)).take(3);
-                let added = kept.iter().filter(|row| !plain.contains(row)).take(3);
-                panic!(
-                    "{sql}\n{} rows instead of {}\nmissing {:?}\nadded {:?}",
-                    kept.len(),
-                    plain.len(),
-                    missing.collect::<Vec<_>>(),
-                    added.collect::<Vec<_>>(),
-                );
-            }
+            assert_same(&sorted(kept), &sorted(plain), || sql.to_owned());
             true
         }
         (Err(kept), Err(plain)) => {

@@ -103,18 +103,7 @@ impl Pair {
             sealed.sort();
             plain.sort();
         }
-        if sealed != plain {
-            let missing = plain.iter().filter(|row| !sealed.contains(row)).take(3);
-            let added = sealed.iter().filter(|row| !plain.contains(row)).take(3);
-            panic!(
-                "{sql}\nsealed: {} rows, plain: {} rows\nmissing {:?}\nadded {:?}\n{}",
-                sealed.len(),
-                plain.len(),
-                missing.collect::<Vec<_>>(),
-                added.collect::<Vec<_>>(),
-                self.plan(sql),
-            );
-        }
+        assert_same(&sealed, &plain, || format!("{sql}\n{}", self.plan(sql)));
         sealed
     }
 
@@ -128,4 +117,22 @@ impl Pair {
     pub fn seal(&mut self) {
         self.sql("SELECT omendb_seal('s')");
     }
+}
+
+/// Panics, with some of the rows that make the difference, unless both answers are the same.
+#[track_caller]
+pub fn assert_same(found: &[Row], wanted: &[Row], what: impl FnOnce() -> String) {
+    if found == wanted {
+        return;
+    }
+    let missing = wanted.iter().filter(|row| !found.contains(row)).take(3);
+    let added = found.iter().filter(|row| !wanted.contains(row)).take(3);
+    panic!(
+        "{}\n{} rows instead of {}\nmissing {:?}\nadded {:?}",
+        what(),
+        found.len(),
+        wanted.len(),
+        missing.collect::<Vec<_>>(),
+        added.collect::<Vec<_>>(),
+    );
 }
