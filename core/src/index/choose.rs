@@ -13,9 +13,15 @@ use super::tree::Tree;
 use super::{Model, Shape};
 use crate::env::Clock;
 
-/// The smallest model.
+/// The smallest model that any keys get.
 const COARSE: RmiShape = RmiShape {
     keys_per_slot: 256,
+    root_slots: 0,
+};
+/// For keys in even steps, as numbers that count rows are: so few slots that they stay in a processor's
+/// own cache.
+const EVEN: RmiShape = RmiShape {
+    keys_per_slot: 1 << 15,
     root_slots: 0,
 };
 /// The models that are tried besides it, from fine to coarse. With a coarse root each of its slots is a
@@ -53,7 +59,11 @@ pub(super) fn choose<C: KeyColumn>(column: &C, clock: Option<&dyn Clock>) -> (Mo
     let coarse = train(column, COARSE);
     if coarse.leaves_at_most(C::LANES as u32) {
         // One slot is read, then some keys are compared at once: no other takes fewer steps.
-        return (Model::Rmi(coarse), Shape::Rmi(COARSE));
+        let even = train(column, EVEN);
+        return match even.leaves_at_most(C::LANES as u32) {
+            true => (Model::Rmi(even), Shape::Rmi(EVEN)),
+            false => (Model::Rmi(coarse), Shape::Rmi(COARSE)),
+        };
     }
     let finer = FINER
         .into_iter()

@@ -45,8 +45,8 @@ impl Node {
         // In integers first: a float cannot tell neighbours above 2⁵³ apart.
         let distance = head.saturating_sub(self.origin) as f64;
         let exact = distance * self.scale;
-        let limit = f64::from(self.count) - 0.51;
-        // NaN and what is too large end in the last slot.
+        let limit = f64::from(self.count) - 1.0;
+        // NaN and what is too large end in the last slot, at its middle as the last of the keys.
         let exact = if exact < limit { exact } else { limit };
         let rounded = exact + ROUNDER;
         Place {

@@ -22,6 +22,8 @@ const CROWDED_AT_LEAST: usize = 1024;
 const LAYOUT_SAMPLE: usize = 1024;
 /// Trimmed from both ends for a root function, as a divisor of the number of keys; 0 for nothing.
 const TRIMS: [usize; 4] = [0, 1024, 128, 16];
+/// Halvings of a slot that trimming more has to save a key. What is trimmed needs nodes of its own.
+const WORTH_TRIMMING: f64 = 0.25;
 
 /// Keys that a node will be made for.
 struct Task {
@@ -137,6 +139,7 @@ impl<C: KeyColumn> Trainer<'_, C> {
         };
         let step = ((to - from) / LAYOUT_SAMPLE).max(1);
         let sample = || (from..to).step_by(step).map(|at| self.column.head(at));
+        let margin = WORTH_TRIMMING * sample().len() as f64;
         let buckets = count.min(LAYOUT_SAMPLE);
         let mut best = (f64::INFINITY, 0);
         for trim in TRIMS {
@@ -144,7 +147,7 @@ impl<C: KeyColumn> Trainer<'_, C> {
                 continue;
             };
             let cost = unevenness(sample().map(|head| node.place(head).slot));
-            if cost < best.0 {
+            if cost + margin < best.0 {
                 best = (cost, trim);
             }
         }
@@ -242,13 +245,13 @@ impl<C: KeyColumn> Trainer<'_, C> {
             });
             at = end;
         }
-        // Heads before the first key of the slot and behind the last.
-        let lowest = if slot == node.first as usize {
-            0.0
-        } else {
-            -0.5
-        };
-        for (offset, answer) in [(lowest, from as i64), (0.5, to as i64)] {
+        // Heads before the first key of the slot and behind the last. Nothing is placed in the outer
+        // halves of the outer slots.
+        let is_first = slot == node.first as usize;
+        let is_last = slot + 1 == node.first as usize + node.count as usize;
+        let lowest = if is_first { 0.0 } else { -0.5 };
+        let highest = if is_last { 0.0 } else { 0.5 };
+        for (offset, answer) in [(lowest, from as i64), (highest, to as i64)] {
             self.points.push(Point {
                 offset,
                 lower: answer,
