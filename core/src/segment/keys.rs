@@ -56,6 +56,9 @@ impl Shape {
 
 /// The last bytes of a key as a word.
 pub(super) fn word(suffix: &[u8]) -> u64 {
+    if let Ok(bytes) = suffix.try_into() {
+        return u64::from_be_bytes(bytes);
+    }
     suffix
         .iter()
         .fold(0, |word, &byte| word << 8 | u64::from(byte))

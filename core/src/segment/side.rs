@@ -142,12 +142,20 @@ impl Head {
     /// The block that holds a row.
     #[inline]
     pub fn block_of(&self, row: u32) -> usize {
-        // Most blocks have about as many rows as the others: it stands near its share of them.
-        let count = self.firsts.len();
-        let share = u64::from(row) * count as u64 / u64::from(self.rows.max(1));
-        let low = (share as usize).saturating_sub(NEAR);
-        let high = (share as usize + NEAR).min(count);
+        // Most blocks have about as many rows as the others: it stands near its share of them. The last
+        // one has what is left over.
+        let last = self.firsts.len().saturating_sub(1);
+        let rows = self.firsts.last().copied().unwrap_or(0).max(1);
+        let share = f64::from(row) * last as f64 / f64::from(rows);
+        let share = (share as usize).min(last);
         let starts_below = |at: usize| self.firsts.get(at).is_some_and(|&first| first <= row);
+        // A branch that is foreseen, not a computation: what is read of the block then need not wait for
+        // the numbers that are compared here.
+        if starts_below(share) && !starts_below(share + 1) {
+            return share;
+        }
+        let low = share.saturating_sub(NEAR);
+        let high = (share + NEAR).min(self.firsts.len());
         let (low, firsts) = match self.firsts.get(low..high) {
             Some(near) if starts_below(low) && !starts_below(high) => (low, near),
             _ => (0, self.firsts.as_slice()),

@@ -1,6 +1,7 @@
 //! The sealed rows of one table: its segments, less what was deleted from them.
 
 use std::any::Any;
+use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -118,8 +119,41 @@ pub struct SealedTable {
     runs: Arc<[Run]>,
 }
 
-/// Positions of segments that do not overlap, in key order.
-type Run = Vec<usize>;
+/// Segments that do not overlap, in key order.
+type Run = Vec<Place>;
+
+/// Where a segment lies among keys, told from their first bytes: reading whole keys takes longer, because
+/// they lie elsewhere.
+#[derive(Clone, Copy)]
+struct Place {
+    first: u64,
+    last: u64,
+    /// Its position among the segments.
+    at: usize,
+}
+
+impl Place {
+    fn of(at: usize, part: &Part) -> Place {
+        Place {
+            first: start(part.first_key()),
+            last: start(part.last_key()),
+            at,
+        }
+    }
+}
+
+/// The first eight bytes of a key. Keys are in the order of their starts; those with one start may be in
+/// any.
+fn start(key: &[u8]) -> u64 {
+    match key.first_chunk() {
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => {
+            let mut bytes = [0; 8];
+            bytes.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+            u64::from_be_bytes(bytes)
+        }
+    }
+}
 
 /// The fewest runs that segments in the order of their first keys make: as many as have one key in
 /// common, somewhere. Those with the most rows come first.
@@ -127,16 +161,17 @@ fn runs_of(parts: &[Part]) -> Arc<[Run]> {
     let mut runs: Vec<Run> = Vec::new();
     for (at, part) in parts.iter().enumerate() {
         let ended = |run: &&mut Run| {
-            let last = run.last().and_then(|at| parts.get(*at));
+            let last = run.last().and_then(|place| parts.get(place.at));
             last.is_none_or(|last| last.last_key() < part.first_key())
         };
+        let place = Place::of(at, part);
         match runs.iter_mut().find(ended) {
-            Some(run) => run.push(at),
-            None => runs.push(vec![at]),
+            Some(run) => run.push(place),
+            None => runs.push(vec![place]),
         }
     }
     let rows = |run: &Run| -> u64 {
-        let parts = run.iter().filter_map(|at| parts.get(*at));
+        let parts = run.iter().filter_map(|place| parts.get(place.at));
         parts.map(Part::live_rows).sum()
     };
     runs.sort_by_cached_key(|run| std::cmp::Reverse(rows(run)));
@@ -168,11 +203,21 @@ impl SealedTable {
 
     /// The segments that may have a key: one of each run at most.
     pub(super) fn parts_around(&self, key: &[u8]) -> impl Iterator<Item = &Part> {
-        let part = |at: &usize| self.parts.get(*at);
-        let begins = move |at: &usize| part(at).is_some_and(|part| part.first_key() <= key);
+        let probe = start(key);
+        let part = |place: &Place| self.parts.get(place.at);
+        let begins = move |place: &Place| match place.first.cmp(&probe) {
+            Ordering::Less => true,
+            Ordering::Equal => part(place).is_some_and(|part| part.first_key() <= key),
+            Ordering::Greater => false,
+        };
+        let ends = move |place: &Place| match place.last.cmp(&probe) {
+            Ordering::Less => true,
+            Ordering::Equal => part(place).is_some_and(|part| part.last_key() < key),
+            Ordering::Greater => false,
+        };
         self.runs.iter().filter_map(move |run| {
-            let at = run.partition_point(begins).checked_sub(1)?;
-            part(run.get(at)?).filter(|part| part.last_key() >= key)
+            let place = run.get(run.partition_point(begins).checked_sub(1)?)?;
+            part(place).filter(|_| !ends(place))
         })
     }
 
