@@ -93,6 +93,14 @@ impl KeyFilter {
     /// Whether a key may have been added. `false` is sure.
     #[inline]
     pub fn may_contain(&self, key: &[u8]) -> bool {
+        // Right after a seal there is none, and nothing to hash for.
+        if self
+            .layers
+            .first()
+            .is_none_or(|layer| layer.get().is_none())
+        {
+            return false;
+        }
         let (hash, bits) = hashes(key);
         self.has(hash, bits)
     }

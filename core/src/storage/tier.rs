@@ -9,6 +9,7 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use super::{KeyFilter, RowBatch, SealedRow, Snapshot, TableId, TableWrites, WriteBatch};
 use crate::error::Result;
@@ -81,7 +82,7 @@ pub struct Tier {
 /// Where the rows of every table are, in one state. A table that is not named has everything in
 /// generation 0.
 #[derive(Clone, Default)]
-pub struct Tiers(pub HashMap<TableId, Tier>);
+pub struct Tiers(pub HashMap<TableId, Tier, RandomState>);
 
 impl Tiers {
     pub fn generation(&self, table: TableId) -> Generation {
