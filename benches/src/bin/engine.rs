@@ -47,9 +47,9 @@ fn run(millions: f64, only: Option<&str>) -> Done<u64> {
     let mut wrong = 0;
     println!("{rows} rows of 118 bytes, {cache} bytes of cache for each\n");
     println!(
-        "| | load, rows/s | bytes a row | look-up, cold, ns | warm, ns | p99, ns | 1024 together, ns each | range, rows/s | durable insert, rows/s | 70 look-ups + 30 updates, operations/s | wrong |"
+        "| | load, rows/s | bytes a row | look-up, cold, ns | warm, ns | p99, ns | each in the newest state, ns | 1024 together, ns each | range, rows/s | durable insert, rows/s | 70 look-ups + 30 updates, operations/s | wrong |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for make in [
         |directory, cache| Ok(Box::new(Redb::new(directory, cache)?) as Box<dyn Store>),
         |directory, cache| Ok(Box::new(Fjall::new(directory, cache)?) as Box<dyn Store>),
@@ -76,12 +76,13 @@ fn run(millions: f64, only: Option<&str>) -> Done<u64> {
 
 fn print(name: &str, rows: u64, measured: &Measured) {
     println!(
-        "| {name} | {:.0} | {:.1} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {} |",
+        "| {name} | {:.0} | {:.0} | {:.1} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {} |",
         measured.load_rows,
         measured.bytes as f64 / rows as f64,
         measured.cold_ns,
         measured.lookup_ns,
         measured.lookup_p99,
+        measured.newest_ns,
         measured.batched_ns,
         measured.range_rows,
         measured.insert_rows,

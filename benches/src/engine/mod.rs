@@ -25,12 +25,15 @@ const UPDATES: usize = 30;
 pub type Failure = Box<dyn std::error::Error>;
 pub type Done<T> = Result<T, Failure>;
 
-/// A store of rows by number. A row's payload says its number and its version.
+/// A row to be written: its number and its payload, which says number and version.
+pub type Row = (u64, String);
+
+/// A store of rows by number.
 pub trait Store {
     fn name(&self) -> &'static str;
 
     /// Writes rows in one durable transaction.
-    fn write(&mut self, rows: &[(u64, u64)]) -> Done<()>;
+    fn write(&mut self, rows: &[Row]) -> Done<()>;
 
     /// All that was loaded is now cold: what the store does then, it does here.
     fn settle(&mut self) -> Done<()> {
@@ -39,6 +42,9 @@ pub trait Store {
 
     /// Runs `read` at one state, with a look-up that passes a row's payload on.
     fn read(&mut self, read: &mut dyn FnMut(&Lookup<'_>) -> Done<()>) -> Done<()>;
+
+    /// Looks one row up in what is committed now, as a statement does that is a transaction of its own.
+    fn read_newest(&mut self, number: u64, row: &mut dyn FnMut(&[u8])) -> Done<bool>;
 
     /// Looks ascending numbers up together, and passes the payloads on: the number's place among them,
     /// and its payload.
@@ -51,18 +57,19 @@ pub trait Store {
 /// Looks a row up; whether there was one.
 pub type Lookup<'a> = dyn Fn(u64, &mut dyn FnMut(&[u8])) -> Done<bool> + 'a;
 
-/// Writes a payload; 92 bytes are noise, so that nothing shrinks much.
-pub fn payload(number: u64, version: u64, out: &mut Vec<u8>) {
-    out.clear();
-    out.extend_from_slice(format!("{number:012}{version:06}").as_bytes());
+/// A row; all but 18 bytes of its payload are noise, so that nothing shrinks much.
+fn row(number: u64, version: u64) -> Row {
+    let mut payload = format!("{number:012}{version:06}");
+    payload.reserve_exact(PAYLOAD - payload.len());
     let mut noise = random(number ^ version << 40);
-    while out.len() < PAYLOAD {
-        out.push(b'a' + (noise % 26) as u8);
+    while payload.len() < PAYLOAD {
+        payload.push(char::from(b'a' + (noise % 26) as u8));
         noise = match noise < 26 {
-            true => random(number + out.len() as u64),
+            true => random(number + payload.len() as u64),
             false => noise / 26,
         };
     }
+    (number, payload)
 }
 
 fn is_row(payload: &[u8], number: u64, version: u64) -> bool {
@@ -133,6 +140,8 @@ pub struct Measured {
     pub cold_ns: f64,
     pub lookup_ns: f64,
     pub lookup_p99: f64,
+    /// Look-ups in what is committed, each by itself.
+    pub newest_ns: f64,
     /// Of many together, sorting them included.
     pub batched_ns: f64,
     pub range_rows: f64,
@@ -195,6 +204,18 @@ pub fn measure(store: &mut dyn Store, directory: &Path, size: Size) -> Done<Meas
         measured.lookup_p99 = p99.copied().map_or(0.0, f64::from);
     }
 
+    say("look-ups, each in the newest state");
+    let (mut wrong, start) = (0, Instant::now());
+    for at in 0..size.lookups {
+        let number = random(at ^ 5 << 50) % size.rows;
+        let found = store.read_newest(number, &mut |payload| {
+            wrong += u64::from(!is_row(payload, number, 0));
+        })?;
+        wrong += u64::from(!found);
+    }
+    measured.newest_ns = start.elapsed().as_nanos() as f64 / size.lookups as f64;
+    measured.wrong += wrong;
+
     say("look-ups in batches");
     let mut numbers = Vec::with_capacity(TOGETHER);
     let mut took = Duration::ZERO;
@@ -254,7 +275,7 @@ pub fn measure(store: &mut dyn Store, directory: &Path, size: Size) -> Done<Meas
         for _ in 0..UPDATES {
             let number = zipf.next();
             versions[number as usize] += 1;
-            rows.push((number, u64::from(versions[number as usize])));
+            rows.push(row(number, u64::from(versions[number as usize])));
         }
         store.write(&rows)?;
         measured.wrong += wrong;
@@ -269,7 +290,7 @@ fn insert(store: &mut dyn Store, from: u64, count: u64) -> Done<Duration> {
     let mut next = from;
     while next < from + count {
         let end = (next + BATCH).min(from + count);
-        let rows: Vec<(u64, u64)> = (next..end).map(|number| (number, 0)).collect();
+        let rows: Vec<Row> = (next..end).map(|number| row(number, 0)).collect();
         let start = Instant::now();
         store.write(&rows)?;
         took += start.elapsed();

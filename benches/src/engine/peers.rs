@@ -5,7 +5,7 @@ use std::path::Path;
 use fjall::{Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
-use super::{Done, Lookup, Store, payload};
+use super::{Done, Lookup, Row, Store};
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 
@@ -26,14 +26,12 @@ impl Store for Redb {
         "redb"
     }
 
-    fn write(&mut self, rows: &[(u64, u64)]) -> Done<()> {
+    fn write(&mut self, rows: &[Row]) -> Done<()> {
         let writer = self.0.begin_write()?;
         {
             let mut table = writer.open_table(TABLE)?;
-            let mut bytes = Vec::new();
-            for (number, version) in rows {
-                payload(*number, *version, &mut bytes);
-                table.insert(number, bytes.as_slice())?;
+            for (number, payload) in rows {
+                table.insert(number, payload.as_bytes())?;
             }
         }
         Ok(writer.commit()?)
@@ -48,6 +46,12 @@ impl Store for Redb {
             }
             None => Ok(false),
         })
+    }
+
+    fn read_newest(&mut self, number: u64, row: &mut dyn FnMut(&[u8])) -> Done<bool> {
+        let table = self.0.begin_read()?.open_table(TABLE)?;
+        let found = table.get(number)?;
+        Ok(found.map(|found| row(found.value())).is_some())
     }
 
     fn read_batch(&mut self, numbers: &[u64], row: &mut dyn FnMut(usize, &[u8])) -> Done<()> {
@@ -91,13 +95,11 @@ impl Store for Fjall {
         "fjall"
     }
 
-    fn write(&mut self, rows: &[(u64, u64)]) -> Done<()> {
+    fn write(&mut self, rows: &[Row]) -> Done<()> {
         let batch = self.database.batch();
         let mut batch = batch.durability(Some(PersistMode::SyncData));
-        let mut bytes = Vec::new();
-        for (number, version) in rows {
-            payload(*number, *version, &mut bytes);
-            batch.insert(&self.rows, number.to_be_bytes(), bytes.as_slice());
+        for (number, payload) in rows {
+            batch.insert(&self.rows, number.to_be_bytes(), payload.as_bytes());
         }
         Ok(batch.commit()?)
     }
@@ -118,6 +120,11 @@ impl Store for Fjall {
                 None => Ok(false),
             },
         )
+    }
+
+    fn read_newest(&mut self, number: u64, row: &mut dyn FnMut(&[u8])) -> Done<bool> {
+        let found = self.rows.get(number.to_be_bytes())?;
+        Ok(found.map(|found| row(&found)).is_some())
     }
 
     fn read_batch(&mut self, numbers: &[u64], row: &mut dyn FnMut(usize, &[u8])) -> Done<()> {

@@ -1,6 +1,7 @@
 //! The engine: rows in redb with a commit log, sealed into segments once they are cold.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use omendb::objects::SyncedDirectory;
 use omendb::storage::FileBackend;
 use omendb_core::env::{Clock, Committer, Entropy, Env, Workers};
 use omendb_core::segment::{CacheOptions, Effort, Layout, LayoutColumn, Options, Segments, Shape};
-use omendb_core::storage::{self, RowBatch, TableId, Wanted};
+use omendb_core::storage::{self, RowBatch, Snapshot, TableId, Wanted};
 use omendb_core::txn::{BeginOptions, Interrupt, Isolation, Transactions};
 use omendb_core::types::{Datum, PgType, key, row};
 use pollster::block_on;
 
-use super::{Done, Lookup, Store, payload};
+use super::{Done, Lookup, Row, Store};
 
 const TABLE: TableId = 16_384;
 const TYPES: [PgType; 2] = [PgType::INT8, PgType::TEXT];
@@ -45,6 +46,7 @@ impl Entropy for Host {
 pub struct Engine {
     segments: Segments,
     transactions: Transactions,
+    key: Vec<u8>,
 }
 
 impl Engine {
@@ -81,6 +83,7 @@ impl Engine {
         Ok(Engine {
             segments,
             transactions,
+            key: Vec::new(),
         })
     }
 }
@@ -113,17 +116,15 @@ impl Store for Engine {
         "OmenDB"
     }
 
-    fn write(&mut self, rows: &[(u64, u64)]) -> Done<()> {
+    fn write(&mut self, rows: &[Row]) -> Done<()> {
         let options = BeginOptions {
             isolation: Isolation::ReadCommitted,
             read_only: false,
         };
         let mut transaction = self.transactions.begin(options, Interrupt::default());
-        let mut bytes = Vec::new();
-        for (number, version) in rows {
-            payload(*number, *version, &mut bytes);
-            let text = std::str::from_utf8(&bytes)?;
-            let values = [Datum::Int8(*number as i64), Datum::text(text)];
+        for (number, payload) in rows {
+            let payload = Datum::Text(Cow::Borrowed(payload));
+            let values = [Datum::Int8(*number as i64), payload];
             transaction.put(TABLE, key_of(*number)?, row::encode(&values, &TYPES)?)?;
         }
         Ok(block_on(transaction.commit())?)
@@ -137,13 +138,13 @@ impl Store for Engine {
 
     fn read(&mut self, read: &mut dyn FnMut(&Lookup<'_>) -> Done<()>) -> Done<()> {
         let snapshot = self.segments.store().snapshot()?;
-        read(&|number, pass| {
-            let Some(found) = snapshot.get(TABLE, &key_of(number)?)? else {
-                return Ok(false);
-            };
-            pass(payload_of(found.as_ref())?);
-            Ok(true)
-        })
+        let key = RefCell::new(Vec::new());
+        read(&|number, pass| look_up(&snapshot, number, &mut key.borrow_mut(), pass))
+    }
+
+    fn read_newest(&mut self, number: u64, pass: &mut dyn FnMut(&[u8])) -> Done<bool> {
+        let snapshot = self.segments.store().snapshot()?;
+        look_up(&snapshot, number, &mut self.key, pass)
     }
 
     fn read_batch(&mut self, numbers: &[u64], pass: &mut dyn FnMut(usize, &[u8])) -> Done<()> {
@@ -180,6 +181,22 @@ impl Store for Engine {
         })?;
         odd.map_or(Ok(()), Err)
     }
+}
+
+/// Passes the payload of a row on, if there is one. `key` is for its key.
+fn look_up(
+    snapshot: &Snapshot,
+    number: u64,
+    key: &mut Vec<u8>,
+    pass: &mut dyn FnMut(&[u8]),
+) -> Done<bool> {
+    key.clear();
+    key::encode(&Datum::Int8(number as i64), PgType::INT8, key)?;
+    let Some(found) = snapshot.get(TABLE, key)? else {
+        return Ok(false);
+    };
+    pass(payload_of(found.as_ref())?);
+    Ok(true)
 }
 
 /// The bytes of the second column.

@@ -8,7 +8,7 @@ use omendb_core::index::{Index, Shape, Words};
 use redb::{ReadableDatabase, TableDefinition};
 
 use super::time::BusyClock;
-use super::{ABSENT, time};
+use super::{ABSENT, Options, time};
 
 /// A structure that finds keys.
 pub trait Contender {
@@ -70,12 +70,11 @@ pub type Extra = for<'k> fn(&'k [u64]) -> Box<dyn Contender + 'k>;
 const BTREE_BYTES: f64 = (144.0 + 240.0 / 11.0) / 12.0;
 
 /// Builds all, and measures the building.
-pub fn all<'k>(keys: &'k [u64], redb: bool, extra: &[Extra]) -> Vec<Built<'k>> {
+pub fn all<'k>(keys: &'k [u64], options: &Options, extra: &[Extra]) -> Vec<Built<'k>> {
     let mut built = vec![
         build(keys, |keys| Box::new(BTree::new(keys))),
         build(keys, |keys| Box::new(SortedVector { keys })),
         build(keys, |keys| Box::new(Eytzinger::new(keys))),
-        build(keys, |keys| Box::new(Radix::new(keys))),
         flat(keys, |keys| {
             Learned::new(keys, "static search tree", &|column| {
                 Index::build_as(column, Shape::Tree)
@@ -92,7 +91,10 @@ pub fn all<'k>(keys: &'k [u64], redb: bool, extra: &[Extra]) -> Vec<Built<'k>> {
         built[at].bytes = (bytes * keys.len() as f64) as usize;
     }
     built.extend(extra.iter().map(|extra| build(keys, extra)));
-    if redb {
+    if options.radix {
+        built.push(build(keys, |keys| Box::new(Radix::new(keys))));
+    }
+    if options.redb {
         built.push(build(keys, |keys| Box::new(Redb::new(keys))));
     }
     built

@@ -47,16 +47,19 @@ pub struct Options {
     pub counts: Vec<usize>,
     pub only: Option<String>,
     pub redb: bool,
+    /// The adaptive radix tree, which takes up to 200 bytes a key.
+    pub radix: bool,
     pub lookups: usize,
 }
 
 impl Options {
-    /// From arguments: numbers are millions of keys; `--only <distribution>`; `--without-redb`; `--lookups <a round>`.
+    /// From arguments: numbers are millions of keys; `--only <distribution>`; `--without-redb`; `--without-art`; `--lookups <a round>`.
     pub fn from_arguments() -> Options {
         let mut options = Options {
             counts: Vec::new(),
             only: None,
             redb: true,
+            radix: true,
             lookups: LOOKUPS,
         };
         let mut arguments = std::env::args().skip(1);
@@ -64,6 +67,7 @@ impl Options {
             match argument.as_str() {
                 "--only" => options.only = arguments.next(),
                 "--without-redb" => options.redb = false,
+                "--without-art" => options.radix = false,
                 "--lookups" => {
                     let given = arguments.next().and_then(|number| number.parse().ok());
                     options.lookups = given.unwrap_or(LOOKUPS);
@@ -72,7 +76,7 @@ impl Options {
                     Ok(millions) => options.counts.push((millions * 1e6) as usize),
                     Err(_) => {
                         eprintln!(
-                            "index [millions of keys …] [--only <distribution>] [--without-redb] [--lookups <a round>]"
+                            "index [millions of keys …] [--only <distribution>] [--without-redb] [--without-art] [--lookups <a round>]"
                         );
                         std::process::exit(2);
                     }
@@ -115,7 +119,7 @@ fn one(distribution: Distribution, count: usize, options: &Options, extra: &[Ext
     let keys = distribution.keys(count);
     let hits = queries(&keys, options.lookups, 0);
     let mixed = queries(&keys, options.lookups, 2);
-    let mut contenders = contenders::all(&keys, options.redb, extra);
+    let mut contenders = contenders::all(&keys, options, extra);
     let mut rows: Vec<_> = contenders
         .iter()
         .map(|built| Row {
