@@ -21,7 +21,7 @@ const COARSE: RmiShape = RmiShape {
 /// For keys in even steps, as numbers that count rows are: so few slots that they stay in a processor's
 /// own cache.
 const EVEN: RmiShape = RmiShape {
-    keys_per_slot: 1 << 15,
+    keys_per_slot: 1 << 14,
     root_slots: 0,
 };
 /// The models that are tried besides it, from fine to coarse. With a coarse root each of its slots is a
