@@ -34,7 +34,7 @@ use crate::storage::{
 const STEP_ROWS: u64 = if cfg!(test) { 7 } else { 1024 };
 /// Keys that the last commit of a seal may have to follow. More are followed by commits before it.
 const MAX_LAST_KEYS: usize = if cfg!(test) { 5 } else { 4096 };
-/// Commits that follow writers before the last one; against writers who are faster than they are.
+/// Rounds of commits that follow writers before the last one; against writers who are faster than they are.
 const MAX_FOLLOWING: usize = 16;
 
 /// What was moved.
@@ -190,15 +190,23 @@ impl Segments {
         let following = Arc::new(Mutex::new(following));
         for _ in 0..MAX_FOLLOWING {
             let keys = following.lock().recording.take();
-            let many = keys.len() > MAX_LAST_KEYS;
-            let following = following.clone();
-            let pending = self.store.submit_relocation(Box::new(move |now| {
-                following.lock().follow(now, &keys, !many)
-            }))?;
-            if !many {
-                return pending.durable.await;
+            let last = keys.len() <= MAX_LAST_KEYS;
+            let mut keys = keys.into_iter();
+            loop {
+                // One after the other: commits wait for each, and it has the rows in memory.
+                let some: BTreeSet<Vec<u8>> = keys.by_ref().take(MAX_LAST_KEYS).collect();
+                if some.is_empty() && !last {
+                    break;
+                }
+                let following = following.clone();
+                let pending = self.store.submit_relocation(Box::new(move |now| {
+                    following.lock().follow(now, &some, last)
+                }))?;
+                if last {
+                    return pending.durable.await;
+                }
+                pending.visible.await?;
             }
-            pending.visible.await?;
         }
         let last = move |now: &Snapshot| following.lock().follow(now, &BTreeSet::new(), true);
         let pending = self.store.submit_relocation(Box::new(last))?;
