@@ -12,11 +12,15 @@ mod lock_info;
 mod lock_key;
 mod lock_owner;
 mod lock_table;
+mod locking;
 mod memory;
 mod own_rows;
 mod read_set;
 mod recent;
+mod reserve;
+mod savepoint;
 mod session_locks;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -30,7 +34,9 @@ pub use lock::{
     LockTarget, RelationMode, RowMode, Wait, relation_not_available, row_not_available,
 };
 pub use lock_info::{LockInfo, LockedObject};
+pub use locking::RowLock;
+pub use savepoint::Savepoint;
 pub use session_locks::{LockScope, SessionLocks};
-pub use transaction::{BeginOptions, Isolation, RowLock, Savepoint, Transaction};
+pub use transaction::{BeginOptions, Isolation, Transaction};
 pub use transactions::Transactions;
 pub use view::{Entry, View, ViewIter};
