@@ -36,16 +36,7 @@ impl Binder<'_> {
                 BinaryOp::Mul => l.oid != oid::INTERVAL,
                 _ => false,
             };
-            let left = self.coerce(
-                left,
-                PgType::new(l.oid),
-                crate::types::cast::Context::Implicit,
-            )?;
-            let right = self.coerce(
-                right,
-                PgType::new(r.oid),
-                crate::types::cast::Context::Implicit,
-            )?;
+            let (left, right) = self.operands((left, l), (right, r))?;
             let args = if swapped {
                 vec![right, left]
             } else {
@@ -59,16 +50,7 @@ impl Binder<'_> {
             }
             return Err(missing);
         };
-        let left = self.coerce(
-            left,
-            PgType::new(lt.oid),
-            crate::types::cast::Context::Implicit,
-        )?;
-        let right = self.coerce(
-            right,
-            PgType::new(rt.oid),
-            crate::types::cast::Context::Implicit,
-        )?;
+        let (left, right) = self.operands((left, lt), (right, rt))?;
         if let (Some(l), Some(r)) = (coerce::constant(&left), coerce::constant(&right))
             && !l.is_null()
             && !r.is_null()
@@ -93,6 +75,17 @@ impl Binder<'_> {
             PgType::new(ty.oid),
             data,
         ))
+    }
+
+    /// Both operands as values of the types that an operator takes, whatever their modifiers.
+    fn operands(
+        &mut self,
+        (left, left_type): (Typed, PgType),
+        (right, right_type): (Typed, PgType),
+    ) -> Result<(Typed, Typed)> {
+        let left = self.implicit(left, PgType::new(left_type.oid))?;
+        let right = self.implicit(right, PgType::new(right_type.oid))?;
+        Ok((left, right))
     }
 
     pub(super) fn negate(&mut self, operand: &ast::Expr) -> Result<Typed> {

@@ -18,7 +18,35 @@ use super::scope::Typed;
 use super::select::rewrite;
 use crate::error::{Error, Result, SqlState};
 
+/// What is computed before rows are grouped: groups that are not plain columns, under names of their own.
+#[derive(Default)]
+struct Computed {
+    columns: Vec<(Expr, Column)>,
+    firsts: Vec<First>,
+    /// What the plan below gets.
+    added: Vec<Expr>,
+}
+
+/// A group of values that are equal and yet differ: the first of them is shown.
+struct First {
+    key: Column,
+    /// What is shown, once the rows are grouped; and before.
+    shown: Column,
+    value: Expr,
+}
+
+/// Where the values of a query are once its rows are grouped.
+struct Grouped<'a> {
+    grouping: &'a Grouping,
+    /// One for each group.
+    groups: Vec<Expr>,
+    aggregates: Vec<Expr>,
+    /// The columns of the aggregates.
+    names: Vec<String>,
+}
+
 impl Binder<'_> {
+    /// Groups the rows of `plan`, and makes what comes `after` refer to the groups and aggregates.
     pub(super) fn aggregate(
         &mut self,
         plan: LogicalPlan,
@@ -26,76 +54,67 @@ impl Binder<'_> {
         aggregates: Vec<Expr>,
         after: &mut [&mut Expr],
     ) -> Result<LogicalPlan> {
-        for call in &aggregates {
-            if let Expr::AggregateFunction(call) = call
-                && call.func.name() == "grouping"
-                && !call
-                    .params
-                    .args
-                    .iter()
-                    .all(|arg| grouping.exprs.contains(arg))
-            {
-                return Err(Error::new(
-                    SqlState::GROUPING_ERROR,
-                    "arguments to GROUPING must be grouping expressions of the associated query level",
-                ));
-            }
-        }
-        let names: Vec<String> = aggregates
-            .iter()
-            .enumerate()
-            .map(|(at, expr)| match expr {
-                Expr::AggregateFunction(call) if call.func.name() == "grouping" => {
-                    expr.schema_name().to_string()
-                }
-                _ => format!("__aggregate_{at}"),
-            })
-            .collect();
-        let calls: Vec<Expr> = aggregates
-            .iter()
-            .zip(&names)
-            .map(|(expr, name)| match expr {
-                Expr::AggregateFunction(call) if call.func.name() == "grouping" => expr.clone(),
-                _ => expr.clone().alias(name),
-            })
-            .collect();
+        check_grouping_calls(grouping, &aggregates)?;
+        let calls = named(&aggregates);
         // Sub-queries in groups and arguments are computed before.
-        let mut plan = plan;
-        let mut found: Vec<Expr> = Vec::new();
-        for expr in grouping.exprs.iter().chain(&calls) {
-            expr.apply(|node| {
-                if matches!(node, Expr::ScalarSubquery(_)) && !found.contains(node) {
-                    found.push(node.clone());
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })?;
-        }
-        let values = match found.is_empty() {
-            true => Vec::new(),
-            false => {
-                let (attached, values) = self.attach(plan, found)?;
-                plan = attached;
-                values
+        let found = sub_queries(grouping.exprs.iter().chain(&calls))?;
+        let (plan, values) = self.attach(plan, found)?;
+        let computed = self.computed(grouping, &values)?;
+        let plan = computed.below(plan)?;
+        let (plan, order) = self.ordered(plan, &calls)?;
+        let calls: Vec<Expr> = calls
+            .into_iter()
+            .map(|call| computed.call(call, &values, order.as_ref()))
+            .collect::<Result<_>>()?;
+        let names = calls.iter().map(column_name).collect();
+        let groups: Vec<Expr> = grouping
+            .exprs
+            .iter()
+            .map(|expr| computed.group(expr))
+            .collect();
+        let by = match &grouping.sets {
+            Some(sets) => {
+                let set = |set: &Vec<Expr>| set.iter().map(|expr| computed.group(expr)).collect();
+                let sets = sets.iter().map(set).collect();
+                vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets))]
             }
+            None => groups.clone(),
         };
-        let with_values = |expr: Expr| {
-            rewrite(expr, &mut |node| {
-                let found = values.iter().find(|(known, _)| known == node);
-                found.map(|(_, value)| value.clone())
-            })
+        let firsts = computed.firsts.iter().map(First::call);
+        let aggregated = LogicalPlanBuilder::from(plan)
+            .aggregate(by, calls.into_iter().chain(firsts))?
+            .build()?;
+        let in_sets = grouping.sets.is_some();
+        let groups = groups.into_iter();
+        let grouped = Grouped {
+            grouping,
+            groups: groups.map(|group| computed.shown(group, in_sets)).collect(),
+            aggregates,
+            names,
         };
-        // Groups that are not plain columns are computed first, under names of their own; so is what
-        // stands for values that are equal and yet differ: the first of them is shown.
-        let mut computed: Vec<(Expr, Column)> = Vec::new();
-        let mut shown: Vec<(Column, Column, Expr)> = Vec::new();
-        let mut groups = Vec::with_capacity(grouping.exprs.len());
+        let allowed = grouped.columns(&computed.firsts);
+        let (moved, places) = grouped.moved(&aggregated);
+        for expr in after.iter_mut() {
+            let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
+            let over = grouped.over(taken)?;
+            **expr = match moved.columns.is_empty() {
+                true => over,
+                false => inward(over, &moved, &places)?,
+            };
+            self.all_grouped(expr, &allowed)?;
+        }
+        Ok(aggregated)
+    }
+
+    /// What has to be computed before the rows are grouped. `values` are those of sub-queries.
+    fn computed(&mut self, grouping: &Grouping, values: &[(Expr, Expr)]) -> Result<Computed> {
+        let mut computed = Computed::default();
         let number = self.next_number();
-        let mut added = Vec::new();
         for (at, expr) in grouping.exprs.iter().enumerate() {
             let ty = grouping.types.iter().find(|(known, _)| known == expr);
             let key = match ty {
                 Some((expr, ty)) => self.key_of(&Typed {
-                    expr: with_values(expr.clone())?,
+                    expr: with_values(values, expr.clone())?,
                     ty: *ty,
                     data: arrow::datatypes::DataType::Null,
                 })?,
@@ -106,164 +125,42 @@ impl Binder<'_> {
             }
             let name = format!("__group_{number}_{at}");
             let column = Column::new_unqualified(&name);
-            computed.push((expr.clone(), column.clone()));
-            let value = with_values(expr.clone())?;
+            computed.columns.push((expr.clone(), column.clone()));
+            let value = with_values(values, expr.clone())?;
             match key {
                 // A key of the value's own type does for it.
                 Some(key) if grouping.sets.is_some() && ty.is_some_and(|(_, ty)| *ty == key.ty) => {
-                    added.push(key.expr.alias(&name));
+                    computed.added.push(key.expr.alias(&name));
                 }
                 Some(key) => {
-                    let first = Column::new_unqualified(format!("__first_{number}_{at}"));
-                    added.push(key.expr.alias(&name));
-                    shown.push((column, first, value));
+                    computed.added.push(key.expr.alias(&name));
+                    computed.firsts.push(First {
+                        key: column,
+                        shown: Column::new_unqualified(format!("__first_{number}_{at}")),
+                        value,
+                    });
                 }
-                None => added.push(value.alias(&name)),
+                None => computed.added.push(value.alias(&name)),
             }
         }
-        if !added.is_empty() {
-            let exprs = columns_of(&plan).into_iter().chain(added);
-            plan = LogicalPlanBuilder::from(plan).project(exprs)?.build()?;
-        }
-        // Rows that a sub-query in FROM ordered are aggregated in that order.
-        let ordered = is_ordered(&plan)
-            && calls.iter().any(|call| {
-                let plain = call.clone().unalias();
-                in_order(plain.clone(), &Column::new_unqualified("")) != plain
-            });
-        let order = match ordered {
-            true => {
-                let (numbered, order) = self.with_order(plan)?;
-                plan = numbered;
-                order
-            }
-            false => None,
+        Ok(computed)
+    }
+
+    /// Rows that a sub-query in FROM ordered are aggregated in that order: the column that has it, where
+    /// that makes a difference.
+    fn ordered(
+        &mut self,
+        plan: LogicalPlan,
+        calls: &[Expr],
+    ) -> Result<(LogicalPlan, Option<Column>)> {
+        let counts = |call: &Expr| {
+            let plain = call.clone().unalias();
+            in_order(plain.clone(), &Column::new_unqualified("")) != plain
         };
-        let replace = |expr: &Expr| {
-            let found = computed.iter().find(|(known, _)| known == expr);
-            found.map_or_else(|| expr.clone(), |(_, column)| Expr::Column(column.clone()))
-        };
-        for expr in &grouping.exprs {
-            groups.push(replace(expr));
+        match is_ordered(&plan) && calls.iter().any(counts) {
+            true => self.with_order(plan),
+            false => Ok((plan, None)),
         }
-        let mut calls: Vec<Expr> = calls
-            .into_iter()
-            .map(|call| match &call {
-                Expr::AggregateFunction(_) => rewrite(call, &mut |expr| {
-                    computed
-                        .iter()
-                        .find(|(known, _)| known == expr)
-                        .map(|(_, column)| Expr::Column(column.clone()))
-                }),
-                Expr::Alias(alias) => {
-                    let name = alias.name.clone();
-                    let call = with_values(call.unalias())?;
-                    Ok(match &order {
-                        Some(order) => in_order(call, order),
-                        None => call,
-                    }
-                    .alias(name))
-                }
-                _ => Ok(call),
-            })
-            .collect::<Result<_>>()?;
-        let names: Vec<String> = calls
-            .iter()
-            .zip(names)
-            .map(|(call, name)| match call {
-                Expr::AggregateFunction(_) => call.schema_name().to_string(),
-                _ => name,
-            })
-            .collect();
-        let group_exprs = match &grouping.sets {
-            Some(sets) => {
-                let sets = sets
-                    .iter()
-                    .map(|set| set.iter().map(replace).collect())
-                    .collect();
-                vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets))]
-            }
-            None => groups.clone(),
-        };
-        for (_, first, value) in &shown {
-            let call = Expr::AggregateFunction(AggregateFunction::new_udf(
-                first_value_udaf(),
-                vec![value.clone()],
-                false,
-                None,
-                Vec::new(),
-                None,
-            ));
-            calls.push(call.alias(&first.name));
-        }
-        let aggregated = LogicalPlanBuilder::from(plan)
-            .aggregate(group_exprs, calls)?
-            .build()?;
-        for group in &mut groups {
-            let first = shown
-                .iter()
-                .find(|(key, _, _)| matches!(&*group, Expr::Column(column) if column == key));
-            if let Some((key, first, _)) = first {
-                let value = Expr::Column(first.clone());
-                *group = match &grouping.sets {
-                    None => value,
-                    // In a set without it the group is NULL, and so is its key.
-                    Some(_) => {
-                        let kept = Expr::Column(key.clone()).is_not_null();
-                        let when = vec![(Box::new(kept), Box::new(value))];
-                        Expr::Case(Case::new(None, when, None))
-                    }
-                };
-            }
-        }
-        let allowed: HashSet<Column> = groups
-            .iter()
-            .filter_map(|expr| match expr {
-                Expr::Column(column) => Some(column.clone()),
-                _ => None,
-            })
-            .chain(names.iter().map(Column::new_unqualified))
-            .chain(
-                shown
-                    .iter()
-                    .flat_map(|(key, first, _)| [key.clone(), first.clone()]),
-            )
-            .collect();
-        // Sub-queries refer to columns that are elsewhere now.
-        let (old, new): (Vec<Column>, Vec<Column>) = grouping
-            .exprs
-            .iter()
-            .zip(&groups)
-            .filter_map(|pair| match pair {
-                (Expr::Column(old), Expr::Column(new)) if old != new => {
-                    Some((old.clone(), new.clone()))
-                }
-                _ => None,
-            })
-            .unzip();
-        let moved = Domain {
-            outer: aggregated.clone(),
-            columns: old,
-            work: Vec::new(),
-        };
-        for expr in after.iter_mut() {
-            let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
-            **expr = rewrite(taken, &mut |node| {
-                if let Some(at) = aggregates.iter().position(|known| known == node) {
-                    return names
-                        .get(at)
-                        .map(|name| Expr::Column(Column::new_unqualified(name)));
-                }
-                let at = grouping.exprs.iter().position(|known| known == node)?;
-                groups.get(at).cloned()
-            })?;
-            if !moved.columns.is_empty() {
-                let taken = std::mem::replace(&mut **expr, Expr::Literal(ScalarValue::Null, None));
-                **expr = inward(taken, &moved, &new)?;
-            }
-            self.all_grouped(expr, &allowed)?;
-        }
-        Ok(aggregated)
     }
 
     /// A column of this query's FROM as messages call it.
@@ -312,4 +209,177 @@ impl Binder<'_> {
         }
         Ok(())
     }
+}
+
+impl Computed {
+    /// The plan with what is computed.
+    fn below(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        if self.added.is_empty() {
+            return Ok(plan);
+        }
+        let exprs = columns_of(&plan).into_iter().chain(self.added.clone());
+        Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
+    }
+
+    fn column(&self, expr: &Expr) -> Option<Expr> {
+        let found = self.columns.iter().find(|(known, _)| known == expr);
+        found.map(|(_, column)| Expr::Column(column.clone()))
+    }
+
+    /// What rows are grouped by.
+    fn group(&self, expr: &Expr) -> Expr {
+        self.column(expr).unwrap_or_else(|| expr.clone())
+    }
+
+    /// An aggregate over what is computed.
+    fn call(&self, call: Expr, values: &[(Expr, Expr)], order: Option<&Column>) -> Result<Expr> {
+        match call {
+            call @ Expr::AggregateFunction(_) => rewrite(call, &mut |expr| self.column(expr)),
+            Expr::Alias(alias) => {
+                let call = with_values(values, alias.expr.unalias())?;
+                let call = match order {
+                    Some(order) => in_order(call, order),
+                    None => call,
+                };
+                Ok(call.alias(alias.name))
+            }
+            call => Ok(call),
+        }
+    }
+
+    /// What is shown of a group. `in_sets` says whether there are groupings without it.
+    fn shown(&self, group: Expr, in_sets: bool) -> Expr {
+        let mut firsts = self.firsts.iter();
+        let first =
+            firsts.find(|first| matches!(&group, Expr::Column(column) if *column == first.key));
+        let Some(first) = first else {
+            return group;
+        };
+        let value = Expr::Column(first.shown.clone());
+        if !in_sets {
+            return value;
+        }
+        // In a set without it the group is NULL, and so is its key.
+        let when = vec![(Box::new(group.is_not_null()), Box::new(value))];
+        Expr::Case(Case::new(None, when, None))
+    }
+}
+
+impl First {
+    fn call(&self) -> Expr {
+        let call = AggregateFunction::new_udf(
+            first_value_udaf(),
+            vec![self.value.clone()],
+            false,
+            None,
+            Vec::new(),
+            None,
+        );
+        Expr::AggregateFunction(call).alias(&self.shown.name)
+    }
+}
+
+impl Grouped<'_> {
+    /// The columns that there are.
+    fn columns(&self, firsts: &[First]) -> HashSet<Column> {
+        let groups = self.groups.iter().filter_map(|expr| match expr {
+            Expr::Column(column) => Some(column.clone()),
+            _ => None,
+        });
+        let firsts = firsts.iter();
+        groups
+            .chain(self.names.iter().map(Column::new_unqualified))
+            .chain(firsts.flat_map(|first| [first.key.clone(), first.shown.clone()]))
+            .collect()
+    }
+
+    /// Columns that sub-queries refer to and that are elsewhere now; and where.
+    fn moved(&self, aggregated: &LogicalPlan) -> (Domain, Vec<Column>) {
+        let pairs = self.grouping.exprs.iter().zip(&self.groups);
+        let moved = pairs.filter_map(|pair| match pair {
+            (Expr::Column(old), Expr::Column(new)) if old != new => {
+                Some((old.clone(), new.clone()))
+            }
+            _ => None,
+        });
+        let (old, new) = moved.unzip();
+        let domain = Domain {
+            outer: aggregated.clone(),
+            columns: old,
+            work: Vec::new(),
+        };
+        (domain, new)
+    }
+
+    /// An expression over the rows before, over those after.
+    fn over(&self, expr: Expr) -> Result<Expr> {
+        rewrite(expr, &mut |node| {
+            if let Some(at) = self.aggregates.iter().position(|known| known == node) {
+                let name = self.names.get(at);
+                return name.map(|name| Expr::Column(Column::new_unqualified(name)));
+            }
+            let exprs = &self.grouping.exprs;
+            let at = exprs.iter().position(|known| known == node)?;
+            self.groups.get(at).cloned()
+        })
+    }
+}
+
+fn is_grouping_call(expr: &Expr) -> bool {
+    matches!(expr, Expr::AggregateFunction(call) if call.func.name() == "grouping")
+}
+
+/// 42803 for GROUPING of what is no group.
+fn check_grouping_calls(grouping: &Grouping, aggregates: &[Expr]) -> Result<()> {
+    let is_group = |arg: &Expr| grouping.exprs.contains(arg);
+    for expr in aggregates.iter().filter(|expr| is_grouping_call(expr)) {
+        if let Expr::AggregateFunction(call) = expr
+            && !call.params.args.iter().all(is_group)
+        {
+            return Err(Error::new(
+                SqlState::GROUPING_ERROR,
+                "arguments to GROUPING must be grouping expressions of the associated query level",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The aggregates under names of their own, but for GROUPING, which the planner knows by its name.
+fn named(aggregates: &[Expr]) -> Vec<Expr> {
+    let name = |(at, expr): (usize, &Expr)| match is_grouping_call(expr) {
+        true => expr.clone(),
+        false => expr.clone().alias(format!("__aggregate_{at}")),
+    };
+    aggregates.iter().enumerate().map(name).collect()
+}
+
+/// The column that an aggregate of [`named`] becomes.
+fn column_name(call: &Expr) -> String {
+    match call {
+        Expr::Alias(alias) => alias.name.clone(),
+        call => call.schema_name().to_string(),
+    }
+}
+
+/// The scalar sub-queries in some expressions, each once.
+fn sub_queries<'e>(exprs: impl Iterator<Item = &'e Expr>) -> Result<Vec<Expr>> {
+    let mut found: Vec<Expr> = Vec::new();
+    for expr in exprs {
+        expr.apply(|node| {
+            if matches!(node, Expr::ScalarSubquery(_)) && !found.contains(node) {
+                found.push(node.clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(found)
+}
+
+/// The expression with the values of sub-queries in their places.
+fn with_values(values: &[(Expr, Expr)], expr: Expr) -> Result<Expr> {
+    rewrite(expr, &mut |node| {
+        let found = values.iter().find(|(known, _)| known == node);
+        found.map(|(_, value)| value.clone())
+    })
 }
