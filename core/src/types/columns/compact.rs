@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, ListArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{ByteViewType, DataType};
 
 /// Strings keep the buffers that they lie in, unless those are so many times what is used.
@@ -25,8 +26,12 @@ pub fn own(array: ArrayRef) -> ArrayRef {
         DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
         DataType::List(field) => {
             let list: &ListArray = array.as_list();
-            let values = own(list.values().clone());
-            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            let values = own(items(list));
+            let lengths = list.offsets().windows(2).map(|pair| match pair {
+                [from, to] => (to - from) as usize,
+                _ => 0,
+            });
+            let (offsets, nulls) = (OffsetBuffer::from_lengths(lengths), list.nulls().cloned());
             match ListArray::try_new(field.clone(), offsets, values, nulls) {
                 Ok(list) => Arc::new(list),
                 Err(_) => array,
@@ -34,6 +39,14 @@ pub fn own(array: ArrayRef) -> ArrayRef {
         }
         _ => array,
     }
+}
+
+/// The items of the lists, without those that only an array has which they were cut from.
+fn items(list: &ListArray) -> ArrayRef {
+    let offsets = list.offsets();
+    let place = |at: Option<&i32>| at.map_or(0, |at| *at as usize);
+    let (from, to) = (place(offsets.first()), place(offsets.last()));
+    list.values().slice(from, to - from)
 }
 
 /// Bytes of the array's strings.
@@ -51,7 +64,38 @@ fn strings(array: &dyn Array) -> (usize, usize) {
     match array.data_type() {
         DataType::Utf8View => of(array.as_string_view()),
         DataType::BinaryView => of(array.as_binary_view()),
-        DataType::List(_) => strings(array.as_list::<i32>().values().as_ref()),
+        DataType::List(_) => strings(items(array.as_list()).as_ref()),
         _ => (0, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ListBuilder, StringViewBuilder};
+
+    use super::*;
+
+    #[test]
+    fn a_slice_of_lists_has_its_own_strings_only() {
+        let mut lists = ListBuilder::new(StringViewBuilder::new());
+        for count in [3, 0, 2, 1] {
+            for _ in 0..count {
+                lists.values().append_value("a text that lies in a buffer");
+            }
+            lists.append(count > 0);
+        }
+        // A builder reserves room for more.
+        let lists = own(Arc::new(lists.finish()));
+        let text = "a text that lies in a buffer".len();
+        assert_eq!(string_bytes(&lists), 6 * text);
+        let slice = lists.slice(1, 2);
+        assert_eq!(string_bytes(&slice), 2 * text);
+        assert_eq!(string_bytes(&lists.slice(2, 0)), 0);
+        // What others have goes once it is too much.
+        let (kept, cut) = (compact(lists.slice(0, 3)), compact(slice.clone()));
+        assert_eq!(strings(&kept).0, strings(&lists).0);
+        assert_eq!((&cut, &own(slice.clone())), (&slice, &slice));
+        assert_eq!(cut.as_list::<i32>().values().len(), 2);
+        assert!(strings(&cut).0 < strings(&lists).0);
     }
 }
