@@ -39,8 +39,8 @@ use crate::types::key::prefix_end;
 
 /// Runs of about the same size that are merged into one.
 const MAX_RUNS: usize = if cfg!(test) { 3 } else { 16 };
-/// What a row that waits to be written takes besides its key and its bytes.
-const ENTRY_BYTES: usize = 64;
+/// What a row in memory takes besides its key and its bytes, about, wherever it waits.
+pub const ROW_BYTES: usize = 200;
 /// Rows of a merge between two looks at whether it has to stop.
 const STEP_ROWS: usize = 1024;
 
@@ -153,7 +153,7 @@ impl Load {
             }
             let queued = rows
                 .iter()
-                .map(|(key, row)| ENTRY_BYTES + key.len() + row.len());
+                .map(|(key, row)| ROW_BYTES + key.len() + row.len());
             let queued = queued.sum::<usize>();
             self.held.fetch_add(queued, Relaxed);
             open.queued = rows;

@@ -14,10 +14,10 @@ use super::loads::Announced;
 use super::lock::Mode;
 use super::lock_owner::{LOCK_BYTES, Taken};
 use super::transaction::Transaction;
-use super::write_set::ROW_BYTES;
 use super::{Isolation, RowMode, Wait};
 use crate::error::{Error, Result, SqlState};
 use crate::segment::Shape;
+use crate::segment::load::ROW_BYTES;
 use crate::storage::{CATALOG_TABLE, TableId};
 
 /// Bytes of new rows and index entries, with what they take besides, after which they move on, however few

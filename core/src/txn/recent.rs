@@ -49,7 +49,16 @@ struct Commit {
     sequence: u64,
     keys: usize,
     bytes: usize,
-    tables: Vec<(TableId, Option<Arc<TableWrites>>)>,
+    changes: Vec<Change>,
+}
+
+/// What a commit changes of one table.
+pub(super) struct Change {
+    table: TableId,
+    /// The rows; `None` is anything.
+    rows: Option<Arc<TableWrites>>,
+    /// Of these rows and their keys.
+    bytes: usize,
 }
 
 /// A running SERIALIZABLE transaction's claim on the log since its snapshot.
@@ -91,26 +100,23 @@ impl RecentCommits {
     pub fn admit(
         &self,
         sequence: u64,
-        tables: Vec<(TableId, Option<Arc<TableWrites>>)>,
+        changes: Vec<Change>,
         reads: Option<(&ReadSet, &Claim)>,
     ) -> Result<()> {
-        let bytes = tables.iter().filter_map(|(_, writes)| writes.as_deref());
-        let bytes = bytes.map(bytes_of).sum();
         let mut log = self.log.lock();
         if let Some((reads, claim)) = reads {
             log.validate(reads, claim.sequence)?;
         }
-        let keys = tables
-            .iter()
-            .map(|(_, writes)| writes.as_ref().map_or(1, |writes| writes.len()))
-            .sum();
+        let keys = |change: &Change| change.rows.as_ref().map_or(1, |rows| rows.len());
+        let keys = changes.iter().map(keys).sum();
+        let bytes = changes.iter().map(|change| change.bytes).sum();
         log.keys += keys;
         log.bytes += bytes;
         log.commits.push_back(Commit {
             sequence,
             keys,
             bytes,
-            tables,
+            changes,
         });
         log.bound();
         Ok(())
@@ -131,10 +137,8 @@ impl Log {
             .commits
             .partition_point(|commit| commit.sequence <= since);
         let changed = self.commits.range(start..).any(|commit| {
-            commit
-                .tables
-                .iter()
-                .any(|(table, writes)| reads.conflicts(*table, writes.as_deref()))
+            let mut changes = commit.changes.iter();
+            changes.any(|change| reads.conflicts(change.table, change.rows.as_deref()))
         });
         if unknown || changed {
             return Err(Error::new(
@@ -176,18 +180,24 @@ impl Log {
     }
 }
 
-fn bytes_of(writes: &TableWrites) -> usize {
-    let rows = writes.iter();
-    rows.map(|(key, row)| key.len() + row.as_ref().map_or(0, Vec::len))
-        .sum()
-}
-
-/// What a batch changes, in the form that [`RecentCommits::admit`] takes.
-pub(super) fn changes(batch: &WriteBatch) -> Vec<(TableId, Option<Arc<TableWrites>>)> {
+/// What a batch changes. `size` is how many bytes the rows of a table have with their keys; `None` when it
+/// changes more than those.
+pub(super) fn changes(batch: &WriteBatch, size: impl Fn(TableId) -> Option<usize>) -> Vec<Change> {
+    let anything = |table| Change {
+        table,
+        rows: None,
+        bytes: 0,
+    };
     let written = batch.writes.iter().map(|(table, writes)| {
-        let few = writes.len() <= MAX_KEYS_OF_TABLE;
-        (*table, few.then(|| writes.clone()))
+        match size(*table).filter(|_| writes.len() <= MAX_KEYS_OF_TABLE) {
+            Some(bytes) => Change {
+                table: *table,
+                rows: Some(writes.clone()),
+                bytes,
+            },
+            None => anything(*table),
+        }
     });
-    let dropped = batch.drop.iter().map(|table| (*table, None));
+    let dropped = batch.drop.iter().map(|table| anything(*table));
     written.chain(dropped).collect()
 }

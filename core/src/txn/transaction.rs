@@ -188,16 +188,15 @@ impl Transaction {
             return Ok(());
         }
         let loaded = self.writes.loaded();
-        let batch = self.writes.into_batch();
+        let (batch, sizes) = self.writes.into_batch();
         if batch.is_empty() {
             return Ok(());
         }
-        let mut changes = changes(&batch);
-        for (table, keys) in &mut changes {
-            if loaded.iter().any(|loaded| loaded.table() == *table) {
-                *keys = None;
-            }
-        }
+        let is_loaded = |table| loaded.iter().any(|loaded| loaded.table() == table);
+        let changes = changes(&batch, |table| match is_loaded(table) {
+            true => None,
+            false => sizes.get(&table).copied(),
+        });
         let (reads, claim, mut locks) = (self.reads, self.claim, self.locks);
         let memory = self.memory;
         let recent = self.manager.shared.recent.clone();

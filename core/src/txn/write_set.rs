@@ -12,12 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+use crate::segment::load::ROW_BYTES;
 use crate::segment::{Part, SealedTable};
 use crate::storage::{TableId, TableWrites, WriteBatch};
 
-/// What a written row takes besides its key and its bytes, about.
-pub(super) const ROW_BYTES: usize = 200;
-/// What it takes to be able to undo a write, likewise.
+/// What it takes to be able to undo a write besides the key and the row before, about.
 const UNDO_BYTES: usize = 120;
 
 /// Grows whenever a view is made. A view with stamp `s` sees what was written with stamps `≤ s`.
@@ -360,9 +359,11 @@ impl WriteSet {
         }
     }
 
-    /// What the commit queue applies. Takes the rows out where no view needs them any more.
-    pub fn into_batch(self) -> WriteBatch {
+    /// What the commit queue applies, and how many bytes the rows of each table have with their keys.
+    /// Takes the rows out where no view needs them any more.
+    pub fn into_batch(self) -> (WriteBatch, BTreeMap<TableId, usize>) {
         let mut batch = WriteBatch::default();
+        let mut sizes = BTreeMap::new();
         let tables = Arc::try_unwrap(self.tables).unwrap_or_else(|shared| (*shared).clone());
         for (table, state) in tables {
             match (state.created, state.dropped) {
@@ -374,27 +375,33 @@ impl WriteSet {
                 (true, false) => batch.create.push(table),
                 (false, false) => {}
             }
+            let mut bytes = 0;
+            let mut count = |(key, row): (Vec<u8>, Option<Vec<u8>>)| {
+                bytes += key.len() + row.as_ref().map_or(0, Vec::len);
+                (key, row)
+            };
             let writes: TableWrites = match Arc::try_unwrap(state.rows) {
                 Ok(rows) => rows
                     .into_inner()
                     .map
                     .into_iter()
-                    .map(|(key, versions)| (key, versions.row.map(Vec::from)))
+                    .map(|(key, versions)| count((key, versions.row.map(Vec::from))))
                     .collect(),
                 Err(shared) => shared
                     .read()
                     .map
                     .iter()
                     .map(|(key, versions)| {
-                        (key.clone(), versions.row.as_ref().map(|row| row.to_vec()))
+                        count((key.clone(), versions.row.as_ref().map(|row| row.to_vec())))
                     })
                     .collect(),
             };
             // A table that was only loaded has changed as well.
             if !writes.is_empty() || state.loaded.is_some() {
                 batch.writes.insert(table, Arc::new(writes));
+                sizes.insert(table, bytes);
             }
         }
-        batch
+        (batch, sizes)
     }
 }
