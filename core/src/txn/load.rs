@@ -91,8 +91,8 @@ impl Loading {
     }
 
     /// Whether there are rows that nothing else has.
-    pub fn has_rows(&self) -> bool {
-        self.tables.iter().any(|line| !line.rows.is_empty())
+    fn has_rows(&self) -> bool {
+        !self.loads.is_empty() || self.tables.iter().any(|line| !line.rows.is_empty())
     }
 }
 
@@ -100,8 +100,11 @@ impl Transaction {
     /// The running statement may write many new rows to a table and its indexes: the first of `tables`,
     /// and the others. Until [`Transaction::end_load`], rows written by [`Transaction::put_new`] may move
     /// on into segments.
-    pub fn begin_load(&mut self, tables: Vec<(TableId, Shape)>) {
-        self.give_up_load();
+    ///
+    /// # Errors
+    /// XX000 when another load has not ended.
+    pub fn begin_load(&mut self, tables: Vec<(TableId, Shape)>) -> Result<()> {
+        self.no_load()?;
         let line = |(table, shape)| Line {
             table,
             shape,
@@ -111,7 +114,7 @@ impl Transaction {
         let tables: Vec<Line> = tables.into_iter().map(line).collect();
         let others = tables.iter().map(|line| self.writes.len_of(line.table));
         if self.manager.shared.segments.is_none() || others.sum::<usize>() > MAX_OTHERS {
-            return;
+            return Ok(());
         }
         self.loading = Some(Loading {
             number: self.manager.next_id(),
@@ -124,16 +127,22 @@ impl Transaction {
             some_stay: false,
             held: 0,
         });
+        Ok(())
     }
 
-    /// Forgets a load whose statement failed.
-    pub(super) fn give_up_load(&mut self) {
-        if let Some(loading) = self.loading.take() {
-            self.locks.keep_passing();
-            if loading.bytes() > 0 {
-                self.give_back();
-            }
+    /// Leaves a load that has nothing. One that has rows would lose them: a statement has to end its load,
+    /// or to fail.
+    ///
+    /// # Errors
+    /// XX000 when it has rows.
+    pub(super) fn no_load(&mut self) -> Result<()> {
+        if self.loading.as_ref().is_some_and(Loading::has_rows) {
+            return Err(Error::internal("a statement has not ended its load"));
         }
+        if self.loading.take().is_some() {
+            self.locks.keep_passing();
+        }
+        Ok(())
     }
 
     /// Writes a row or an index entry that is new: no committed state since the transaction's snapshot,

@@ -180,10 +180,7 @@ impl Transaction {
     /// # Errors
     /// 40001 when SERIALIZABLE validation fails; 58030 when storage failed.
     pub async fn commit(mut self) -> Result<()> {
-        if self.loading.as_ref().is_some_and(Loading::has_rows) {
-            return Err(Error::internal("a statement has not ended its load"));
-        }
-        self.give_up_load();
+        self.no_load()?;
         if self.writes.is_empty() {
             return Ok(());
         }

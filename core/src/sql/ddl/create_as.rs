@@ -51,7 +51,7 @@ pub(super) async fn create(
     let mut count = 0_u64;
     context
         .txn
-        .begin_load(vec![(table.storage, table.shape()?)]);
+        .begin_load(vec![(table.storage, table.shape()?)])?;
     while let Some(block) = stream.next().await {
         let block = block?;
         context.interrupt.check()?;

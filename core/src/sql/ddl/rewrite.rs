@@ -139,7 +139,7 @@ pub(super) async fn rewrite(
     let storage = TableId::from(context.new_oid()?);
     context.txn.create_table(storage)?;
     new.storage = storage;
-    context.txn.begin_load(vec![(storage, new.shape()?)]);
+    context.txn.begin_load(vec![(storage, new.shape()?)])?;
     let types = physical_types(&new);
     let mut keys_differ = false;
     let mut chunks = Chunks::new(old)?;

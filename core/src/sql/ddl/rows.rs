@@ -151,7 +151,9 @@ pub(super) async fn build_index(
         return Ok(());
     };
     context.txn.create_table(storage)?;
-    context.txn.begin_load(vec![(storage, Shape::of_entries())]);
+    context
+        .txn
+        .begin_load(vec![(storage, Shape::of_entries())])?;
     let mut chunks = Chunks::new(table)?;
     loop {
         let rows = chunks.next(context)?;

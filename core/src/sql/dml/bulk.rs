@@ -59,7 +59,7 @@ impl Bulk {
         let mut tables = vec![(target.table.storage, target.table.shape()?)];
         let entries = target.indexes.iter().filter_map(|index| index.storage);
         tables.extend(entries.map(|storage| (storage, Shape::of_entries())));
-        context.txn.begin_load(tables);
+        context.txn.begin_load(tables)?;
         Ok(Bulk {
             target: target.clone(),
             rows: Vec::new(),

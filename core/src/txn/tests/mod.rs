@@ -1,6 +1,7 @@
 //! Tests of transactions: isolation, locks, savepoints, races.
 
 mod isolation;
+mod load;
 mod locks;
 mod model;
 mod race;
