@@ -277,11 +277,24 @@ impl Load {
         Ok(false)
     }
 
-    /// Ends the segment that is being written, and so gives back what it takes.
+    /// Ends the segment that is being written if it takes more memory, and so gives that back.
     ///
     /// # Errors
     /// 58030 when an object cannot be written.
-    pub async fn end_segment(self: &Arc<Self>) -> Result<()> {
+    pub async fn end_segment_above(self: &Arc<Self>, bytes: usize) -> Result<()> {
+        if self.memory() <= bytes {
+            return Ok(());
+        }
+        // What waits takes more than what is written.
+        self.written().await?;
+        match self.memory() > bytes {
+            true => self.end_segment().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Ends the segment that is being written.
+    async fn end_segment(self: &Arc<Self>) -> Result<()> {
         self.written().await?;
         let load = self.clone();
         let ending = async move {

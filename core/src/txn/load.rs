@@ -13,6 +13,7 @@ use futures::future::{Either, select, try_join_all};
 use super::loads::Announced;
 use super::lock::Mode;
 use super::lock_owner::{LOCK_BYTES, Taken};
+use super::memory::LEAST_ROOM;
 use super::transaction::Transaction;
 use super::{Isolation, RowMode, Wait};
 use crate::error::{Error, Result, SqlState};
@@ -23,6 +24,8 @@ use crate::storage::{CATALOG_TABLE, TableId};
 /// Bytes of new rows and index entries, with what they take besides, after which they move on, however few
 /// they are.
 const MAX_BYTES: usize = 32 << 20;
+/// Bytes that are reserved for new rows before they come.
+const MAX_ROOM: usize = 2 << 20;
 /// Rows of a table written by earlier statements with which a statement does not load: what stays in
 /// the write set is looked through each time rows move on.
 const MAX_OTHERS: usize = 4096;
@@ -38,9 +41,10 @@ pub(super) struct Loading {
     tables: Vec<Line>,
     /// What could be undone when it began.
     mark: usize,
-    /// Rows of the first table since they moved on last; and bytes of everything.
+    /// Rows of the first table since they moved on last.
     rows: usize,
-    bytes: usize,
+    /// Bytes of memory that the transaction had when rows moved on last.
+    before: usize,
     /// Bytes of what is lined up.
     lined_up: usize,
     /// One for each table, in their order, once rows have moved on.
@@ -121,7 +125,7 @@ impl Transaction {
             tables,
             mark: self.writes.undo_len(),
             rows: 0,
-            bytes: 0,
+            before: self.bytes(),
             lined_up: 0,
             loads: Vec::new(),
             some_stay: false,
@@ -163,7 +167,6 @@ impl Transaction {
         } else if let Some(loading) = &mut self.loading {
             number = loading.number;
             let bytes = ROW_BYTES + key.len() + row.len();
-            loading.bytes += bytes;
             loading.rows +=
                 usize::from(loading.tables.first().map(|line| line.table) == Some(table));
             if let Some(line) = loading.line(table)
@@ -238,26 +241,45 @@ impl Transaction {
         Ok(false)
     }
 
-    /// Bytes that new rows may take before they should move on.
+    /// Bytes of new rows, [`NEW_ROW_BYTES`] for each, that may be written before [`Transaction::move_on`] is
+    /// called. With what it takes to undo them they are not twice as many.
     pub fn for_new_rows(&self) -> usize {
-        self.manager.shared.memory.for_loads()
+        self.memory.room(self.bytes()).max(LEAST_ROOM) / 2
     }
 
-    /// Lets new rows move on if there are many.
+    /// Reserves memory for more new rows, as much as there is. Returns whether that is enough.
+    fn make_room(&mut self) -> bool {
+        let bytes = self.bytes();
+        let most = MAX_ROOM.min(self.manager.shared.memory.for_loads());
+        let mut rooms = [most, LEAST_ROOM].into_iter();
+        rooms.any(|room| {
+            self.reserve_for(bytes.saturating_add(room.max(LEAST_ROOM)))
+                .is_ok()
+        })
+    }
+
+    /// Lets new rows move on if there are many; to be called before more come.
     ///
     /// # Errors
-    /// 58030 when an object cannot be written; what the interrupt raised.
+    /// 53200 when there is no memory for more; 58030 when an object cannot be written; what the interrupt
+    /// raised.
     pub async fn move_on(&mut self) -> Result<()> {
-        let Some(loading) = &self.loading else {
-            return Ok(());
-        };
-        let segments = self.manager.shared.segments.as_ref();
-        let most = segments.map_or(usize::MAX, |segments| segments.load_rows());
-        let most_bytes = MAX_BYTES.min(self.for_new_rows());
-        if loading.rows < most && loading.bytes < most_bytes {
+        let has_room = self.make_room();
+        if self.loading.is_none() || has_room && !self.has_many_rows() {
             return Ok(());
         }
-        Box::pin(self.move_rows()).await
+        Box::pin(self.move_rows()).await?;
+        self.reserve_segments().await
+    }
+
+    /// Whether so many rows wait that they are to move on.
+    fn has_many_rows(&self) -> bool {
+        let shared = &self.manager.shared;
+        let (Some(loading), Some(segments)) = (&self.loading, &shared.segments) else {
+            return false;
+        };
+        let bytes = self.bytes().saturating_sub(loading.before);
+        loading.rows >= segments.load_rows() || bytes >= MAX_BYTES.min(shared.memory.for_loads())
     }
 
     async fn move_rows(&mut self) -> Result<()> {
@@ -313,15 +335,15 @@ impl Transaction {
         }
         self.writes.count();
         loading.rows = 0;
-        loading.bytes = 0;
         loading.lined_up = 0;
         self.loading = Some(loading);
         failed?;
         self.locks.release_passing();
-        self.reserve_segments().await
+        Ok(())
     }
 
-    /// Reserves memory for the segments that are being written; ends those that take too much of what is left.
+    /// Reserves memory for the segments that are being written, and for more rows; ends those that take too
+    /// much of what is left.
     ///
     /// # Errors
     /// 53200 when there is none for what remains; 58030 when an object cannot be written.
@@ -332,17 +354,20 @@ impl Transaction {
             };
             loading.held = 0;
             for known in &loading.loads {
-                if known.load.memory() > most {
-                    known.load.end_segment().await?;
-                }
+                known.load.end_segment_above(most).await?;
                 loading.held += known.load.memory();
             }
-            let reserved = self.recount();
-            if reserved.is_ok() || most == 0 {
-                return reserved;
+            self.give_back();
+            let has_room = self.make_room();
+            let before = self.bytes();
+            if let Some(loading) = &mut self.loading {
+                loading.before = before;
+            }
+            if has_room {
+                return Ok(());
             }
         }
-        Ok(())
+        self.reserve_for(self.bytes().saturating_add(LEAST_ROOM))
     }
 
     /// Ends the load of the statement: its rows are in every view that is made from now on.
@@ -350,11 +375,8 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::move_on`].
     pub async fn end_load(&mut self) -> Result<()> {
-        if self
-            .loading
-            .as_ref()
-            .is_some_and(|loading| !loading.loads.is_empty())
-        {
+        let loading = self.loading.as_ref();
+        if loading.is_some_and(|loading| !loading.loads.is_empty()) || self.has_many_rows() {
             Box::pin(self.move_rows()).await?;
         }
         self.locks.keep_passing();
@@ -375,10 +397,11 @@ impl Transaction {
             }
             self.loads.push(known);
         }
-        if loading.held > 0 {
-            self.give_back();
+        // What was reserved for more rows goes back.
+        match self.memory.resize(self.bytes()) {
+            Ok(()) => Ok(()),
+            Err(_) => self.recount(),
         }
-        self.reserve()
     }
 
     /// Waits for the transactions whose loads have a value which this one has locked.

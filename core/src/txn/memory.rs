@@ -14,9 +14,15 @@ const FREE: usize = 64 << 10;
 
 /// Of what is free of it, the part that new rows of a statement take before they move on, and the part that
 /// the segment takes which they move on to, before it ends. So many loads at once take less each, and
-/// leave some. Where nothing is free, both are what fits into [`FREE`].
+/// leave some.
 const LOAD_SHARE: usize = 8;
 const SEGMENT_SHARE: usize = 2;
+/// Where nothing is free, a segment and two times so many new rows fit into [`FREE`]: those that are about to
+/// move on, and those that come before it is noticed that they should.
+const LEAST_SEGMENT: usize = FREE / 2;
+const LEAST_ROWS: usize = FREE / 8;
+/// Reserved for new rows that are to come, at least.
+pub(super) const LEAST_ROOM: usize = 2 * LEAST_ROWS;
 
 /// What all transactions may have together.
 pub(super) struct Memory {
@@ -47,12 +53,12 @@ impl Memory {
 
     /// Bytes that new rows of one statement may take before they move on into segments.
     pub fn for_loads(&self) -> usize {
-        (self.free() / LOAD_SHARE).max(FREE / 2)
+        (self.free() / LOAD_SHARE).max(LEAST_ROWS)
     }
 
     /// Bytes that a segment may take before it ends.
     pub fn for_segment(&self) -> usize {
-        (self.free() / SEGMENT_SHARE).max(FREE / 2)
+        (self.free() / SEGMENT_SHARE).max(LEAST_SEGMENT)
     }
 
     /// Bytes that are reserved now.
@@ -78,10 +84,23 @@ impl Reservation {
         Reservation { memory, bytes: 0 }
     }
 
+    /// All that is free, but for some bytes.
+    #[cfg(test)]
+    pub fn of_all_but(memory: Arc<Memory>, free: usize) -> Self {
+        let bytes = memory.free().saturating_sub(free);
+        assert!(memory.take(bytes));
+        Reservation { memory, bytes }
+    }
+
     /// Whether so much needs no more than is reserved.
     #[inline]
     pub fn covers(&self, bytes: usize) -> bool {
         bytes <= self.bytes.saturating_add(FREE)
+    }
+
+    /// Bytes that may come to so many without reserving more.
+    pub fn room(&self, bytes: usize) -> usize {
+        self.bytes.saturating_add(FREE).saturating_sub(bytes)
     }
 
     /// Reserves what covers `bytes`, and a part more so that it is not asked for too often; gives back what

@@ -23,6 +23,17 @@ impl Transaction {
         }
     }
 
+    /// Reserves memory for so many bytes, of which some are still to come.
+    ///
+    /// # Errors
+    /// 53200 when there is not so much.
+    pub(super) fn reserve_for(&mut self, bytes: usize) -> Result<()> {
+        match self.memory.covers(bytes) {
+            true => Ok(()),
+            false => self.memory.resize(bytes),
+        }
+    }
+
     /// Gives back what is reserved and not needed any more.
     pub(super) fn give_back(&mut self) {
         // Less is always granted.

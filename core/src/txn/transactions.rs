@@ -127,6 +127,12 @@ impl Transactions {
         self.shared.loads.memory()
     }
 
+    /// Takes all memory that is free but for some bytes, until it is dropped.
+    #[cfg(test)]
+    pub fn take_memory(&self, free: usize) -> impl Drop + use<> {
+        Reservation::of_all_but(self.shared.memory.clone(), free)
+    }
+
     pub(super) fn reservation(&self) -> Reservation {
         Reservation::new(self.shared.memory.clone())
     }

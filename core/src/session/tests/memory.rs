@@ -147,6 +147,74 @@ fn new_rows_move_on_before_they_fill_it() {
     assert_eq!(world.check(), Vec::<String>::new());
 }
 
+/// Rows so short that what is needed beside them counts most, and hardly any memory that others have left.
+#[test]
+fn loads_of_short_rows_fit_into_what_others_leave() {
+    /// Several times as many as a transaction may have without asking.
+    const SHORT_ROWS: usize = 1500;
+    let mut world = World::new(|options| {
+        small(options);
+        options.write.rows = 2000;
+        // It is memory that makes rows move on.
+        options.load_rows = usize::MAX;
+    });
+    world.options.transaction_memory = MEMORY;
+    world.reopen();
+    let mut client = world.client();
+    let lines = |factor: usize| -> String {
+        let number = |i: usize| i * factor % (SHORT_ROWS + 1);
+        (1..=SHORT_ROWS)
+            .map(|i| format!("{}\n", number(i)))
+            .collect()
+    };
+    let query = |factor: usize| {
+        format!(
+            "SELECT i * {factor} % {} FROM generate_series(1, {SHORT_ROWS}::bigint) i",
+            SHORT_ROWS + 1
+        )
+    };
+    let expected = format!("{SHORT_ROWS} {}", SHORT_ROWS * (SHORT_ROWS + 1) / 2);
+    let summed = |client: &mut Client, table: &str| {
+        let sql = format!("SELECT count(*) || ' ' || sum(a) FROM {table}");
+        assert_eq!(one(&world.sql(client, &sql)), expected);
+    };
+    for (free, column) in [
+        (0, "a bigint"),
+        (0, "a bigint PRIMARY KEY, CHECK (a > 0)"),
+        (0, "a bigint UNIQUE"),
+        (100_000, "a bigint PRIMARY KEY, UNIQUE (a)"),
+    ] {
+        let taken = world.database.engine.transactions.take_memory(free);
+        // Keys ascend, or jump.
+        for factor in [1, 999] {
+            world.sql(&mut client, &format!("CREATE TABLE s ({column})"));
+            world
+                .copy(&mut client, "COPY s FROM STDIN", &lines(factor))
+                .unwrap();
+            summed(&mut client, "s");
+            world.sql(&mut client, "TRUNCATE s");
+            world.sql(&mut client, "BEGIN");
+            world.sql(&mut client, "SAVEPOINT one");
+            world.sql(&mut client, &format!("INSERT INTO s {}", query(factor)));
+            world.sql(&mut client, "COMMIT");
+            summed(&mut client, "s");
+            if free == 0 {
+                world.sql(&mut client, "CREATE INDEX ON s (a DESC)");
+                world.sql(&mut client, "ALTER TABLE s ALTER a TYPE numeric");
+                world.sql(&mut client, "CREATE TABLE c AS SELECT * FROM s");
+                summed(&mut client, "c");
+                world.sql(&mut client, "DROP TABLE c");
+            }
+            summed(&mut client, "s");
+            assert_eq!(world.check(), Vec::<String>::new());
+            world.sql(&mut client, "DROP TABLE s");
+        }
+        // What they took is there again.
+        drop(taken);
+        assert_eq!(reserved(&world), 0);
+    }
+}
+
 #[test]
 fn many_loads_at_once_share_what_there_is() {
     const LOADS: usize = 16;

@@ -117,6 +117,7 @@ impl Bulk {
         let most_bytes = MAX_BYTES.min(context.txn.for_new_rows());
         if self.rows.len() >= MAX_ROWS || self.bytes >= most_bytes {
             self.write(context).await?;
+            context.txn.move_on().await?;
             changes.check_early(context).await?;
         }
         Ok(())
@@ -154,8 +155,7 @@ impl Bulk {
             }
             locked += 1;
         }
-        self.check_and_put(context, rows).await?;
-        context.txn.move_on().await
+        self.check_and_put(context, rows).await
     }
 
     /// Writes the rest, and ends the load.

@@ -185,13 +185,13 @@ impl Insert {
         };
         let written = self.write_all(context, &mut state).await;
         if let Some(bulk) = &mut state.bulk {
-            // A row that comes before the error may be one, too.
-            bulk.write(context).await?;
+            match written.is_err() {
+                // A row that comes before the error may be one, too.
+                true => bulk.write(context).await?,
+                false => bulk.finish(context).await?,
+            }
         }
         written?;
-        if let Some(bulk) = &mut state.bulk {
-            bulk.finish(context).await?;
-        }
         state.changes.finish(context).await?;
         let tag = format!("INSERT 0 {}", state.count);
         Ok(state.returned.finish(tag))
