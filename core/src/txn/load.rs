@@ -120,6 +120,8 @@ impl Transaction {
         if self.manager.shared.segments.is_none() || others.sum::<usize>() > MAX_OTHERS {
             return Ok(());
         }
+        // Else what is counted too much now would come off the new rows later.
+        self.writes.count();
         self.loading = Some(Loading {
             number: self.manager.next_id(),
             tables,
@@ -380,9 +382,17 @@ impl Transaction {
             Box::pin(self.move_rows()).await?;
         }
         self.locks.keep_passing();
-        let Some(loading) = self.loading.take() else {
-            return Ok(());
-        };
+        if let Some(loading) = self.loading.take() {
+            self.finish_load(loading).await?;
+        }
+        // What was reserved for more rows goes back.
+        match self.memory.resize(self.bytes()) {
+            Ok(()) => Ok(()),
+            Err(_) => self.recount(),
+        }
+    }
+
+    async fn finish_load(&mut self, loading: Loading) -> Result<()> {
         for line in loading.tables {
             for (key, row) in line.rows {
                 self.writes
@@ -397,11 +407,7 @@ impl Transaction {
             }
             self.loads.push(known);
         }
-        // What was reserved for more rows goes back.
-        match self.memory.resize(self.bytes()) {
-            Ok(()) => Ok(()),
-            Err(_) => self.recount(),
-        }
+        Ok(())
     }
 
     /// Waits for the transactions whose loads have a value which this one has locked.
