@@ -34,7 +34,7 @@ const ALLOWANCE: u64 = 50;
 
 /// Rows of a small table and of a large one.
 const FEW: usize = 2_000;
-const MANY: usize = 38_000;
+const MANY: usize = 43_000;
 /// They come in so many parts, each of which has keys from everywhere. The last one stays in redb.
 const PARTS: usize = 24;
 /// Rows of a statement that leaves them there.
